@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Drivers write notifications to a kind of store and read them back.
+//!
+//! A driver is one file here and one line in the [`registry`]. It implements [`Writer`] and [`Reader`], sorts its
+//! client's errors into [`ErrorKind`](crate::ErrorKind)s, and knows nothing of recording, batching or retry.
+//! The conformance suite in the folder `tests/` says the rest.
+
+mod connection_string;
+pub mod registry;
+
+use crate::{Id, Loss, Notifications, Result, Timestamp};
+
+pub use connection_string::ConnectionString;
+
+/// The writing half of a driver.
+///
+/// Delivery owns it and calls it from its one background thread, never from the traced program's. A call may block for as long
+/// as the store's own time-outs let it (seconds, not minutes); delivery does the retrying, with back-off. It is made after a fork,
+/// in the process that uses it, and dropped in the same; in a forked child it is leaked instead.
+pub trait Writer: Send {
+    /// Stores `batch`, all of it or nothing: after an error that [is temporary](crate::Error::is_temporary) the same batch
+    /// comes again, after any other it is counted as lost. Called up to ten times a second, with 1 to some
+    /// 10,000 notifications of any number of traces, in order of time.
+    fn write(&mut self, batch: &Notifications) -> Result<()>;
+
+    /// Stores that notifications were lost: of the trace `base_id`, or of traces nobody knows any more.
+    /// Called after a batch was taken, at most once a second for one trace and reason. Numbers of several calls add up.
+    fn write_loss(&mut self, base_id: Option<Id<'_>>, loss: Loss) -> Result<()>;
+
+    /// Takes what this writer or its store has itself given up since the last call (evicted to stay within a size, gone
+    /// with a removed file), so that delivery counts it. An empty list if there is nothing, which is also the right answer for
+    /// a driver that never gives anything up.
+    fn take_losses(&mut self) -> Vec<Loss>;
+}
+
+/// The reading half of a driver. Opened by commands and by Python's `get_driver`; used by one thread at a time.
+pub trait Reader: Send {
+    /// Appends all notifications of the trace to `notifications`, in order of recording as far as the store knows it. Stored
+    /// elements that are no notifications are skipped and counted. An unknown trace appends nothing and is no error.
+    fn read(&mut self, base_id: Id<'_>, notifications: &mut Notifications) -> Result<ReadSummary>;
+
+    /// Calls `each` once for each trace that `filter` lets through, oldest first. Does not read the traces.
+    fn list(&mut self, filter: ListFilter, each: &mut dyn FnMut(TraceSummary<'_>)) -> Result<()>;
+}
+
+/// What reading a trace found beside its notifications.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReadSummary {
+    /// Stored elements that were no notifications of any trace: junk, half lines, missing members.
+    pub skipped: u64,
+    /// What the store knows to have been lost of this trace.
+    pub losses: Vec<Loss>,
+}
+
+/// Which traces to list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListFilter {
+    /// Every trace.
+    All,
+    /// Traces with a point that ended with an error (`etype` in a stop's info).
+    WithErrors,
+}
+
+/// A trace as a listing shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TraceSummary<'a> {
+    /// The trace.
+    pub base_id: Id<'a>,
+    /// Its first notification's time; in a listing of errors, the first error's.
+    pub timestamp: Timestamp,
+}
