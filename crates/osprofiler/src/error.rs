@@ -48,7 +48,13 @@ impl Error {
     #[cold]
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         let temporary = matches!(kind, ErrorKind::Unavailable | ErrorKind::Full);
-        Self(Box::new(Inner { kind, temporary, message: message.into(), help: None, source: None }))
+        Self(Box::new(Inner {
+            kind,
+            temporary,
+            message: message.into(),
+            help: None,
+            source: None,
+        }))
     }
 
     /// The same error with a sentence on what to do next.
@@ -60,7 +66,10 @@ impl Error {
 
     /// The same error with the error that caused it. Its text is not repeated in this one's.
     #[must_use]
-    pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+    pub fn with_source(
+        mut self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
         self.0.source = Some(source.into());
         self
     }

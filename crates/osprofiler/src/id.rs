@@ -86,7 +86,9 @@ impl<'a> Id<'a> {
 impl fmt::Display for Id<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Repr::Uuid(number) => f.pad(std::str::from_utf8(&canonical(number)).unwrap_or_default()),
+            Repr::Uuid(number) => {
+                f.pad(std::str::from_utf8(&canonical(number)).unwrap_or_default())
+            }
             Repr::Text(text) => f.pad(text),
         }
     }
@@ -111,7 +113,8 @@ impl std::error::Error for InvalidId {}
 
 /// Positions of the 32 hex digits within `8-4-4-4-12`.
 const DIGITS: [u8; 32] = [
-    0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 14, 15, 16, 17, 19, 20, 21, 22, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35,
+    0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 14, 15, 16, 17, 19, 20, 21, 22, 24, 25, 26, 27, 28, 29,
+    30, 31, 32, 33, 34, 35,
 ];
 
 fn parse_canonical(text: &[u8]) -> Option<u128> {
@@ -167,9 +170,22 @@ mod tests {
 
     #[test]
     fn only_the_canonical_form_is_a_number() {
-        assert_eq!(Id::parse("00000000-0000-0000-0000-00000000002a"), Ok(Id::from_u128(42)));
-        assert_eq!(Id::parse("00000000-0000-0000-0000-00000000002A").unwrap().as_u128(), None);
-        assert_eq!(Id::parse("0000000000000000000000000000002a").unwrap().as_u128(), None);
+        assert_eq!(
+            Id::parse("00000000-0000-0000-0000-00000000002a"),
+            Ok(Id::from_u128(42))
+        );
+        assert_eq!(
+            Id::parse("00000000-0000-0000-0000-00000000002A")
+                .unwrap()
+                .as_u128(),
+            None
+        );
+        assert_eq!(
+            Id::parse("0000000000000000000000000000002a")
+                .unwrap()
+                .as_u128(),
+            None
+        );
     }
 
     #[test]

@@ -45,12 +45,19 @@ pub enum Kind {
 impl<'a> Notification<'a> {
     /// [`Kind::Stop`] if the name ends with `stop`; every other name is a start, as in the contract.
     pub fn kind(&self) -> Kind {
-        if self.name.ends_with("stop") { Kind::Stop } else { Kind::Start }
+        if self.name.ends_with("stop") {
+            Kind::Stop
+        } else {
+            Kind::Start
+        }
     }
 
     /// The name of the point, hyphens of its own included: without the last `-start` or `-stop`.
     pub fn point_name(&self) -> &'a str {
-        self.name.strip_suffix("-start").or_else(|| self.name.strip_suffix("-stop")).unwrap_or(self.name)
+        self.name
+            .strip_suffix("-start")
+            .or_else(|| self.name.strip_suffix("-stop"))
+            .unwrap_or(self.name)
     }
 }
 
@@ -199,8 +206,12 @@ impl Notifications {
             timestamp: notification.timestamp,
             name: self.texts.number(notification.name),
             info: self.texts.number(notification.info),
-            project: notification.project.map_or(TextNumber::ABSENT, |text| self.texts.number(text)),
-            service: notification.service.map_or(TextNumber::ABSENT, |text| self.texts.number(text)),
+            project: notification
+                .project
+                .map_or(TextNumber::ABSENT, |text| self.texts.number(text)),
+            service: notification
+                .service
+                .map_or(TextNumber::ABSENT, |text| self.texts.number(text)),
         };
         self.rows.push(row);
     }
@@ -264,15 +275,17 @@ impl Notifications {
 
     fn row_id(&mut self, id: Id<'_>) -> RowId {
         match id.as_u128() {
-            Some(number) if (number >> 64) as u64 != TEXT_MARK => {
-                RowId { bits: [(number >> 64) as u64, number as u64] }
-            }
+            Some(number) if (number >> 64) as u64 != TEXT_MARK => RowId {
+                bits: [(number >> 64) as u64, number as u64],
+            },
             _ => {
                 let number = match id.as_text() {
                     Some(text) => self.texts.number(text),
                     None => self.texts.number(&id.to_string()),
                 };
-                RowId { bits: [TEXT_MARK, u64::from(number.0)] }
+                RowId {
+                    bits: [TEXT_MARK, u64::from(number.0)],
+                }
             }
         }
     }
@@ -315,14 +328,22 @@ struct Texts {
 
 impl Default for Texts {
     fn default() -> Self {
-        Self { bytes: String::new(), ends: Vec::new(), table: Vec::new(), hasher: RandomState::new() }
+        Self {
+            bytes: String::new(),
+            ends: Vec::new(),
+            table: Vec::new(),
+            hasher: RandomState::new(),
+        }
     }
 }
 
 impl Texts {
     fn get(&self, number: TextNumber) -> &str {
         let end = self.ends[number.index()];
-        let start = number.index().checked_sub(1).map_or(0, |before| self.ends[before]);
+        let start = number
+            .index()
+            .checked_sub(1)
+            .map_or(0, |before| self.ends[before]);
         &self.bytes[start..end]
     }
 
@@ -391,7 +412,11 @@ mod tests {
     #[test]
     fn what_goes_in_comes_out() {
         let all = [
-            notification("db-start", "4e3e0ec6-2938-40b1-8504-09eb1d4b0dee", Some("nova")),
+            notification(
+                "db-start",
+                "4e3e0ec6-2938-40b1-8504-09eb1d4b0dee",
+                Some("nova"),
+            ),
             notification("db-stop", "B", None),
             notification("", "ffffffff-ffff-ffff-ffff-000000000001", Some("")),
             notification("x", "ffffffff-ffff-ffff-0000-000000000001", Some("x")),
@@ -426,7 +451,10 @@ mod tests {
             ("odd", "odd", Kind::Start),
         ] {
             let notification = notification(name, "B", None);
-            assert_eq!((notification.point_name(), notification.kind()), (point, kind));
+            assert_eq!(
+                (notification.point_name(), notification.kind()),
+                (point, kind)
+            );
         }
     }
 }

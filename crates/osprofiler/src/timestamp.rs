@@ -27,7 +27,9 @@ const LAST: i64 = 253_402_300_799_999_999;
 impl Timestamp {
     /// The time `micros` microseconds after 1970, moved into the years 1 to 9999 if it lies outside.
     pub fn from_micros(micros: i64) -> Self {
-        Self { micros: micros.clamp(FIRST, LAST) }
+        Self {
+            micros: micros.clamp(FIRST, LAST),
+        }
     }
 
     /// Microseconds since 1970; negative before.
@@ -45,7 +47,9 @@ impl Timestamp {
         }
         let number = |range: std::ops::Range<usize>| {
             text[range].iter().try_fold(0i64, |number, digit| {
-                digit.is_ascii_digit().then(|| number * 10 + i64::from(digit - b'0'))
+                digit
+                    .is_ascii_digit()
+                    .then(|| number * 10 + i64::from(digit - b'0'))
             })
         };
         let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
@@ -59,7 +63,11 @@ impl Timestamp {
             && second < 60;
         in_range.then(|| {
             let seconds = (hour * 60 + minute) * 60 + second;
-            Self { micros: days_from_civil(year, month, day) * MICROS_A_DAY + seconds * 1_000_000 + fraction }
+            Self {
+                micros: days_from_civil(year, month, day) * MICROS_A_DAY
+                    + seconds * 1_000_000
+                    + fraction,
+            }
         })
     }
 
@@ -115,11 +123,16 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
     let day_of_era = days.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
@@ -137,14 +150,23 @@ mod tests {
             ("0001-01-01T00:00:00.000000", FIRST),
             ("9999-12-31T23:59:59.999999", LAST),
         ] {
-            assert_eq!(Timestamp::parse(text), Some(Timestamp::from_micros(micros)), "{text}");
+            assert_eq!(
+                Timestamp::parse(text),
+                Some(Timestamp::from_micros(micros)),
+                "{text}"
+            );
             assert_eq!(Timestamp::from_micros(micros).to_string(), text);
         }
     }
 
     #[test]
     fn a_short_fraction_counts_from_the_left() {
-        assert_eq!(Timestamp::parse("1970-01-01T00:00:00.04").unwrap().as_micros(), 40_000);
+        assert_eq!(
+            Timestamp::parse("1970-01-01T00:00:00.04")
+                .unwrap()
+                .as_micros(),
+            40_000
+        );
     }
 
     #[test]
