@@ -79,11 +79,13 @@ pub enum LossReason {
     Evicted,
     /// The file under an open store was removed or replaced before what it held was readable elsewhere.
     StoreRemoved,
+    /// The driver panicked while it held the notifications.
+    DriverFailed,
 }
 
 impl LossReason {
     /// Every reason, in the order reports list them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::MemoryFull,
         Self::ThreadGone,
         Self::QueueFull,
@@ -91,6 +93,7 @@ impl LossReason {
         Self::Exit,
         Self::Evicted,
         Self::StoreRemoved,
+        Self::DriverFailed,
     ];
 
     /// The reason's name in stores and JSON.
@@ -103,6 +106,7 @@ impl LossReason {
             Self::Exit => "exit",
             Self::Evicted => "evicted",
             Self::StoreRemoved => "store_removed",
+            Self::DriverFailed => "driver_failed",
         }
     }
 
@@ -267,6 +271,20 @@ impl Notifications {
         self.rows.sort_by_key(|row| row.timestamp);
     }
 
+    /// Brings the notifications into the order of `keys`, one for each; equal ones keep theirs.
+    ///
+    /// # Panics
+    /// If there are fewer keys than notifications.
+    pub fn sort_by_keys(&mut self, keys: &[u64]) {
+        let keys = &keys[..self.rows.len()];
+        if keys.is_sorted() {
+            return;
+        }
+        let mut order: Vec<usize> = (0..keys.len()).collect();
+        order.sort_by_key(|&index| keys[index]);
+        self.rows = order.into_iter().map(|index| self.rows[index]).collect();
+    }
+
     /// Empties the collection and keeps its memory.
     pub fn clear(&mut self) {
         self.rows.clear();
@@ -424,6 +442,15 @@ mod tests {
         let mut notifications = Notifications::default();
         notifications.extend(all);
         assert_eq!(notifications.iter().collect::<Vec<_>>(), all);
+    }
+
+    #[test]
+    fn sorting_by_keys_keeps_the_order_of_equal_ones() {
+        let mut notifications = Notifications::default();
+        notifications.extend(["a", "b", "c", "d"].map(|name| notification(name, "B", None)));
+        notifications.sort_by_keys(&[2, 1, 2, 0]);
+        let names: Vec<&str> = notifications.iter().map(|one| one.name).collect();
+        assert_eq!(names, ["d", "b", "a", "c"]);
     }
 
     #[test]
