@@ -89,9 +89,12 @@ pub fn unpack<K: AsRef<[u8]>>(info: &[u8], hmac: &[u8], keys: &[K]) -> Option<Tr
     {
         return None;
     }
+    let base_id = id_member(object.get("base_id")?)?;
+    let parent_id = object.get("parent_id").map_or(Some(""), id_member)?;
+    let given = |id: &str| (!id.is_empty()).then(|| id.to_owned());
     Some(TraceHeaders {
-        base_id: id_member(object.get("base_id")?)?,
-        parent_id: object.get("parent_id").map_or(Some(None), id_member)?,
+        base_id: given(base_id),
+        parent_id: given(parent_id),
         key_index,
     })
 }
@@ -104,13 +107,12 @@ fn mac(data: &[u8], key: &[u8]) -> Hmac<Sha1> {
 }
 
 fn push_id(id: Id<'_>, json: &mut String) {
-    match id.as_text() {
-        Some(text) => push_text(text, json),
-        None => {
-            json.push('"');
-            id.push_to(json);
-            json.push('"');
-        }
+    if let Some(text) = id.as_text() {
+        push_text(text, json);
+    } else {
+        json.push('"');
+        id.push_to(json);
+        json.push('"');
     }
 }
 
@@ -132,12 +134,10 @@ fn push_text(text: &str, json: &mut String) {
     json.push('"');
 }
 
-/// `Some(None)` for an empty string, `None` for what is no id.
-fn id_member(value: &Value) -> Option<Option<String>> {
-    match value.as_str()? {
-        "" => Some(None),
-        text => Id::parse(text).ok().map(|_| Some(text.to_owned())),
-    }
+/// The text of an id, empty where the sender left the choice to the receiver; `None` for what is no id.
+fn id_member(value: &Value) -> Option<&str> {
+    let text = value.as_str()?;
+    (text.is_empty() || Id::parse(text).is_ok()).then_some(text)
 }
 
 /// Without the blanks that Python's `str.strip` removes from an ASCII text.
@@ -211,10 +211,6 @@ mod tests {
         base64::engine::general_purpose::URL_SAFE.encode(json)
     }
 
-    fn some(text: &str) -> Option<String> {
-        Some(text.to_owned())
-    }
-
     /// What a receiver understands of `info` when it is signed as it stands.
     #[track_caller]
     fn check(info: &str, expected: Option<(Option<&str>, Option<&str>)>) {
@@ -258,8 +254,8 @@ mod tests {
             );
             let read = unpack(signed.info.as_bytes(), signed.hmac.as_bytes(), &KEYS).unwrap();
             assert_eq!(
-                (read.base_id, read.parent_id),
-                (some(base_id), some(parent_id))
+                (read.base_id.as_deref(), read.parent_id.as_deref()),
+                (Some(base_id), Some(parent_id))
             );
         }
     }
