@@ -1,2 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-//! From notifications to report to text.
+//! From the notifications of a trace to its tree and statistics, and from these to text.
+//!
+//! [`Report::build`] makes the report of what a [`Reader`](osprofiler::driver::Reader) or [`saved::read`] found; a
+//! [`Renderer`] out of [`RENDERERS`] writes it. Everything here is pure: no file, no clock, no environment variable, and
+//! nothing recurses, so a chain of any depth is a report like any other. Notifications come from stores and files and
+//! may hold anything.
+//!
+//! The modules stand in the order of that flow.
+
+mod build;
+mod info;
+mod report;
+mod totals;
+mod walk;
+
+mod json;
+mod renderer;
+
+pub use renderer::{Color, RENDERERS, RenderOptions, Renderer};
+pub use report::{Point, PointId, Report};
+pub use totals::{NameTotal, ServiceTotal};
+pub use walk::{Step, Walk};

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the report does, seen from outside: one program, one module a subject.
+
+#[cfg(test)]
+mod drawing;
+#[cfg(test)]
+mod json;
+#[cfg(test)]
+mod tree;
