@@ -1,5 +1,387 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Connection strings, `scheme://[user[:password]@]rest[?options]`, whose password nobody sees.
+//! Connection strings, `scheme://[user[:password]@]rest[?options]`, whose secrets nobody sees.
+//!
+//! One text in, its percent-decoded parts out. The rest is a list of hosts (`a:1,b:2`), a path, or both; what they mean
+//! is the driver's affair. `Debug`, `Display` and every error leave out the password and the options that look secret,
+//! also where a password holds an unescaped `@`, `/` or `?`: when in doubt a part belongs to the password.
 
-/// A connection string, parsed. `Debug` and `Display` show `***` for the password.
-pub struct ConnectionString;
+use std::fmt;
+use std::path::Path;
+
+use percent_encoding::percent_decode_str;
+
+use crate::{Error, ErrorKind, Result};
+
+/// A connection string, parsed. Shows `***` for the password and for options that look secret.
+///
+/// A path is absolute and begins after the empty host: `sqlite:///srv/trace.db` is the file `/srv/trace.db`. The form with
+/// four slashes (`SQLAlchemy`'s for an absolute path) means the same file.
+///
+/// ```
+/// # use osprofiler::driver::ConnectionString;
+/// let connection = ConnectionString::parse("redis://:s3cret@a:6379,b/0?socket_timeout=1").unwrap();
+/// assert_eq!(connection.password(), Some("s3cret"));
+/// assert_eq!(connection.hosts().collect::<Vec<_>>(), [("a", Some(6379)), ("b", None)]);
+/// assert_eq!(connection.to_string(), "redis://:***@a:6379,b/0?socket_timeout=1");
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct ConnectionString {
+    scheme: String,
+    user: Option<String>,
+    password: Option<String>,
+    /// Hosts with their ports, comma-separated, as written.
+    authority: String,
+    /// Decoded; empty or with its leading slash.
+    path: String,
+    /// Decoded, in order.
+    options: Vec<(String, String)>,
+}
+
+impl ConnectionString {
+    /// Reads a connection string. `://` is appended when absent, the scheme is lower-cased.
+    pub fn parse(text: &str) -> Result<Self> {
+        let text = text.trim();
+        let (scheme, rest) = text.split_once("://").unwrap_or((text, ""));
+        if !is_scheme(scheme) {
+            return Err(usage(if text.is_empty() {
+                "the connection string is empty"
+            } else {
+                "the connection string does not begin with a scheme"
+            })
+            .with_help(
+                "write `scheme://...`, for example `sqlite:///var/lib/osprofiler/trace.db`",
+            ));
+        }
+        let scheme = scheme.to_ascii_lowercase();
+        let (userinfo, rest) = split_userinfo(rest);
+        let (rest, options) = rest.split_once('?').unwrap_or((rest, ""));
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let decode = |part: &str, what: &str| {
+            percent_decode_str(part)
+                .decode_utf8()
+                .map(std::borrow::Cow::into_owned)
+                .map_err(|_| {
+                    usage(&format!(
+                        "the {what} of the `{scheme}` connection string is not UTF-8 after percent-decoding"
+                    ))
+                })
+        };
+        let (user, password) = match userinfo.map(|info| info.split_once(':').ok_or(info)) {
+            None => (None, None),
+            Some(Err(user)) => (Some(decode(user, "user")?), None),
+            Some(Ok((user, password))) => (
+                (!user.is_empty())
+                    .then(|| decode(user, "user"))
+                    .transpose()?,
+                Some(decode(password, "password")?),
+            ),
+        };
+        let options = options
+            .split('&')
+            .filter(|option| !option.is_empty())
+            .map(|option| {
+                let (name, value) = option.split_once('=').unwrap_or((option, ""));
+                Ok((decode(name, "options")?, decode(value, "options")?))
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            user,
+            password,
+            authority: authority.to_owned(),
+            path: decode(path, "path")?,
+            options,
+            scheme,
+        })
+    }
+
+    /// The scheme, lower-case; the registry finds the driver by it.
+    pub fn scheme(&self) -> &str {
+        &self.scheme
+    }
+
+    /// The user, decoded; `None` if there is none or it is empty.
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
+    /// The password, decoded. For the store's client only.
+    pub fn password(&self) -> Option<&str> {
+        self.password.as_deref()
+    }
+
+    /// Hosts with their ports, as written: `a:1,b:2`, `[::1]:6379`; empty before a path alone.
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// Each host and its port. The brackets of an IPv6 address are left out; a port that is no number is `None`.
+    pub fn hosts(&self) -> impl Iterator<Item = (&str, Option<u16>)> {
+        self.authority
+            .split(',')
+            .filter(|host| !host.is_empty())
+            .map(|host| {
+                if let Some((address, rest)) =
+                    host.strip_prefix('[').and_then(|host| host.split_once(']'))
+                {
+                    let port = rest.strip_prefix(':').and_then(|port| port.parse().ok());
+                    return (address, port);
+                }
+                match host.split_once(':') {
+                    Some((name, port)) => (name, port.parse().ok()),
+                    None => (host, None),
+                }
+            })
+    }
+
+    /// The path, decoded, empty or with its leading slash.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The options in order, decoded.
+    pub fn options(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.options
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The value of the option `name`; the last one if it is given twice.
+    pub fn option(&self, name: &str) -> Option<&str> {
+        let mut options = self.options.iter().rev();
+        options
+            .find(|(other, _)| other == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// The file a driver of files works on. A relative path is refused: it would depend on where a service was started.
+    pub fn file_path(&self) -> Result<&Path> {
+        let scheme = &self.scheme;
+        let example = format!("write three slashes: `{scheme}:///var/lib/osprofiler/trace`");
+        if !self.authority.is_empty() || self.user.is_some() || self.password.is_some() {
+            return Err(usage(&format!(
+                "`{self}` names a host or a relative path, `{scheme}` needs an absolute path"
+            ))
+            .with_help(example));
+        }
+        if self.path.ends_with('/') || self.path.is_empty() {
+            return Err(usage(&format!("`{self}` names no file")).with_help(example));
+        }
+        if self.path.contains('\0') {
+            return Err(usage(&format!("`{self}` holds a NUL byte")));
+        }
+        // `//srv/x` is the same file as `/srv/x`; one spelling makes messages comparable.
+        let slashes = self
+            .path
+            .len()
+            .saturating_sub(self.path.trim_start_matches('/').len());
+        Ok(Path::new(&self.path[slashes - 1..]))
+    }
+}
+
+impl fmt::Display for ConnectionString {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://", self.scheme)?;
+        if let Some(user) = &self.user {
+            f.write_str(user)?;
+        }
+        if self.password.is_some() {
+            f.write_str(":***")?;
+        }
+        if self.user.is_some() || self.password.is_some() {
+            f.write_str("@")?;
+        }
+        write!(f, "{}{}", self.authority, self.path)?;
+        for (index, (name, value)) in self.options.iter().enumerate() {
+            let value = if looks_secret(name) { "***" } else { value };
+            write!(f, "{}{name}={value}", if index == 0 { '?' } else { '&' })?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for ConnectionString {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{self}`")
+    }
+}
+
+fn usage(message: &str) -> Error {
+    Error::new(ErrorKind::Usage, message)
+}
+
+fn is_scheme(scheme: &str) -> bool {
+    scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+        && scheme.len() <= 64
+        && scheme
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"+-._".contains(&byte))
+}
+
+/// Splits `user:password@rest`. The last `@` before the options ends the password, because people paste passwords that
+/// hold one; so an `@` of a path after a host has to be written `%40`. A password may hold a `?`, too: then what stands
+/// where a port should be is none, and the last `@` of all counts.
+fn split_userinfo(rest: &str) -> (Option<&str>, &str) {
+    if rest.starts_with('/') {
+        return (None, rest);
+    }
+    let before_options = rest.split('?').next().unwrap_or_default();
+    let end = before_options.rfind('@').or_else(|| {
+        let last = rest.rfind('@')?;
+        let (_, port) = before_options.split_once(':')?;
+        let is_port = before_options.starts_with('[')
+            || port.starts_with(|first: char| first.is_ascii_digit());
+        (!is_port).then_some(last)
+    });
+    match end {
+        Some(end) => (Some(&rest[..end]), &rest[end + 1..]),
+        None => (None, rest),
+    }
+}
+
+/// Whether an option of that name holds something to hide.
+fn looks_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    [
+        "pass",
+        "pwd",
+        "secret",
+        "token",
+        "key",
+        "credential",
+        "auth",
+        "sign",
+    ]
+    .iter()
+    .any(|word| name.contains(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `expected` is what `Display` shows, with the file after ` -> ` where there is one.
+    fn check(text: &str, expected: &str) {
+        let connection = ConnectionString::parse(text).unwrap();
+        let mut shown = connection.to_string();
+        if let Ok(path) = connection.file_path() {
+            shown = format!("{shown} -> {}", path.display());
+        }
+        assert_eq!(shown, expected, "{text}");
+        assert!(!format!("{connection:?}").contains("s3cret"), "{text}");
+        if let Err(error) = connection.file_path() {
+            assert!(!format!("{error:?}").contains("s3cret"), "{text}");
+        }
+    }
+
+    #[test]
+    fn parts_are_found_and_secrets_are_not_shown() {
+        for (text, expected) in [
+            (
+                "sqlite:///srv/trace.db",
+                "sqlite:///srv/trace.db -> /srv/trace.db",
+            ),
+            (
+                "sqlite:////srv/trace.db",
+                "sqlite:////srv/trace.db -> /srv/trace.db",
+            ),
+            (
+                "file:///a%20b@c.jsonl",
+                "file:///a b@c.jsonl -> /a b@c.jsonl",
+            ),
+            ("SQLite:///x?max_size=1GB", "sqlite:///x?max_size=1GB -> /x"),
+            ("messaging", "messaging://"),
+            ("redis://h", "redis://h"),
+            ("redis://:s3cret@h:6379/2", "redis://:***@h:6379/2"),
+            ("redis://:s3cret%40@h", "redis://:***@h"),
+            ("redis://u:@s3cret@h/1", "redis://u:***@h/1"),
+            ("redis://u:a/s3cret@h/1", "redis://u:***@h/1"),
+            ("redis://u:a?s3cret@h/1?db=2", "redis://u:***@h/1?db=2"),
+            (
+                "unix://:s3cret@/run/redis?db=2",
+                "unix://:***@/run/redis?db=2",
+            ),
+            (
+                "mongodb://u:s3cret@a:1,b:2,[::1]:3/?replicaSet=r",
+                "mongodb://u:***@a:1,b:2,[::1]:3/?replicaSet=r",
+            ),
+            (
+                "redis://h?password=s3cret&db=1",
+                "redis://h?password=***&db=1",
+            ),
+            ("es://h?API_Key=s3cret", "es://h?API_Key=***"),
+            ("otlp://h:4318/x?mail=a@b", "otlp://h:4318/x?mail=a@b"),
+        ] {
+            check(text, expected);
+        }
+    }
+
+    #[test]
+    fn a_password_comes_back_decoded() {
+        for (text, user, password) in [
+            ("redis://:p%40%2F@h", None, Some("p@/")),
+            ("redis://u@h", Some("u"), None),
+            ("redis://u:@h", Some("u"), Some("")),
+            ("redis://u:a:b@h", Some("u"), Some("a:b")),
+            ("redis://h:1", None, None),
+        ] {
+            let connection = ConnectionString::parse(text).unwrap();
+            assert_eq!(
+                (connection.user(), connection.password()),
+                (user, password),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn each_host_of_a_replica_set_is_found() {
+        let connection = ConnectionString::parse("mongodb://a:1,b,[::1]:3/x").unwrap();
+        assert_eq!(
+            connection.hosts().collect::<Vec<_>>(),
+            [("a", Some(1)), ("b", None), ("::1", Some(3))]
+        );
+    }
+
+    #[test]
+    fn the_last_of_two_equal_options_counts() {
+        let connection = ConnectionString::parse("x://h?a=1&b&a=%32").unwrap();
+        assert_eq!(connection.option("a"), Some("2"));
+        assert_eq!(connection.option("b"), Some(""));
+        assert_eq!(connection.option("c"), None);
+    }
+
+    #[test]
+    fn what_is_no_connection_string_is_refused_without_repeating_it() {
+        for text in [
+            "",
+            "  ",
+            "://s3cret",
+            "a b://s3cret",
+            "s3cret:s3cret",
+            "1x://s3cret",
+            "x://:%ff@s3cret",
+        ] {
+            let error = ConnectionString::parse(text).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Usage);
+            assert!(!format!("{error:?}").contains("s3cret"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_path_must_be_absolute_and_name_a_file() {
+        for text in [
+            "sqlite://trace.db",
+            "sqlite://",
+            "sqlite:///",
+            "sqlite:///a/",
+            "sqlite://rel/a",
+            "file:///a%00b",
+        ] {
+            let error = ConnectionString::parse(text)
+                .unwrap()
+                .file_path()
+                .unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Usage, "{text}");
+        }
+    }
+}

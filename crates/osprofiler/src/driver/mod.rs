@@ -5,8 +5,13 @@
 //! client's errors into [`ErrorKind`](crate::ErrorKind)s, and knows nothing of recording, batching or retry.
 //! The conformance suite in the folder `tests/` says the rest.
 
-mod connection_string;
 pub mod registry;
+
+mod connection_string;
+#[cfg(feature = "file")]
+mod file;
+#[cfg(any(feature = "file", feature = "sqlite"))]
+mod store_file;
 
 use crate::{Id, Loss, Notifications, Result, Timestamp};
 
@@ -50,6 +55,20 @@ pub struct ReadSummary {
     pub skipped: u64,
     /// What the store knows to have been lost of this trace.
     pub losses: Vec<Loss>,
+}
+
+impl ReadSummary {
+    /// Adds a loss to those of the same reason.
+    pub fn add_loss(&mut self, loss: Loss) {
+        match self
+            .losses
+            .iter_mut()
+            .find(|known| known.reason == loss.reason)
+        {
+            Some(known) => known.count = known.count.saturating_add(loss.count),
+            None => self.losses.push(loss),
+        }
+    }
 }
 
 /// Which traces to list.

@@ -1,2 +1,278 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Which drivers there are: the one list from which help, errors, the README's table and the conformance suite come.
+//!
+//! A driver is a line of [`DRIVERS`] and a file beside this one. A driver left out of the build, or still to come, keeps
+//! its line and answers by name, saying what to do instead; the scheme of a connection string alone decides.
+
+use super::{ConnectionString, Reader, Writer};
+use crate::{Error, ErrorKind, Result};
+
+/// A kind of store, as help and errors describe it.
+#[derive(Debug)]
+pub struct Driver {
+    /// The driver's name, also its Cargo feature's.
+    pub name: &'static str,
+    /// The schemes of connection strings that mean it; the first is the usual one.
+    pub schemes: &'static [&'static str],
+    /// What it stores where, in one line.
+    pub summary: &'static str,
+    /// Whether it can be used, and how.
+    pub availability: Availability,
+}
+
+/// Whether a driver can be used.
+#[derive(Debug)]
+pub enum Availability {
+    /// It is part of this build.
+    Ready(&'static Implementation),
+    /// It exists, but its Cargo feature was off when this was built.
+    CompiledOut,
+    /// Nobody has written it yet.
+    ToCome,
+    /// It will not come; what to use instead.
+    Gone(&'static str),
+}
+
+/// What a driver's file offers to the registry.
+#[derive(Debug)]
+pub struct Implementation {
+    /// What its store can do; the conformance suite asks before it checks.
+    pub capabilities: &'static [Capability],
+    /// The options its connection strings may have. Any other is refused.
+    pub options: &'static [DriverOption],
+    /// A connection string to copy.
+    pub example: &'static str,
+    /// Makes the writing half. Opens nothing yet where the store allows it.
+    pub open_writer: fn(&ConnectionString) -> Result<Box<dyn Writer>>,
+    /// Makes the reading half.
+    pub open_reader: fn(&ConnectionString) -> Result<Box<dyn Reader>>,
+}
+
+/// Something that not every store can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capability {
+    /// What was written can be read back by trace.
+    Read,
+    /// Traces can be listed.
+    List,
+    /// Traces with errors can be listed apart.
+    ListErrors,
+    /// Losses are kept with their trace.
+    Losses,
+    /// A notification written again after an unclear answer is read once.
+    Deduplicates,
+    /// Several processes may write at the same time.
+    ManyWriters,
+    /// The store stays within a size.
+    Bounded,
+}
+
+/// An option of a connection string, `?name=value`.
+#[derive(Debug)]
+pub struct DriverOption {
+    /// Its name.
+    pub name: &'static str,
+    /// What holds without it.
+    pub default: &'static str,
+    /// What it does, in one line.
+    pub summary: &'static str,
+}
+
+/// What the module offers where its Cargo feature is on, [`Availability::CompiledOut`] where it is off.
+macro_rules! built_in {
+    ($feature:tt, $module:ident) => {{
+        #[cfg(feature = $feature)]
+        const AVAILABILITY: Availability = Availability::Ready(&super::$module::IMPLEMENTATION);
+        #[cfg(not(feature = $feature))]
+        const AVAILABILITY: Availability = Availability::CompiledOut;
+        AVAILABILITY
+    }};
+}
+
+/// Every driver, in the order help lists them.
+#[rustfmt::skip] // one line a driver
+pub const DRIVERS: &[Driver] = &[
+    Driver { name: "sqlite", schemes: &["sqlite"], summary: "one SQLite file, without a server", availability: Availability::ToCome },
+    Driver { name: "file", schemes: &["file"], summary: "one file of JSON lines, a notification each", availability: built_in!("file", file) },
+    to_come("redis", &["redis", "rediss", "unix", "redissentinel"], "a Redis server, directly or found through its sentinels"),
+    to_come("mongodb", &["mongodb", "mongodb+srv"], "a MongoDB server or replica set"),
+    to_come("elasticsearch", &["elasticsearch", "elasticsearchs", "opensearch"], "an Elasticsearch or OpenSearch server"),
+    to_come("mysql", &["mysql", "mysql+pymysql", "mysql+mysqldb", "mariadb"], "a MySQL or MariaDB server"),
+    to_come("postgresql", &["postgresql", "postgresql+psycopg2", "postgresql+psycopg"], "a PostgreSQL server"),
+    to_come("messaging", &["messaging"], "the message bus of the services (oslo.messaging)"),
+    to_come("otlp", &["otlp", "otlps"], "an OpenTelemetry collector, over OTLP/HTTP; it can't be read back"),
+    to_come("loginsight", &["loginsight"], "a VMware Aria Operations for Logs server"),
+    Driver { name: "jaeger", schemes: &["jaeger"], summary: "gone: Jaeger takes OTLP itself", availability: Availability::Gone("Jaeger takes OTLP itself: use `otlp://host:4318`") },
+];
+
+/// The driver for a scheme. An error lists the schemes there are.
+pub fn find(scheme: &str) -> Result<&'static Driver> {
+    DRIVERS
+        .iter()
+        .find(|driver| driver.schemes.contains(&scheme))
+        .ok_or_else(|| {
+            let ready = ready_drivers().flat_map(|driver| driver.schemes.iter().copied());
+            let others = DRIVERS
+                .iter()
+                .filter(|driver| matches!(driver.availability, Availability::ToCome))
+                .flat_map(|driver| driver.schemes.iter().copied());
+            Error::new(
+                ErrorKind::Usage,
+                format!("no driver for the scheme `{scheme}://`"),
+            )
+            .with_help(format!(
+                "use one of {}; still to come: {}",
+                list(ready),
+                list(others)
+            ))
+        })
+}
+
+/// The drivers that this build can use.
+pub fn ready_drivers() -> impl Iterator<Item = &'static Driver> {
+    DRIVERS
+        .iter()
+        .filter(|driver| matches!(driver.availability, Availability::Ready(_)))
+}
+
+/// Makes the writing half of the driver that `connection` names.
+pub fn open_writer(connection: &ConnectionString) -> Result<Box<dyn Writer>> {
+    (implementation(connection)?.open_writer)(connection)
+}
+
+/// Makes the reading half of the driver that `connection` names.
+pub fn open_reader(connection: &ConnectionString) -> Result<Box<dyn Reader>> {
+    (implementation(connection)?.open_reader)(connection)
+}
+
+/// The driver's implementation, once it is there and knows all options of `connection`.
+fn implementation(connection: &ConnectionString) -> Result<&'static Implementation> {
+    let driver = find(connection.scheme())?;
+    let name = driver.name;
+    let usage = |message: String| Error::new(ErrorKind::Usage, message);
+    let implementation = match driver.availability {
+        Availability::Ready(implementation) => implementation,
+        Availability::CompiledOut => {
+            return Err(
+                usage(format!("the driver `{name}` is not part of this build"))
+                    .with_help(format!("build with the Cargo feature `{name}`")),
+            );
+        }
+        Availability::ToCome => {
+            let ready = ready_drivers().flat_map(|driver| driver.schemes.iter().copied());
+            return Err(usage(format!("the driver `{name}` is still to come"))
+                .with_help(format!("until then, use one of {}", list(ready))));
+        }
+        Availability::Gone(instead) => {
+            return Err(usage(format!("the driver `{name}` is gone")).with_help(instead));
+        }
+    };
+    let known = |name: &str| {
+        implementation
+            .options
+            .iter()
+            .any(|known| known.name == name)
+    };
+    match connection.options().find(|(name, _)| !known(name)) {
+        None => Ok(implementation),
+        Some((unknown, _)) => {
+            let error = usage(format!("the driver `{name}` has no option `{unknown}`"));
+            Err(if implementation.options.is_empty() {
+                error.with_help("it has no options")
+            } else {
+                error.with_help(format!(
+                    "its options are {}",
+                    implementation
+                        .options
+                        .iter()
+                        .map(|option| format!("`{}`", option.name))
+                        .collect::<Vec<_>>()
+                        .join(", ")
+                ))
+            })
+        }
+    }
+}
+
+fn list<'a>(schemes: impl Iterator<Item = &'a str>) -> String {
+    schemes
+        .map(|scheme| format!("`{scheme}://`"))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+const fn to_come(
+    name: &'static str,
+    schemes: &'static [&'static str],
+    summary: &'static str,
+) -> Driver {
+    Driver {
+        name,
+        schemes,
+        summary,
+        availability: Availability::ToCome,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `expected` is the error's text and its help, joined by ` | `.
+    fn check(connection: &str, expected: &str) {
+        let connection = ConnectionString::parse(connection).unwrap();
+        let error = open_reader(&connection).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Usage);
+        let text = format!("{error} | {}", error.help().unwrap_or_default());
+        assert!(text.contains(expected), "{text}");
+    }
+
+    #[test]
+    fn every_name_is_one_drivers_and_says_what_it_is() {
+        let mut seen = Vec::new();
+        for driver in DRIVERS {
+            assert!(!driver.summary.is_empty(), "{}", driver.name);
+            for scheme in driver.schemes {
+                assert!(!seen.contains(scheme), "{scheme}");
+                assert_eq!(find(scheme).unwrap().name, driver.name);
+                seen.push(scheme);
+            }
+            if let Availability::Ready(implementation) = driver.availability {
+                let example = ConnectionString::parse(implementation.example).unwrap();
+                assert!(driver.schemes.contains(&example.scheme()));
+                assert!(super::implementation(&example).is_ok(), "{example}");
+            }
+        }
+    }
+
+    #[test]
+    fn drivers_that_cannot_be_used_answer_by_name() {
+        for (connection, expected) in [
+            (
+                "redis://h",
+                "the driver `redis` is still to come | until then, use one of",
+            ),
+            ("mongodb+srv://h", "the driver `mongodb` is still to come"),
+            (
+                "jaeger://h",
+                "the driver `jaeger` is gone | Jaeger takes OTLP itself: use `otlp://",
+            ),
+            (
+                "nope://h",
+                "no driver for the scheme `nope://` | use one of ",
+            ),
+            ("nope://h", "`postgresql+psycopg://`"),
+        ] {
+            check(connection, expected);
+        }
+    }
+
+    #[cfg(feature = "file")]
+    #[test]
+    fn an_unknown_option_is_refused_by_name() {
+        check(
+            "file:///x?sise=1",
+            "the driver `file` has no option `sise` | ",
+        );
+    }
+}

@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The driver `file`: one notification a line of JSON, appended to one file.
+//!
+//! Several processes may append: a batch is one write under a lock of the file, cut off again if it did not fit, so that a
+//! batch is stored whole or not at all. Readers take lines as they come; junk and half lines are skipped and counted.
+//! Losses are lines of their own kind. A file that was removed or replaced is noticed before the next batch.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::registry::{Capability, Implementation};
+use super::store_file::{self, FileIdentity};
+use super::{ConnectionString, ListFilter, ReadSummary, Reader, TraceSummary, Writer};
+use crate::wire::{self, Line, Lines};
+use crate::{
+    Error, ErrorKind, Id, Loss, LossReason, Notification, Notifications, Result, Timestamp,
+};
+
+pub(super) const IMPLEMENTATION: Implementation = Implementation {
+    capabilities: &[
+        Capability::Read,
+        Capability::List,
+        Capability::ListErrors,
+        Capability::Losses,
+        Capability::ManyWriters,
+    ],
+    options: &[],
+    example: "file:///var/lib/osprofiler/trace.jsonl",
+    open_writer: |connection| Ok(Box::new(FileWriter::new(connection.file_path()?))),
+    open_reader: |connection: &ConnectionString| {
+        Ok(Box::new(FileReader {
+            path: connection.file_path()?.to_owned(),
+        }))
+    },
+};
+
+/// How long a batch waits for another process to finish its own.
+const LOCK_DEADLINE: Duration = Duration::from_secs(5);
+
+struct FileWriter {
+    path: PathBuf,
+    open: Option<OpenFile>,
+    text: String,
+    /// In files that were removed, told by the next `take_losses`.
+    removed: u64,
+}
+
+struct OpenFile {
+    file: File,
+    identity: FileIdentity,
+    /// Notifications this writer put into this very file: what is gone if it is removed.
+    written: u64,
+}
+
+impl FileWriter {
+    fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            open: None,
+            text: String::new(),
+            removed: 0,
+        }
+    }
+
+    /// Appends `self.text` to the file at the path, whatever happened to the one that was open.
+    fn append(&mut self, notifications: u64) -> Result<()> {
+        self.reopen()
+            .map_err(|error| store_file::error("open", &self.path, error))?;
+        let Some(open) = &mut self.open else {
+            return Ok(());
+        };
+        lock(&open.file, &self.path)?;
+        let appended = append_whole(&mut open.file, &mut self.text);
+        let _ = open.file.unlock();
+        appended.map_err(|error| store_file::error("write", &self.path, error))?;
+        open.written += notifications;
+        Ok(())
+    }
+
+    fn reopen(&mut self) -> io::Result<()> {
+        let at_path = FileIdentity::at(&self.path)?;
+        if let Some(open) = &self.open {
+            if Some(open.identity) == at_path {
+                return Ok(());
+            }
+            // A file that was renamed can still be read; one without a name is gone with all that it held.
+            if open.file.metadata().is_ok_and(|file| file.nlink() == 0) {
+                self.removed += open.written;
+            }
+            self.open = None;
+        }
+        store_file::create(&self.path)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .open(&self.path)?;
+        self.open = Some(OpenFile {
+            identity: FileIdentity::of(&file.metadata()?),
+            file,
+            written: 0,
+        });
+        Ok(())
+    }
+}
+
+impl Writer for FileWriter {
+    fn write(&mut self, batch: &Notifications) -> Result<()> {
+        self.text.clear();
+        for notification in batch.iter() {
+            push_line(&notification, &mut self.text);
+        }
+        self.append(batch.len() as u64)
+    }
+
+    fn write_loss(&mut self, base_id: Option<Id<'_>>, loss: Loss) -> Result<()> {
+        self.text.clear();
+        wire::push_loss_json(base_id, loss, &mut self.text);
+        self.text.push('\n');
+        self.append(0)
+    }
+
+    fn take_losses(&mut self) -> Vec<Loss> {
+        match std::mem::take(&mut self.removed) {
+            0 => Vec::new(),
+            count => vec![Loss {
+                count,
+                reason: LossReason::StoreRemoved,
+            }],
+        }
+    }
+}
+
+/// Appends the notification as one line. Line ends between an info's tokens become blanks.
+fn push_line(notification: &Notification<'_>, text: &mut String) {
+    let start = text.len();
+    wire::push_json(notification, text);
+    if text.as_bytes()[start..].iter().any(|&byte| byte < b' ') {
+        let line = text.split_off(start).replace(['\n', '\r'], " ");
+        text.push_str(&line);
+    }
+    text.push('\n');
+}
+
+/// Waits for the lock, but not for ever: a process may be stopped while it holds it.
+fn lock(file: &File, path: &Path) -> Result<()> {
+    let start = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) if start.elapsed() < LOCK_DEADLINE => {
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "locks of files have no wait with a deadline; contention lasts as long as one write"
+                )]
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::new(
+                    ErrorKind::Unavailable,
+                    format!(
+                        "cannot write `{}`: another process has held its lock for {} s",
+                        path.display(),
+                        LOCK_DEADLINE.as_secs()
+                    ),
+                )
+                .with_help(format!(
+                    "see who: `lslocks`, or `fuser -v {}`",
+                    path.display()
+                )));
+            }
+            Err(TryLockError::Error(error)) => {
+                return Err(store_file::error("lock", path, error));
+            }
+        }
+    }
+}
+
+/// Appends all of `text` or nothing. Begins a line of its own where a writer that crashed has left half of one.
+fn append_whole(file: &mut File, text: &mut String) -> io::Result<()> {
+    let end = file.seek(SeekFrom::End(0))?;
+    if end > 0 {
+        let mut last = [0];
+        file.seek(SeekFrom::Start(end - 1))?;
+        file.read_exact(&mut last)?;
+        if last != *b"\n" {
+            text.insert(0, '\n');
+        }
+    }
+    file.write_all(text.as_bytes()).inspect_err(|_| {
+        let _ = file.set_len(end);
+    })
+}
+
+struct FileReader {
+    path: PathBuf,
+}
+
+impl FileReader {
+    fn lines(&self) -> Result<Lines<BufReader<File>>> {
+        let open = File::open(&self.path).and_then(|file| {
+            if file.metadata()?.is_dir() {
+                return Err(io::ErrorKind::IsADirectory.into());
+            }
+            Ok(file)
+        });
+        let file = open.map_err(|error| store_file::error("read", &self.path, error))?;
+        Ok(Lines::new(BufReader::with_capacity(1 << 16, file)))
+    }
+
+    fn each_line(&self, mut each: impl FnMut(Line<'_>)) -> Result<()> {
+        let mut lines = self.lines()?;
+        while let Some(line) = lines
+            .next_line()
+            .map_err(|error| store_file::error("read", &self.path, error))?
+        {
+            each(line);
+        }
+        Ok(())
+    }
+}
+
+impl Reader for FileReader {
+    fn read(&mut self, base_id: Id<'_>, notifications: &mut Notifications) -> Result<ReadSummary> {
+        let mut summary = ReadSummary::default();
+        let text = base_id.to_string();
+        self.each_line(|line| match line {
+            Line::Notification(parsed) => {
+                let notification = parsed.as_notification();
+                if notification.base_id == base_id {
+                    notifications.push(&notification);
+                }
+            }
+            Line::Loss(Some(id), loss) if id == text => summary.add_loss(loss),
+            Line::Loss(..) => {}
+            Line::Junk(_) => summary.skipped += 1,
+        })?;
+        Ok(summary)
+    }
+
+    fn list(&mut self, filter: ListFilter, each: &mut dyn FnMut(TraceSummary<'_>)) -> Result<()> {
+        let mut first = HashMap::<String, Timestamp>::new();
+        self.each_line(|line| {
+            let Line::Notification(parsed) = line else {
+                return;
+            };
+            let notification = parsed.as_notification();
+            if filter == ListFilter::WithErrors && !wire::has_error(&notification) {
+                return;
+            }
+            first
+                .entry(notification.base_id.to_string())
+                .and_modify(|first| *first = notification.timestamp.min(*first))
+                .or_insert(notification.timestamp);
+        })?;
+        let mut traces: Vec<_> = first.iter().map(|(id, &first)| (first, id)).collect();
+        traces.sort_unstable();
+        for (timestamp, text) in traces {
+            if let Ok(base_id) = Id::parse(text) {
+                each(TraceSummary { base_id, timestamp });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(count: u32) -> Notifications {
+        let mut batch = Notifications::default();
+        for number in 0..count {
+            batch.push(&Notification {
+                name: "db-start",
+                base_id: Id::from_u128(1),
+                trace_id: Id::from_u128(u128::from(number) + 2),
+                parent_id: Id::from_u128(1),
+                timestamp: Timestamp::from_micros(i64::from(number)),
+                info: "{\n\"host\": \"a\"}",
+                project: None,
+                service: None,
+            });
+        }
+        batch
+    }
+
+    fn read(path: &Path) -> (usize, ReadSummary) {
+        let mut reader = FileReader {
+            path: path.to_owned(),
+        };
+        let mut notifications = Notifications::default();
+        let summary = reader.read(Id::from_u128(1), &mut notifications).unwrap();
+        (notifications.len(), summary)
+    }
+
+    #[test]
+    fn a_removed_file_is_made_again_and_what_it_held_is_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("trace.jsonl");
+        let mut writer = FileWriter::new(&path);
+        writer.write(&batch(5)).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        writer.write(&batch(3)).unwrap();
+        assert_eq!(
+            writer.take_losses(),
+            [Loss {
+                count: 5,
+                reason: LossReason::StoreRemoved
+            }]
+        );
+        assert_eq!(writer.take_losses(), []);
+        assert_eq!(read(&path).0, 3);
+    }
+
+    #[test]
+    fn a_renamed_file_is_no_loss() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("trace.jsonl");
+        let mut writer = FileWriter::new(&path);
+        writer.write(&batch(5)).unwrap();
+        std::fs::rename(&path, folder.path().join("trace.jsonl.1")).unwrap();
+        writer.write(&batch(3)).unwrap();
+        assert_eq!(writer.take_losses(), []);
+        assert_eq!(read(&path).0, 3);
+    }
+
+    #[test]
+    fn half_a_line_of_a_crashed_writer_costs_only_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("trace.jsonl");
+        std::fs::write(&path, r#"{"name": "db-st"#).unwrap();
+        FileWriter::new(&path).write(&batch(2)).unwrap();
+        let (count, summary) = read(&path);
+        assert_eq!((count, summary.skipped), (2, 1));
+    }
+
+    #[test]
+    fn a_batch_that_does_not_fit_leaves_nothing() {
+        let mut writer = FileWriter::new(Path::new("/dev/full"));
+        let error = writer.write(&batch(2)).unwrap_err();
+        assert_eq!(
+            (error.kind(), error.is_temporary()),
+            (ErrorKind::Full, true)
+        );
+    }
+}

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the drivers of files share: making the file, noticing that it was removed, and saying what is wrong with it.
+//!
+//! A store's file is made 0660 with its folder's group, so that services of several users can write it; the folder is
+//! never made, because one that is missing is a mount that is gone or a typing error more often than a wish. An error's
+//! help names owner, group, mode and a remedy.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use crate::{Error, ErrorKind};
+
+/// Which file an open one is: device and inode, which a removed and replaced file does not share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FileIdentity {
+    device: u64,
+    inode: u64,
+}
+
+impl FileIdentity {
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        }
+    }
+
+    /// The identity of the file at `path`, `None` if there is none.
+    pub(super) fn at(path: &Path) -> io::Result<Option<Self>> {
+        match std::fs::metadata(path) {
+            Ok(metadata) => Ok(Some(Self::of(&metadata))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Makes the file if it is not there, 0660 whatever the umask says, with its folder's group where that is allowed.
+pub(super) fn create(path: &Path) -> io::Result<()> {
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o660)
+        .open(path);
+    match file {
+        Ok(file) => {
+            share(path, &file);
+            Ok(())
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Best effort: a file that cannot be shared can still be written by whoever made it.
+fn share(path: &Path, file: &File) {
+    if let Some(folder) = path.parent().and_then(|folder| folder.metadata().ok()) {
+        let _ = std::os::unix::fs::fchown(file, None, Some(folder.gid()));
+    }
+    let _ = file.set_permissions(std::fs::Permissions::from_mode(0o660));
+}
+
+/// The error for a call on `path` that failed; `action` as in "cannot {action} `/srv/trace.db`: ...".
+pub(super) fn error(action: &str, path: &Path, error: io::Error) -> Error {
+    use io::ErrorKind as Io;
+    let folder = path.parent().unwrap_or(path);
+    let (kind, why, help) = match error.kind() {
+        Io::NotFound if !folder.exists() => (
+            ErrorKind::Unavailable,
+            format!("the folder `{}` does not exist", folder.display()),
+            Some(format!(
+                "create it, writable for the services: `mkdir -p {}`",
+                folder.display()
+            )),
+        ),
+        Io::NotFound => (
+            ErrorKind::NotFound,
+            "no such file".to_owned(),
+            Some("nothing was recorded there yet, or the store is another".to_owned()),
+        ),
+        Io::NotADirectory => (
+            ErrorKind::Usage,
+            "a part of the path is a file, not a folder".to_owned(),
+            None,
+        ),
+        Io::IsADirectory => (
+            ErrorKind::Usage,
+            "it is a folder".to_owned(),
+            Some("name a file in it".to_owned()),
+        ),
+        Io::PermissionDenied | Io::ReadOnlyFilesystem => (
+            ErrorKind::Denied,
+            if error.kind() == Io::PermissionDenied {
+                "permission denied".to_owned()
+            } else {
+                "the file system is read-only".to_owned()
+            },
+            Some(access_help(path)),
+        ),
+        Io::StorageFull | Io::QuotaExceeded | Io::FileTooLarge => (
+            ErrorKind::Full,
+            "no space left on the device".to_owned(),
+            Some("free some space, or bound the store's size".to_owned()),
+        ),
+        _ => (ErrorKind::Unavailable, error.to_string(), None),
+    };
+    let made =
+        Error::new(kind, format!("cannot {action} `{}`: {why}", path.display())).with_source(error);
+    match help {
+        Some(help) => made.with_help(help),
+        None => made,
+    }
+}
+
+/// Who may, who asks, and what to do: for a file or folder that this process may not use.
+pub(super) fn access_help(path: &Path) -> String {
+    // Without the file, or with one that is ours to use, it is the folder that refuses.
+    let subject = [Some(path), path.parent()]
+        .into_iter()
+        .flatten()
+        .find_map(|path| Some((path, path.metadata().ok()?)));
+    let Some((subject, metadata)) = subject else {
+        return format!(
+            "let this user pass through the folders above `{}`",
+            path.display()
+        );
+    };
+    let owner = name_of("/etc/passwd", metadata.uid());
+    let group = name_of("/etc/group", metadata.gid());
+    // SAFETY: takes nothing, cannot fail, touches no memory of ours.
+    #[expect(unsafe_code, reason = "std has no call for the user id")]
+    let user = name_of("/etc/passwd", unsafe { libc::geteuid() });
+    format!(
+        "`{}` belongs to {owner}:{group} with mode {:04o}, this process is {user}: `usermod -aG {group} {user}`, and \
+         `chmod g+rwX` the file and its folder",
+        subject.display(),
+        metadata.mode() & 0o7777,
+    )
+}
+
+/// The name of the number `id`, as the table says that does without a directory server; the number if it has none.
+fn name_of(table: &str, id: u32) -> String {
+    let id = id.to_string();
+    let text = std::fs::read_to_string(table).unwrap_or_default();
+    text.lines()
+        .map(|line| line.split(':').collect::<Vec<_>>())
+        .find(|fields| fields.get(2) == Some(&&*id))
+        .map_or(id.clone(), |fields| fields[0].to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_file_is_for_the_folders_group() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        create(&path).unwrap();
+        create(&path).unwrap();
+        let metadata = path.metadata().unwrap();
+        assert_eq!(metadata.mode() & 0o7777, 0o660);
+        assert_eq!(metadata.gid(), folder.path().metadata().unwrap().gid());
+        assert_eq!(
+            FileIdentity::at(&path).unwrap(),
+            Some(FileIdentity::of(&metadata))
+        );
+        assert_eq!(FileIdentity::at(&folder.path().join("y")).unwrap(), None);
+    }
+
+    #[test]
+    fn errors_say_what_is_wrong_with_the_path() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("file"), "").unwrap();
+        for (path, kind, temporary, expected) in [
+            (
+                "gone/x",
+                ErrorKind::Unavailable,
+                true,
+                "gone` does not exist",
+            ),
+            (
+                "file/x",
+                ErrorKind::Usage,
+                false,
+                "a part of the path is a file",
+            ),
+        ] {
+            let path = folder.path().join(path);
+            let error = error("open", &path, create(&path).unwrap_err());
+            assert_eq!((error.kind(), error.is_temporary()), (kind, temporary));
+            assert!(error.to_string().contains(expected), "{error}");
+        }
+        let denied = error(
+            "open",
+            folder.path(),
+            io::ErrorKind::PermissionDenied.into(),
+        );
+        assert!(denied.help().unwrap().contains("usermod -aG"), "{denied:?}");
+    }
+}
