@@ -8,6 +8,7 @@
 
 use std::io::{self, Write};
 
+use osprofiler::wire::json::{Malformed, Scanner, Token};
 use osprofiler::{Id, Notification};
 
 use crate::renderer::RenderOptions;
@@ -301,51 +302,47 @@ impl JsonText {
     }
 
     /// JSON text as it is, but for blanks, which become this document's, and characters outside ASCII, which become
-    /// escapes.
+    /// escapes. What is no JSON becomes a string.
     fn raw(&mut self, text: &str) {
+        let before = (self.bytes.len(), self.level);
+        if self.tokens(text).is_err() {
+            self.bytes.truncate(before.0);
+            self.level = before.1;
+            self.string(text);
+        }
+        self.is_empty = false;
+    }
+
+    fn tokens(&mut self, text: &str) -> Result<(), Malformed> {
+        let mut scanner = Scanner::new(text);
         let outer = self.level;
-        let bytes = text.as_bytes();
-        let mut at = 0;
-        while let Some(&byte) = bytes.get(at) {
-            match byte {
-                b' ' | b'\t' | b'\n' | b'\r' => at += 1,
-                b':' => {
+        let mut is_member = false;
+        while let Some(token) = scanner.next_token()? {
+            if let Token::ObjectEnd | Token::ArrayEnd = token {
+                self.close(if token == Token::ObjectEnd {
+                    b'}'
+                } else {
+                    b']'
+                });
+                continue;
+            }
+            if !is_member && self.level > outer {
+                self.element();
+            }
+            is_member = false;
+            match token {
+                Token::ObjectStart => self.open(b'{'),
+                Token::ArrayStart => self.open(b'['),
+                Token::Key(key) => {
+                    self.token(key);
                     self.bytes.extend_from_slice(b": ");
-                    at += 1;
+                    is_member = true;
                 }
-                b',' => {
-                    self.bytes.push(b',');
-                    self.new_line(self.level, self.level);
-                    at += 1;
-                }
-                b'}' | b']' => {
-                    if self.level > outer {
-                        self.close(byte);
-                    }
-                    at += 1;
-                }
-                _ => {
-                    if self.is_empty {
-                        self.new_line(self.level, self.level);
-                        self.is_empty = false;
-                    }
-                    let begin = at;
-                    at += 1;
-                    match byte {
-                        b'{' | b'[' => self.open(byte),
-                        b'"' => {
-                            at = string_end(bytes, at);
-                            self.token(&text[begin..at]);
-                        }
-                        _ => {
-                            at = scalar_end(bytes, at);
-                            self.token(&text[begin..at]);
-                        }
-                    }
-                }
+                Token::Text(text) | Token::Number(text) | Token::Literal(text) => self.token(text),
+                Token::ObjectEnd | Token::ArrayEnd => {}
             }
         }
-        self.level = outer;
+        Ok(())
     }
 
     fn token(&mut self, text: &str) {
@@ -360,27 +357,4 @@ impl JsonText {
         }
         self.bytes.extend_from_slice(rest.as_bytes());
     }
-}
-
-/// Where the string ends that begins before `at`.
-fn string_end(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(&byte) = bytes.get(at) {
-        match byte {
-            b'"' => return at + 1,
-            b'\\' => at += 2,
-            _ => at += 1,
-        }
-    }
-    bytes.len()
-}
-
-/// Where the number or word ends that begins before `at`.
-fn scalar_end(bytes: &[u8], mut at: usize) -> usize {
-    while bytes
-        .get(at)
-        .is_some_and(|byte| !b" \t\n\r,:]}[{\"".contains(byte))
-    {
-        at += 1;
-    }
-    at
 }

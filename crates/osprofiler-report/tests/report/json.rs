@@ -228,3 +228,16 @@ fn indentation_ends_where_it_would_grow_with_the_square_of_the_depth() {
     assert!(long.len() < 100_000 * 800, "{}", long.len());
     assert_eq!(long.matches("\"trace_id\"").count(), 200_000);
 }
+
+#[test]
+fn an_info_that_is_no_json_becomes_a_string() {
+    for junk in ["", "]", "{\"a\": [1,", "}{", "\u{1b}[31m"] {
+        let event = Event {
+            info: junk.to_owned(),
+            ..event("x-start", "1", "B", 0)
+        };
+        let json = json(&report(&[event]));
+        let checked = osprofiler::wire::json::check_object(&json);
+        assert_eq!(checked, Ok(()), "{json}");
+    }
+}
