@@ -4,8 +4,6 @@
 #[cfg(test)]
 mod drawing;
 #[cfg(test)]
-mod fixtures;
-#[cfg(test)]
 mod json;
 #[cfg(test)]
 mod tree;
