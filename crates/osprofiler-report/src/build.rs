@@ -15,9 +15,8 @@
 use std::collections::HashMap;
 
 use osprofiler::driver::ReadSummary;
-use osprofiler::{Id, Kind, Notifications};
+use osprofiler::{Id, Kind, Notifications, wire};
 
-use crate::info;
 use crate::report::{Counts, NONE, PointId, PointRow, Report, Times};
 use crate::totals;
 
@@ -209,9 +208,8 @@ fn find_errors(notifications: &Notifications, points: &mut [PointRow]) {
     let mut known: Vec<Option<bool>> = vec![None; notifications.text_count()];
     for row in points.iter_mut().filter(|row| row.stop != NONE) {
         let [_, info, _, _] = notifications.text_numbers(row.stop as usize);
-        row.has_error = *known[info.index()].get_or_insert_with(|| {
-            info::member(notifications.text(info), "etype").is_some_and(|etype| etype != "null")
-        });
+        row.has_error = *known[info.index()]
+            .get_or_insert_with(|| wire::info_has_error(notifications.text(info)));
     }
 }
 

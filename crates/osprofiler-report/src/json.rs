@@ -6,9 +6,11 @@
 //! square of the depth; upstream has no output there. Members that upstream does not have (`lost`, `skipped`, `cycles`,
 //! `cycle`) stand only where there is something to tell.
 
-use std::io::{self, Write};
+use std::fmt::Write as _;
+use std::io;
 
-use osprofiler::{Id, Notification};
+use osprofiler::wire::json::{self, Malformed, Scanner, Token};
+use osprofiler::{Id, Kind, Notification};
 
 use crate::renderer::RenderOptions;
 use crate::report::{Point, Report};
@@ -24,20 +26,20 @@ const PIECE_BYTES: usize = 64 * 1024;
 pub(crate) fn render(
     report: &Report,
     _options: &RenderOptions,
-    to: &mut dyn Write,
+    to: &mut dyn io::Write,
 ) -> io::Result<()> {
     let mut out = JsonText::default();
-    out.open(b'{');
+    out.open('{');
     out.member("info");
     total(report, &mut out);
     out.member("children");
-    out.open(b'[');
+    out.open('[');
     for step in report.walk() {
         match step {
             Step::Enter(id) => {
                 let point = report.point(id);
                 out.element();
-                out.open(b'{');
+                out.open('{');
                 out.member("info");
                 info(point, &mut out);
                 out.member("trace_id");
@@ -45,39 +47,39 @@ pub(crate) fn render(
                 out.member("parent_id");
                 out.id(point.parent_id());
                 out.member("children");
-                out.open(b'[');
+                out.open('[');
             }
             Step::Leave(_) => {
-                out.close(b']');
-                out.close(b'}');
+                out.close(']');
+                out.close('}');
             }
         }
-        if out.bytes.len() >= PIECE_BYTES {
-            to.write_all(&out.bytes)?;
-            out.bytes.clear();
+        if out.text.len() >= PIECE_BYTES {
+            to.write_all(out.text.as_bytes())?;
+            out.text.clear();
         }
     }
-    out.close(b']');
+    out.close(']');
     out.member("stats");
-    out.open(b'{');
+    out.open('{');
     for total in report.names() {
         out.member(&total.name);
-        out.open(b'{');
+        out.open('{');
         out.member("count");
         out.number(total.count as i64);
         out.member("duration");
         out.number(total.duration_ms);
-        out.close(b'}');
+        out.close('}');
     }
-    out.close(b'}');
-    out.close(b'}');
-    to.write_all(&out.bytes)
+    out.close('}');
+    out.close('}');
+    to.write_all(out.text.as_bytes())
 }
 
 fn total(report: &Report, out: &mut JsonText) {
     let last_started_ms = report.times.last_started.map(|micros| micros / 1000);
     let finished_ms = (!report.is_empty()).then_some(report.times.finished / 1000);
-    out.open(b'{');
+    out.open('{');
     out.member("name");
     out.string("total");
     out.member("started");
@@ -91,12 +93,12 @@ fn total(report: &Report, out: &mut JsonText) {
         out.member("lost");
         out.number(lost as i64);
         out.member("lost_by_reason");
-        out.open(b'{');
+        out.open('{');
         for loss in report.summary().losses.iter().filter(|loss| loss.count > 0) {
             out.member(loss.reason.name());
             out.number(loss.count as i64);
         }
-        out.close(b'}');
+        out.close('}');
     }
     for (key, count) in [
         ("skipped", report.summary().skipped as i64),
@@ -107,12 +109,12 @@ fn total(report: &Report, out: &mut JsonText) {
             out.number(count);
         }
     }
-    out.close(b'}');
+    out.close('}');
 }
 
 /// The members about times stand where the first notification put them, behind its payload.
 fn info(point: Point<'_>, out: &mut JsonText) {
-    out.open(b'{');
+    out.open('{');
     out.member("name");
     out.string(point.name());
     out.member("project");
@@ -125,12 +127,12 @@ fn info(point: Point<'_>, out: &mut JsonText) {
     for notification in point.payloads() {
         out.payload(&notification);
         match notification.kind() {
-            osprofiler::Kind::Start if !has_started => {
+            Kind::Start if !has_started => {
                 has_started = true;
                 out.member("started");
                 out.number(point.started_ms());
             }
-            osprofiler::Kind::Stop if !has_finished => {
+            Kind::Stop if !has_finished => {
                 has_finished = true;
                 out.member("finished");
                 out.number(point.finished_ms());
@@ -152,64 +154,70 @@ fn info(point: Point<'_>, out: &mut JsonText) {
         out.member("cycle");
         out.raw("true");
     }
-    out.close(b'}');
+    out.close('}');
 }
 
 /// JSON text in the making. The caller opens, names members and closes in an order that makes sense.
 #[derive(Default)]
 struct JsonText {
-    bytes: Vec<u8>,
+    text: String,
     level: usize,
     /// Whether the innermost open container has nothing in it yet.
     is_empty: bool,
+    /// For use in between.
+    escapes: String,
 }
 
 impl JsonText {
-    fn open(&mut self, bracket: u8) {
-        self.bytes.push(bracket);
+    fn open(&mut self, bracket: char) {
+        self.text.push(bracket);
         self.level += 1;
         self.is_empty = true;
     }
 
-    fn close(&mut self, bracket: u8) {
+    fn close(&mut self, bracket: char) {
         if !self.is_empty {
-            self.new_line(self.level, self.level - 1);
+            self.new_line(self.level - 1);
         }
         self.level -= 1;
-        self.bytes.push(bracket);
+        self.text.push(bracket);
         self.is_empty = false;
     }
 
     /// Begins the next element of an array.
     fn element(&mut self) {
         if !self.is_empty {
-            self.bytes.push(b',');
+            self.text.push(',');
         }
-        self.new_line(self.level, self.level);
+        self.new_line(self.level);
         self.is_empty = false;
     }
 
     /// Begins the next member of an object.
     fn member(&mut self, key: &str) {
         self.element();
-        self.string(key);
-        self.bytes.extend_from_slice(b": ");
+        json::push_text(key, &mut self.text);
+        self.text.push_str(": ");
     }
 
-    /// Breaks the line inside a container whose content stands at `level`.
-    fn new_line(&mut self, level: usize, indent: usize) {
-        if level <= DEEPEST_INDENTED {
-            self.bytes.push(b'\n');
-            self.bytes.resize(self.bytes.len() + 2 * indent, b' ');
+    /// Breaks the line inside the innermost container.
+    fn new_line(&mut self, indent: usize) {
+        const BLANKS: &str = "                                                                ";
+        if self.level > DEEPEST_INDENTED {
+            return;
+        }
+        self.text.push('\n');
+        let mut blanks = 2 * indent;
+        while blanks > 0 {
+            let piece = blanks.min(BLANKS.len());
+            self.text.push_str(&BLANKS[..piece]);
+            blanks -= piece;
         }
     }
 
     fn payload(&mut self, notification: &Notification<'_>) {
-        self.element();
-        self.bytes.extend_from_slice(b"\"meta.raw_payload.");
-        self.escaped(notification.name);
-        self.bytes.extend_from_slice(b"\": ");
-        self.open(b'{');
+        self.member(&format!("meta.raw_payload.{}", notification.name));
+        self.open('{');
         self.member("name");
         self.string(notification.name);
         self.member("base_id");
@@ -219,168 +227,104 @@ impl JsonText {
         self.member("parent_id");
         self.id(notification.parent_id);
         self.member("timestamp");
-        self.bytes.push(b'"');
-        self.bytes
-            .extend_from_slice(&notification.timestamp.to_bytes());
-        self.bytes.push(b'"');
+        self.display(format_args!("\"{}\"", notification.timestamp));
         self.member("info");
         self.raw(notification.info);
         self.member("project");
         self.string_or_null(notification.project);
         self.member("service");
         self.string_or_null(notification.service);
-        self.close(b'}');
+        self.close('}');
     }
 
     fn id(&mut self, id: Id<'_>) {
-        match id.as_text() {
-            Some(text) => self.string(text),
-            None => {
-                // Hex digits and hyphens need no escapes; a write into memory does not fail.
-                let _ = write!(self.bytes, "\"{id}\"");
-            }
+        if let Some(text) = id.as_text() {
+            return self.string(text);
         }
+        self.text.push('"');
+        id.push_to(&mut self.text);
+        self.text.push('"');
     }
 
     fn number(&mut self, number: i64) {
-        let _ = write!(self.bytes, "{number}");
+        self.display(format_args!("{number}"));
     }
 
     fn number_or_null(&mut self, number: Option<i64>) {
         match number {
             Some(number) => self.number(number),
-            None => self.bytes.extend_from_slice(b"null"),
+            None => self.text.push_str("null"),
         }
     }
 
     fn string(&mut self, text: &str) {
-        self.bytes.push(b'"');
-        self.escaped(text);
-        self.bytes.push(b'"');
+        json::push_text(text, &mut self.text);
     }
 
     fn string_or_null(&mut self, text: Option<&str>) {
         match text {
             Some(text) => self.string(text),
-            None => self.bytes.extend_from_slice(b"null"),
+            None => self.text.push_str("null"),
         }
     }
 
-    /// The inside of a string, in ASCII as Python's `json` writes it.
-    fn escaped(&mut self, text: &str) {
-        let mut rest = text;
-        while let Some(position) = rest
-            .bytes()
-            .position(|byte| !(b' '..=b'~').contains(&byte) || byte == b'"' || byte == b'\\')
-        {
-            self.bytes.extend_from_slice(&rest.as_bytes()[..position]);
-            let Some(character) = rest[position..].chars().next() else {
-                return;
-            };
-            self.escape(character);
-            rest = &rest[position + character.len_utf8()..];
-        }
-        self.bytes.extend_from_slice(rest.as_bytes());
-    }
-
-    fn escape(&mut self, character: char) {
-        match character {
-            '"' => self.bytes.extend_from_slice(b"\\\""),
-            '\\' => self.bytes.extend_from_slice(b"\\\\"),
-            '\n' => self.bytes.extend_from_slice(b"\\n"),
-            '\r' => self.bytes.extend_from_slice(b"\\r"),
-            '\t' => self.bytes.extend_from_slice(b"\\t"),
-            '\u{8}' => self.bytes.extend_from_slice(b"\\b"),
-            '\u{c}' => self.bytes.extend_from_slice(b"\\f"),
-            other => {
-                for unit in other.encode_utf16(&mut [0; 2]) {
-                    let _ = write!(self.bytes, "\\u{unit:04x}");
-                }
-            }
-        }
+    fn display(&mut self, text: std::fmt::Arguments<'_>) {
+        // Writing into a string does not fail.
+        let _ = self.text.write_fmt(text);
     }
 
     /// JSON text as it is, but for blanks, which become this document's, and characters outside ASCII, which become
-    /// escapes.
+    /// escapes. What is no JSON becomes a string.
     fn raw(&mut self, text: &str) {
+        let (end, level) = (self.text.len(), self.level);
+        if self.tokens(text).is_err() {
+            self.text.truncate(end);
+            self.level = level;
+            self.string(text);
+        }
+        self.is_empty = false;
+    }
+
+    fn tokens(&mut self, text: &str) -> Result<(), Malformed> {
+        let mut scanner = Scanner::new(text);
         let outer = self.level;
-        let bytes = text.as_bytes();
-        let mut at = 0;
-        while let Some(&byte) = bytes.get(at) {
-            match byte {
-                b' ' | b'\t' | b'\n' | b'\r' => at += 1,
-                b':' => {
-                    self.bytes.extend_from_slice(b": ");
-                    at += 1;
+        let mut is_member = false;
+        while let Some(token) = scanner.next_token()? {
+            let ends = matches!(token, Token::ObjectEnd | Token::ArrayEnd);
+            if !is_member && !ends && self.level > outer {
+                self.element();
+            }
+            is_member = false;
+            match token {
+                Token::ObjectStart => self.open('{'),
+                Token::ArrayStart => self.open('['),
+                Token::ObjectEnd => self.close('}'),
+                Token::ArrayEnd => self.close(']'),
+                Token::Key(key) => {
+                    self.token(key);
+                    self.text.push_str(": ");
+                    is_member = true;
                 }
-                b',' => {
-                    self.bytes.push(b',');
-                    self.new_line(self.level, self.level);
-                    at += 1;
-                }
-                b'}' | b']' => {
-                    if self.level > outer {
-                        self.close(byte);
-                    }
-                    at += 1;
-                }
-                _ => {
-                    if self.is_empty {
-                        self.new_line(self.level, self.level);
-                        self.is_empty = false;
-                    }
-                    let begin = at;
-                    at += 1;
-                    match byte {
-                        b'{' | b'[' => self.open(byte),
-                        b'"' => {
-                            at = string_end(bytes, at);
-                            self.token(&text[begin..at]);
-                        }
-                        _ => {
-                            at = scalar_end(bytes, at);
-                            self.token(&text[begin..at]);
-                        }
-                    }
-                }
+                Token::Text(text) | Token::Number(text) | Token::Literal(text) => self.token(text),
             }
         }
-        self.level = outer;
+        Ok(())
     }
 
-    fn token(&mut self, text: &str) {
-        let mut rest = text;
-        while let Some(position) = rest.bytes().position(|byte| !(b' '..=b'~').contains(&byte)) {
-            self.bytes.extend_from_slice(&rest.as_bytes()[..position]);
-            let Some(character) = rest[position..].chars().next() else {
-                return;
-            };
-            self.escape(character);
-            rest = &rest[position + character.len_utf8()..];
+    /// A token with its own escapes; what lies outside printable ASCII needs some of ours.
+    fn token(&mut self, token: &str) {
+        let mut rest = token;
+        while let Some(begin) = rest.find(|character| !matches!(character, ' '..='~')) {
+            let (before, others) = rest.split_at(begin);
+            let end = others
+                .find(|character| matches!(character, ' '..='~'))
+                .unwrap_or(others.len());
+            self.text.push_str(before);
+            self.escapes.clear();
+            json::push_text(&others[..end], &mut self.escapes);
+            self.text.push_str(self.escapes.trim_matches('"'));
+            rest = &others[end..];
         }
-        self.bytes.extend_from_slice(rest.as_bytes());
+        self.text.push_str(rest);
     }
-}
-
-/// Where the string ends that begins before `at`.
-fn string_end(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(&byte) = bytes.get(at) {
-        match byte {
-            b'"' => return at + 1,
-            b'\\' => at += 2,
-            _ => at += 1,
-        }
-    }
-    bytes.len()
-}
-
-/// Where the number or word ends that begins before `at`.
-fn scalar_end(bytes: &[u8], mut at: usize) -> usize {
-    while bytes
-        .get(at)
-        .is_some_and(|byte| !b" \t\n\r,:]}[{\"".contains(byte))
-    {
-        at += 1;
-    }
-    at
 }

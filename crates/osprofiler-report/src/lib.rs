@@ -9,7 +9,6 @@
 //! The modules stand in the order of that flow.
 
 mod build;
-mod info;
 mod report;
 mod totals;
 mod walk;

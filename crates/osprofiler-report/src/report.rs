@@ -6,10 +6,10 @@
 //! the trace's first notification; the milliseconds of the JSON contract are those, cut off at each end by itself.
 
 use osprofiler::driver::ReadSummary;
+use osprofiler::wire::json::member;
 use osprofiler::{Id, Notification, Notifications};
 
 use crate::build;
-use crate::info;
 use crate::totals::{NameTotal, ServiceTotal};
 use crate::walk::Walk;
 
@@ -255,7 +255,7 @@ impl<'a> Point<'a> {
 
     /// The host as JSON text, quotes included.
     pub fn host_json(self) -> Option<&'a str> {
-        info::member(self.first().info, "host")
+        member(self.first().info, "host")
     }
 
     /// The point's own id.
@@ -325,20 +325,20 @@ impl<'a> Point<'a> {
     pub fn error_type_json(self) -> Option<&'a str> {
         self.row
             .has_error
-            .then(|| info::member(self.stop()?.info, "etype"))?
+            .then(|| member(self.stop()?.info, "etype"))?
     }
 
     /// The error's message as JSON text, if it [ended with an error](Self::has_error) that has one.
     pub fn error_message_json(self) -> Option<&'a str> {
         self.row
             .has_error
-            .then(|| info::member(self.stop()?.info, "message"))?
+            .then(|| member(self.stop()?.info, "message"))?
     }
 
     /// What the JSON contract calls `exception`: the stop's `etype`, whatever it is, or the string `None`.
     pub(crate) fn exception_json(self) -> &'a str {
         self.stop()
-            .and_then(|stop| info::member(stop.info, "etype"))
+            .and_then(|stop| member(stop.info, "etype"))
             .unwrap_or("\"None\"")
     }
 

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod drawing;
 #[cfg(test)]
+mod fixtures;
+#[cfg(test)]
 mod json;
 #[cfg(test)]
 mod tree;

@@ -423,7 +423,6 @@ pub fn push_text(text: &str, out: &mut String) {
             '\t' => out.push_str("\\t"),
             '\u{8}' => out.push_str("\\b"),
             '\u{c}' => out.push_str("\\f"),
-            '\u{7f}' => out.push(character),
             _ => {
                 let mut units = [0; 2];
                 for unit in character.encode_utf16(&mut units) {
@@ -562,7 +561,7 @@ mod tests {
             ("plain", r#""plain""#),
             (
                 "a\"b\\c\n\r\t\u{8}\u{c}\u{1}\u{7f}",
-                "\"a\\\"b\\\\c\\n\\r\\t\\b\\f\\u0001\u{7f}\"",
+                "\"a\\\"b\\\\c\\n\\r\\t\\b\\f\\u0001\\u007f\"",
             ),
             ("é", r#""\u00e9""#),
             ("😀x", r#""\ud83d\ude00x""#),

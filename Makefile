@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+# One line a target; `make` alone lists them. What a target does is in `scripts/`.
+
+# The Python that runs the scripts and that the wheel is built for: 3.11 or later.
+PYTHON ?= python3
+# Arguments for `make demo`, for example DEMO_ARGS="--keystone-port 5000".
+DEMO_ARGS ?=
+
+RUN = PYTHONPATH=scripts PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test wheel cli bench lint clean
+
+help:
+	@echo "targets:"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
+
+demo: ## trace a real `openstack image list` through Keystone and Glance, and show where its time went
+	@$(RUN) demo $(DEMO_ARGS)
+
+test: ## run everything that CI runs
+	@$(RUN) check
+
+wheel: ## build the Python package into dist/
+	@$(RUN) house wheel
+
+cli: ## build the command into target/release/osprofiler
+	@$(RUN) house cli
+
+bench: ## measure beside the peers, floors first
+	@$(RUN) bench
+
+lint: ## check format and lints of Rust and Python, the quick part of `make test`
+	@$(RUN) check lint
+
+clean: ## remove what was built in this clone; the cache that all clones share stays
+	@$(RUN) house clean

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`make test` and `make lint`: the sections one after the other, their seconds, and the sum."""
+
+import argparse
+import sys
+import time
+
+from check.sections import SECTIONS, Section
+from check.tally import Tally
+from house import tools
+from house.ending import alone, framed
+from house.failure import Failure
+from house.places import TARGET
+from house.progress import heading, paint, say
+
+
+def main() -> int:
+    """Run the sections; return 1 when something failed."""
+    parser = argparse.ArgumentParser(prog="make test", description=__doc__)
+    parser.add_argument("part", nargs="?", choices=["lint"], help="only the quick sections")
+    quick_only = parser.parse_args().part == "lint"
+    tools.need_python()
+    tools.need("cargo", "cc", "make")
+    chosen = [section for section in SECTIONS if section.quick or not quick_only]
+    with alone(TARGET, "`make test`"):
+        done = [(section, *_run(section)) for section in chosen]
+    return _summary(done)
+
+
+def _run(section: Section) -> tuple[Tally, float]:
+    heading(f"== {section.name}")
+    started = time.monotonic()
+    try:
+        tally = section.run()
+    except Failure as failure:
+        say(f"{paint('failed', '31')}: {failure.explain()}")
+        tally = Tally(failed=1)
+    seconds = time.monotonic() - started
+    say(f"-- {section.name}: {tally} in {seconds:.0f} s")
+    return tally, seconds
+
+
+def _summary(done: list[tuple[Section, Tally, float]]) -> int:
+    heading("== all sections")
+    for section, tally, seconds in done:
+        mark = paint("failed", "31") if tally.failed else paint("passed", "32")
+        say(f"  {section.name:<34} {mark} {seconds:7.0f} s  {tally}")
+    total = sum((tally for _, tally, _ in done), Tally())
+    say(f"\n{total}")
+    return 1 if total.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(framed(main))

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The features of the workspace's crates, read from Cargo: each has to compile alone, and none of them too."""
+
+import json
+import subprocess
+
+from house.places import CLONE
+
+
+def commands() -> list[list[str]]:
+    """Return a `cargo check` for each crate without features, and with each of its features alone."""
+    text = subprocess.run(
+        ["cargo", "metadata", "--no-deps", "--format-version", "1"],
+        cwd=CLONE,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    found = []
+    for package in json.loads(text)["packages"]:
+        features = sorted(set(package["features"]) - {"default"})
+        if not features:
+            continue
+        check = ["cargo", "check", "-q", "-p", package["name"], "--no-default-features"]
+        found.append(check)
+        found.extend([*check, "--features", feature] for feature in features)
+    return found

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `make test` consists of, in order: each section runs to its end, whatever came before, and counts.
+
+The Python tests run in an environment with the real services and our wheel; the same environment with upstream's
+profiler is the one they compare with. They find both, and the command, through these variables:
+
+    OSPROFILER_BIN              the command, built for release
+    OSPROFILER_PYTHON           the interpreter of the environment with our wheel
+    OSPROFILER_UPSTREAM_PYTHON  the interpreter of the environment with upstream's profiler
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from check import features
+from check.runner import run_check, run_tests
+from check.tally import Tally
+from house import build, debian, environments, tools
+from house.environments import Environment
+from house.failure import Failure
+from house.places import CLONE, TARGET
+from house.progress import step
+
+LOGS = TARGET / "logs"
+PYTHON_TESTS = ("tests/python", "tests/oracle", "tests/browser", "tests/openstack")
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of `make test`."""
+
+    name: str
+    run: Callable[[], Tally]
+    quick: bool = False
+
+
+def _lint_rust() -> Tally:
+    env = build.cargo_environment()
+    return run_check(["cargo", "fmt", "--all", "--check"], env) + run_check(
+        ["cargo", "clippy", "-q", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"], env
+    )
+
+
+def _lint_python() -> Tally:
+    ruff = environments.cached("tools", LOGS / "tools.log").program("ruff")
+    return run_check([ruff, "check"], {}) + run_check([ruff, "format", "--check"], {})
+
+
+def _features() -> Tally:
+    env = build.cargo_environment()
+    return sum((run_check(command, env) for command in features.commands()), Tally())
+
+
+def _packages() -> Tally:
+    with step("Debian's packages"):
+        debian.ensure(LOGS / "debian.log")
+    return Tally(passed=1)
+
+
+def _rust() -> Tally:
+    return run_tests(["cargo", "test", "-q", "--workspace", "--all-features"], build.cargo_environment())
+
+
+def _build() -> Tally:
+    log = LOGS / "build.log"
+    with step("the command"):
+        build.command(log)
+    with step("the wheel"):
+        wheel = build.wheel(log)
+    with step("the services from PyPI, with upstream's profiler"):
+        upstream = _upstream()
+    with step("the same with the wheel swapped in"):
+        environments.swap_in(environments.copy(upstream, _ours().folder), wheel, log)
+    return Tally(passed=1)
+
+
+def _upstream() -> Environment:
+    log = LOGS / "environment.log"
+    services = environments.cached("openstack", log, constrained=True)
+    return environments.cached("tests", log, base=services)
+
+
+def _ours() -> Environment:
+    return Environment(TARGET / "environment")
+
+
+def _pytest(folder: str) -> Tally:
+    if not any((CLONE / folder).rglob("test_*.py")):
+        raise Failure(f"{folder} has no tests")
+    ours = _ours().python
+    env = {
+        "OSPROFILER_BIN": str(TARGET / "release" / "osprofiler"),
+        "OSPROFILER_PYTHON": str(ours),
+        "OSPROFILER_UPSTREAM_PYTHON": str(_upstream().python),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    return run_tests([ours, "-m", "pytest", "-q", "-rs", "--strict-markers", "-p", "no:cacheprovider", folder], env)
+
+
+def _node() -> Tally:
+    tools.need("node")
+    found = sorted(path for path in (CLONE / "tests").rglob("*.test.*js") if "node_modules" not in path.parts)
+    if not found:
+        raise Failure("there are no tests named *.test.js below tests/")
+    return run_tests(["node", "--test", "--test-reporter=tap", *map(_relative, found)], {})
+
+
+def _relative(path: Path) -> str:
+    return str(path.relative_to(CLONE))
+
+
+SECTIONS = (
+    Section("format and lints of Python", _lint_python, quick=True),
+    Section("format and lints of Rust", _lint_rust, quick=True),
+    Section("what Debian brings", _packages),
+    Section("cargo test", _rust),
+    Section("each feature alone", _features),
+    Section("command, wheel, environments", _build),
+    *(Section(f"pytest {folder}", lambda folder=folder: _pytest(folder)) for folder in PYTHON_TESTS),
+    Section("node --test", _node),
+)

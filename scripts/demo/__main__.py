@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`make demo`: a real OpenStack request, recorded by our wheel in unmodified services, shown as tree, page and JSON."""
+
+import argparse
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from demo import cloud, scenario
+from demo.client import Client, Recording
+from demo.cloud import Cloud
+from house import build, environments, tools
+from house.ending import alone, framed
+from house.environments import Environment
+from house.places import CLONE, DEMO, cache
+from house.process import capture, run
+from house.progress import at_terminal, heading, say, step
+
+LOGS = DEMO / "logs"
+STORE = DEMO / "traces.db"
+CONNECTION_STRING = f"sqlite:///{STORE}"
+
+
+def main() -> int:
+    """Run the demo."""
+    arguments = _arguments()
+    started = time.monotonic()
+    tools.need_python()
+    tools.need("cargo", "cc", "make")
+    with alone(DEMO, "`make demo`"):
+        shutil.rmtree(LOGS, ignore_errors=True)
+        heading("getting ready")
+        environment, template = _prepare()
+        heading("a real request through real services")
+        recording = _record(environment, template, arguments)
+        _show(environment, recording)
+    say(f"\ndone in {time.monotonic() - started:.0f} s; nothing was left running")
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser.add_argument("--keystone-port", type=int, default=0, help="default: one that the system chooses")
+    parser.add_argument("--glance-port", type=int, default=0, help="default: one that the system chooses")
+    return parser.parse_args()
+
+
+def _prepare() -> tuple[Environment, Path]:
+    if not environments.is_cached("openstack"):
+        say(f"  the first run takes some minutes; what it makes stays in {cache()} for the next")
+    with step("building the wheel (`make wheel`)"):
+        wheel = build.wheel(LOGS / "wheel.log")
+    with step("Keystone 30, Glance 33 and the client from PyPI"):
+        base = environments.cached("openstack", LOGS / "environment.log", constrained=True)
+    with step("an environment of their own in .demo/environment"):
+        environment = environments.copy(base, DEMO / "environment")
+    with step("pip install --force-reinstall --no-deps our wheel"):
+        environments.swap_in(environment, wheel, LOGS / "environment.log")
+    with step("databases, keys and accounts"):
+        template = cloud.prepared(base)
+    return environment, template
+
+
+def _record(environment: Environment, template: Path, arguments: argparse.Namespace) -> Recording:
+    for old in DEMO.glob(f"{STORE.name}*"):
+        old.unlink()
+    services = Cloud(
+        environment,
+        template,
+        DEMO / "run",
+        CONNECTION_STRING,
+        keystone_port=arguments.keystone_port,
+        glance_port=arguments.glance_port,
+    )
+    try:
+        with step("starting Keystone and Glance under uWSGI, profiler on"):
+            services.start()
+        client = Client(services)
+        with step("uploading an image"):
+            scenario.upload_image(client, services.folder)
+        with step("one request to warm up"):
+            scenario.warm_up(client)
+        with step("openstack --os-profile 123 image list"):
+            recording = scenario.record(client)
+        with step("waiting for the trace to be complete"):
+            scenario.report(_command(environment), recording.trace_id, CONNECTION_STRING, LOGS / "report.log")
+    finally:
+        with step("ending Keystone and Glance"):
+            services.end()
+    return recording
+
+
+def _command(environment: Environment) -> Path:
+    return environment.program("osprofiler")
+
+
+def _show(environment: Environment, recording: Recording) -> None:
+    heading("what the client said")
+    say(recording.output.data + recording.output.messages.rstrip())
+    command = _command(environment)
+    show = ["trace", "show"]
+    which = [recording.trace_id, "--connection-string", CONNECTION_STRING]
+    heading("where the time went")
+    _tree([command, *show, *which])
+    written = {form: DEMO / f"report.{form}" for form in ("html", "json")}
+    for form, path in written.items():
+        path.unlink(missing_ok=True)
+        run([command, *show, f"--{form}", *which, "-o", path], LOGS / "report.log", what=f"writing {path.name}")
+    shown = _relative(command)
+    heading("the report")
+    for path in written.values():
+        say(f"  {_relative(path):<22} {path.stat().st_size / 1024:8.0f} KiB")
+    heading("what to try next")
+    say(f"  open {_relative(written['html'])} in a browser (it needs no network)")
+    say(f"  export OSPROFILER_CONNECTION_STRING={CONNECTION_STRING}")
+    say(f"  {shown} trace list")
+    say(f"  {shown} trace show {recording.trace_id} --depth 2")
+    say(f"  {shown} trace show --html {recording.trace_id} -o report.html")
+    say(f"  {shown} trace show fixtures/server-show.jsonl")
+
+
+def _tree(command: list) -> None:
+    """Print the tree; at a terminal the command itself writes there, and so chooses colours and width."""
+    if at_terminal():
+        sys.stdout.flush()
+        status = os.spawnv(os.P_WAIT, str(command[0]), [str(part) for part in command])
+        if status == 0:
+            return
+    say(capture(command, LOGS / "report.log").data.rstrip())
+
+
+def _relative(path: Path) -> str:
+    return str(path.relative_to(CLONE))
+
+
+if __name__ == "__main__":
+    sys.exit(framed(main))

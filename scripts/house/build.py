@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Building the command and the wheel, from one release build whose intermediate files lie in the cache.
+
+`CARGO_TARGET_DIR`, where it is set, wins. Results are copied out: clones that share the cache don't share results.
+"""
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from house.environments import Environment, cached
+from house.failure import Failure
+from house.places import CLONE, DIST, TARGET, cache
+from house.process import capture, run
+from house.tools import need, rust_version
+
+MANIFEST = CLONE / "crates" / "osprofiler-python" / "Cargo.toml"
+
+
+def cargo_environment() -> dict[str, str]:
+    """Return the variables for Cargo: ours, with the target folder in the cache unless one is set."""
+    env = dict(os.environ)
+    env.setdefault("CARGO_TARGET_DIR", str(cache() / f"cargo-{rust_version()}"))
+    return env
+
+
+def command(log: Path) -> Path:
+    """Build the `osprofiler` command; return its path, `target/release/osprofiler`."""
+    need("cargo", "cc")
+    output = capture(
+        ["cargo", "build", "--release", "-p", "osprofiler-cli", "--message-format=json-render-diagnostics"],
+        log,
+        cargo_environment(),
+        cwd=CLONE,
+    )
+    built = [
+        message["executable"]
+        for message in map(json.loads, output.data.splitlines())
+        if message.get("executable") and message["target"]["name"] == "osprofiler"
+    ]
+    if not built:
+        raise Failure("cargo built no `osprofiler`", log)
+    wanted = TARGET / "release" / "osprofiler"
+    _replace(Path(built[-1]), wanted)
+    return wanted
+
+
+def wheel(log: Path) -> Path:
+    """Build the wheel for the running Python; return its path, the only one in `dist/`."""
+    need("cargo", "cc")
+    tools = cached("tools", log)
+    built = TARGET / "wheels"
+    shutil.rmtree(built, ignore_errors=True)
+    run(
+        [
+            tools.program("maturin"),
+            "build",
+            "--release",
+            "--manifest-path",
+            MANIFEST,
+            "--interpreter",
+            sys.executable,
+            "--compatibility",
+            "linux",
+            "--out",
+            built,
+        ],
+        log,
+        _with_tools(tools),
+        cwd=CLONE,
+        what="building the wheel",
+    )
+    wheels = sorted(built.glob("*.whl"))
+    if len(wheels) != 1:
+        raise Failure(f"maturin left {len(wheels)} wheels in {built}, and one is wanted", log)
+    for old in DIST.glob("osprofiler-*.whl"):
+        old.unlink()
+    wanted = DIST / wheels[0].name
+    _replace(wheels[0], wanted)
+    return wanted
+
+
+def _with_tools(tools: Environment) -> dict[str, str]:
+    env = cargo_environment()
+    env["PATH"] = f"{tools.folder / 'bin'}{os.pathsep}{env['PATH']}"
+    return env
+
+
+def _replace(built: Path, wanted: Path) -> None:
+    """Copy so that a reader, or a running program, of the old file keeps it."""
+    wanted.parent.mkdir(parents=True, exist_ok=True)
+    new = wanted.with_name(f".{wanted.name}.new")
+    shutil.copy2(built, new)
+    new.replace(wanted)

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one exception that ends a target: a line for the person, and where there is one, the log that explains it."""
+
+from pathlib import Path
+
+LINES_SHOWN = 25
+
+
+class Failure(Exception):
+    """Something a person has to know; `log` is the file whose end explains it."""
+
+    def __init__(self, message: str, log: Path | None = None):
+        """Keep the message and the log's path."""
+        super().__init__(message)
+        self.log = log
+
+    def explain(self) -> str:
+        """Return the message, followed by the end of the log."""
+        lines = [str(self)]
+        if self.log is not None and self.log.exists():
+            end = self.log.read_text(errors="replace").splitlines()[-LINES_SHOWN:]
+            lines.append(f"the end of {self.log}:")
+            lines.extend(f"    {line}" for line in end)
+        return "\n".join(lines)
