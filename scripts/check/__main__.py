@@ -33,7 +33,7 @@ def _run(section: Section) -> tuple[Tally, float]:
     try:
         tally = section.run()
     except Failure as failure:
-        say(f"{paint('failed', '31')}: {failure.explain()}")
+        say(f"{paint('failed', '31')}: {failure}")
         tally = Tally(failed=1)
     seconds = time.monotonic() - started
     say(f"-- {section.name}: {tally} in {seconds:.0f} s")

@@ -100,14 +100,15 @@ def _show(environment: Environment, recording: Recording) -> None:
     heading("what the client said")
     say(recording.output.data + recording.output.messages.rstrip())
     command = _command(environment)
-    show = ["trace", "show"]
-    which = [recording.trace_id, "--connection-string", CONNECTION_STRING]
+    which = recording.trace_id, CONNECTION_STRING
     heading("where the time went")
-    _tree([command, *show, *which])
+    _tree([command, *scenario.show("--tree", *which)])
     written = {form: DEMO / f"report.{form}" for form in ("html", "json")}
     for form, path in written.items():
         path.unlink(missing_ok=True)
-        run([command, *show, f"--{form}", *which, "-o", path], LOGS / "report.log", what=f"writing {path.name}")
+        run(
+            [command, *scenario.show(f"--{form}", *which), "-o", path], LOGS / "report.log", what=f"writing {path.name}"
+        )
     shown = _relative(command)
     heading("the report")
     for path in written.values():

@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 
 from demo.client import Client, Recording
+from house.failure import Failure
 from house.process import capture
 from house.waiting import wait_until
 
@@ -35,17 +36,23 @@ def record(client: Client) -> Recording:
 
 def report(command: Path, trace_id: str, connection_string: str, log: Path) -> dict:
     """Return a trace's report once it is complete: every point has ended, and nothing came since the last look."""
-    seen: list[str] = []
+    seen: list[dict] = []
 
     def quiet() -> bool:
-        text = capture(
-            [command, "trace", "show", "--json", trace_id, "--connection-string", connection_string], log
-        ).data
-        seen.append(text)
-        return len(seen) > 1 and seen[-2] == seen[-1] and _all_ended(json.loads(text))
+        try:
+            output = capture([command, *show("--json", trace_id, connection_string)], log)
+        except Failure:
+            return False  # nothing has reached the store yet; the log tells what the command said
+        seen.append(json.loads(output.data))
+        return len(seen) > 1 and seen[-2] == seen[-1] and _all_ended(seen[-1])
 
-    wait_until(quiet, f"trace {trace_id} to be complete", QUIET_SECONDS)
-    return json.loads(seen[-1])
+    wait_until(quiet, f"trace {trace_id} to be complete", QUIET_SECONDS, log)
+    return seen[-1]
+
+
+def show(form: str, trace_id: str, connection_string: str) -> list[str]:
+    """Return the arguments that show a trace in a form: "--json", "--html" or "--tree"."""
+    return ["trace", "show", form, trace_id, "--connection-string", connection_string]
 
 
 def nodes(tree: dict):

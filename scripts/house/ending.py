@@ -19,7 +19,7 @@ def framed(main: Callable[[], int]) -> int:
     try:
         return main()
     except Failure as failure:
-        print(f"{paint('failed', '31')}: {failure.explain()}", file=sys.stderr, flush=True)
+        print(f"{paint('failed', '31')}: {failure}", file=sys.stderr, flush=True)
         return 1
     except KeyboardInterrupt:
         say("\ninterrupted: everything that was started has been ended")

@@ -12,11 +12,12 @@ class Failure(Exception):
     def __init__(self, message: str, log: Path | None = None):
         """Keep the message and the log's path."""
         super().__init__(message)
+        self.message = message
         self.log = log
 
-    def explain(self) -> str:
+    def __str__(self) -> str:
         """Return the message, followed by the end of the log."""
-        lines = [str(self)]
+        lines = [self.message]
         if self.log is not None and self.log.exists():
             end = self.log.read_text(errors="replace").splitlines()[-LINES_SHOWN:]
             lines.append(f"the end of {self.log}:")

@@ -131,7 +131,7 @@ class Server:
         try:
             wait_until(lambda: self.child.poll() is not None or ready(), f"{self.name} to answer", seconds)
         except Failure as failure:
-            raise Failure(str(failure), self.log) from None
+            raise Failure(failure.message, self.log) from None
         if self.child.poll() is not None:
             raise Failure(f"{self.name} ended with status {self.child.returncode} before it answered", self.log)
 

@@ -5,13 +5,14 @@ import select
 import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from house.failure import Failure
 
 PAUSE_SECONDS = 0.05
 
 
-def wait_until(condition: Callable[[], object], what: str, seconds: float):
+def wait_until(condition: Callable[[], object], what: str, seconds: float, log: Path | None = None):
     """Return the condition's first true value; fail when there was none within the seconds."""
     deadline = time.monotonic() + seconds
     while True:
@@ -19,7 +20,7 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float):
         if value:
             return value
         if time.monotonic() > deadline:
-            raise Failure(f"waited {seconds:.0f} s for {what}, in vain")
+            raise Failure(f"waited {seconds:.0f} s for {what}, in vain", log)
         select.select([], [], [], PAUSE_SECONDS)
 
 
