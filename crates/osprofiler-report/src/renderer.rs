@@ -5,15 +5,23 @@
 
 use std::io;
 
+use crate::html;
 use crate::json;
 use crate::report::Report;
 
 /// All formats, in the order in which help lists them.
-pub const RENDERERS: &[Renderer] = &[Renderer {
-    name: "json",
-    summary: "the report as upstream's JSON, for programs",
-    render: json::render,
-}];
+pub const RENDERERS: &[Renderer] = &[
+    Renderer {
+        name: "html",
+        summary: "one page to read in a browser, without a network",
+        render: html::render,
+    },
+    Renderer {
+        name: "json",
+        summary: "the report as upstream's JSON, for programs",
+        render: json::render,
+    },
+];
 
 /// A format that a report can be written in.
 ///
