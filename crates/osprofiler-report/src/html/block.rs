@@ -11,9 +11,9 @@ use std::io::{self, Write as _};
 
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
+use osprofiler::wire::json::unescape;
 use osprofiler::{Notification, Timestamp};
 
-use crate::info;
 use crate::report::{Point, Report};
 use crate::walk::Step;
 
@@ -152,7 +152,7 @@ impl<'a> Columns<'a> {
         self.origin_service
             .push(service.map_or(NONE, |text| texts.number(text)));
         self.origin_host
-            .push(host.map_or(NONE, |json| texts.number(info::text(json))));
+            .push(host.map_or(NONE, |json| texts.number(host_text(json))));
         self.origins.insert(origin, number);
         number
     }
@@ -178,6 +178,15 @@ impl<'a> Columns<'a> {
         layout.i32("other_info", &self.other_info);
         layout.i32("loss_reason", &self.loss_reason);
         layout.number("loss_count", &self.loss_count);
+    }
+}
+
+/// A host as people read it: a string without its quotes and escapes, anything else as JSON.
+fn host_text(json: &str) -> Cow<'_, str> {
+    if json.starts_with('"') {
+        unescape(json)
+    } else {
+        Cow::Borrowed(json)
     }
 }
 
