@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `osprofiler man`: the manual pages, to stdout or as files for `man` to find.
+//!
+//! Derived from the registry; one page a command, `osprofiler-trace-show.1` for `osprofiler trace show`.
+
+use std::path::PathBuf;
+
+use crate::registry::{self, Command};
+use crate::{Failure, Outcome, Session, Status, out};
+
+/// Print a manual page, or write all of them into a folder
+///
+/// For example `osprofiler man trace show | man -l -`, or `osprofiler man -o /usr/local/share/man/man1`.
+#[derive(clap::Args)]
+pub(crate) struct Man {
+    /// The command whose page to print, for example `trace show`; none for `osprofiler` itself
+    #[arg(value_name = "COMMAND", conflicts_with = "out")]
+    words: Vec<String>,
+
+    /// Write the pages of all commands into this folder
+    #[arg(short, long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+}
+
+impl Command for Man {
+    const PATH: &'static [&'static str] = &["man"];
+
+    fn run(self, session: &mut Session<'_>) -> Outcome {
+        let mut root = registry::command(session.environment);
+        root.build();
+        let Some(folder) = self.out else {
+            let page = page(find(&root, &self.words)?);
+            session.printer.data(|out| Ok(out.write_all(&page)?))?;
+            return Ok(Status::Done);
+        };
+        let mut remaining = vec![&root];
+        while let Some(command) = remaining.pop() {
+            let name = command.get_display_name().unwrap_or("osprofiler");
+            let path = folder.join(format!("{name}.1"));
+            let page = page(command);
+            out::write(Some(&path), &mut session.printer, |out| {
+                Ok(out.write_all(&page)?)
+            })?;
+            remaining.extend(command.get_subcommands());
+        }
+        Ok(Status::Done)
+    }
+}
+
+fn find<'a>(root: &'a clap::Command, words: &[String]) -> Result<&'a clap::Command, Failure> {
+    let mut command = root;
+    for word in words {
+        command = command.find_subcommand(word).ok_or_else(|| {
+            let names: Vec<_> = command
+                .get_subcommands()
+                .map(|command| format!("`{}`", command.get_name()))
+                .collect();
+            let failure = Failure::usage(format!("no command `{}`", words.join(" ")));
+            if names.is_empty() {
+                failure
+            } else {
+                failure.with_help(format!("there are {}", names.join(", ")))
+            }
+        })?;
+    }
+    Ok(command)
+}
+
+fn page(command: &clap::Command) -> Vec<u8> {
+    let mut page = Vec::new();
+    let rendered = clap_mangen::Man::new(command.clone()).render(&mut page);
+    debug_assert!(rendered.is_ok(), "writing to memory does not fail");
+    page
+}

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `osprofiler trace show`: one trace as a tree, a page or JSON, from a store or a file.
+//!
+//! Reads the source, builds the report, says what is wrong with it on stderr, and lets a renderer write it.
+
+use std::ffi::OsString;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use osprofiler_report::{RenderOptions, Report};
+
+use crate::environment::Color;
+use crate::format::FormatArguments;
+use crate::printer::plural;
+use crate::registry::Command;
+use crate::source::Source;
+use crate::store::StoreArguments;
+use crate::{Outcome, Session, Status, out};
+
+/// Show where the time of one request went
+///
+/// Without a format option, a tree for the terminal. What is missing or odd in the trace (lost notifications, skipped lines,
+/// cycles of parents) is said on stderr; the exit code is 0 all the same.
+#[derive(clap::Args)]
+pub(crate) struct Show {
+    /// The trace's id, a file of notifications (`.jsonl`), or a saved report (`.json`)
+    ///
+    /// An existing file wins over an id and needs no store.
+    #[arg(value_name = "TRACE")]
+    trace: OsString,
+
+    #[command(flatten)]
+    store: StoreArguments,
+
+    #[command(flatten)]
+    format: FormatArguments,
+
+    /// Write to this file, as a whole or not at all, instead of stdout
+    #[arg(short, long, value_name = "FILE")]
+    out: Option<PathBuf>,
+
+    /// Tree: show this many levels of points
+    #[arg(long, value_name = "LEVELS")]
+    depth: Option<NonZeroUsize>,
+
+    /// Tree: the width of a line [default: the terminal's, 100 in a pipe]
+    #[arg(long, value_name = "COLUMNS", value_parser = clap::value_parser!(u16).range(20..))]
+    width: Option<u16>,
+
+    /// Tree: colour it
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
+    color: Color,
+
+    /// Accepted as before: the page is always one file that needs no network
+    #[arg(long, hide_short_help = true)]
+    local_libs: bool,
+
+    /// Still to come, with `--dot`: also draw the graph into NAME.pdf
+    #[arg(long, value_name = "NAME", hide_short_help = true)]
+    render_dot: Option<String>,
+
+    /// Accepted as before: where the driver `messaging` finds its bus
+    #[arg(long, value_name = "URL", hide_short_help = true)]
+    transport_url: Option<String>,
+
+    /// Accepted as before: how long the driver `messaging` waits for more
+    #[arg(long, value_name = "SECONDS", hide_short_help = true)]
+    idle_timeout: Option<u64>,
+}
+
+impl Command for Show {
+    const PATH: &'static [&'static str] = &["trace", "show"];
+
+    fn run(self, session: &mut Session<'_>) -> Outcome {
+        let renderer = self.format.renderer()?;
+        if self.local_libs {
+            session
+                .printer
+                .note("`--local-libs` has no effect: the page is one file that needs no network");
+        }
+        let source = Source::load(&self.trace, &self.store, session)?;
+        let report = Report::build(source.notifications, source.summary);
+        warn(&report, session);
+        let options = self.options(session);
+        out::write(self.out.as_deref(), &mut session.printer, |out| {
+            Ok((renderer.render)(&report, &options, out)?)
+        })?;
+        Ok(Status::Done)
+    }
+}
+
+impl Show {
+    fn options(&self, session: &Session<'_>) -> RenderOptions {
+        let goes_to_file = self.out.is_some();
+        let colors = if goes_to_file {
+            self.color == Color::Always
+        } else {
+            session.environment.colors_stdout(self.color)
+        };
+        let mut options = RenderOptions {
+            color: if colors {
+                osprofiler_report::Color::Ansi
+            } else {
+                osprofiler_report::Color::Never
+            },
+            depth: self.depth.map(NonZeroUsize::get),
+            ..RenderOptions::default()
+        };
+        let terminal_width = session.environment.width.filter(|_| !goes_to_file);
+        if let Some(width) = self.width.map(usize::from).or(terminal_width) {
+            options.width = width;
+        }
+        options
+    }
+}
+
+/// Says what the report cannot show or had to bend.
+fn warn(report: &Report, session: &mut Session<'_>) {
+    let summary = report.summary();
+    if summary.skipped > 0 {
+        let elements = plural(summary.skipped, "stored element");
+        session
+            .printer
+            .warning(&format!("skipped {elements} that held no notification"));
+    }
+    for loss in summary.losses.iter().filter(|loss| loss.count > 0) {
+        let notifications = plural(loss.count, "notification");
+        session.printer.warning(&format!(
+            "{notifications} of this trace were lost (`{}`): the report is incomplete",
+            loss.reason.name()
+        ));
+    }
+    if report.cycles() > 0 {
+        let cycles = plural(report.cycles() as u64, "cycle");
+        session.printer.warning(&format!(
+            "{cycles} of parents: each was opened at its earliest point, which stands at the top"
+        ));
+    }
+}

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Where a command's data goes: standard output, or a file that is there as a whole or not at all.
+//!
+//! A file is written under another name beside its own and renamed once it is complete, so that a reader, a full disk or an
+//! interrupted run never meets a half one. It has no newline at its end (the contract's), standard output has one.
+//! What is no regular file (`/dev/null`, a pipe) is written as it is.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use crate::printer::Printer;
+use crate::status::Failure;
+
+/// Why data was not written: the output failed, or what it was to be made of.
+pub(crate) enum Broken {
+    Output(io::Error),
+    Source(Failure),
+}
+
+impl From<io::Error> for Broken {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+impl From<Failure> for Broken {
+    fn from(failure: Failure) -> Self {
+        Self::Source(failure)
+    }
+}
+
+impl Broken {
+    /// The failure of a command that could not write to `target`.
+    pub(crate) fn into_failure(self, target: &str) -> Failure {
+        match self {
+            Self::Output(error) => Failure::io(format!("cannot write {target}"), &error),
+            Self::Source(failure) => failure,
+        }
+    }
+}
+
+/// Writes the data to the file `path`, or to stdout if there is none or it is `-`.
+pub(crate) fn write(
+    path: Option<&Path>,
+    printer: &mut Printer<'_>,
+    write: impl FnOnce(&mut dyn Write) -> Result<(), Broken>,
+) -> Result<(), Failure> {
+    match path {
+        Some(path) if path != Path::new("-") => write_file(path, write)
+            .map_err(|broken| broken.into_failure(&format!("`{}`", path.display()))),
+        _ => printer.data(write),
+    }
+}
+
+/// Writes the file `path` as a whole or not at all.
+pub(crate) fn write_file(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> Result<(), Broken>,
+) -> Result<(), Broken> {
+    // What a link points to is replaced, not the link.
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let existing = fs::metadata(&path).ok();
+    match &existing {
+        Some(metadata) if metadata.is_dir() => {
+            return Err(io::Error::other("it is a directory").into());
+        }
+        Some(metadata) if !metadata.is_file() => {
+            return fill(OpenOptions::new().write(true).open(&path)?, write);
+        }
+        _ => {}
+    }
+    let part = Part::beside(&path)?;
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&part.path)?;
+    if let Some(metadata) = existing {
+        file.set_permissions(metadata.permissions())?;
+    }
+    fill(file, write)?;
+    fs::rename(&part.path, &path)?;
+    Ok(())
+}
+
+fn fill(
+    file: File,
+    write: impl FnOnce(&mut dyn Write) -> Result<(), Broken>,
+) -> Result<(), Broken> {
+    let mut trimmed = WithoutLastNewline::new(BufWriter::new(file));
+    write(&mut trimmed)?;
+    trimmed.into_inner().flush()?;
+    Ok(())
+}
+
+/// The unfinished file, removed unless it was renamed.
+struct Part {
+    path: PathBuf,
+}
+
+impl Part {
+    fn beside(path: &Path) -> io::Result<Self> {
+        let name = path
+            .file_name()
+            .ok_or_else(|| io::Error::other("it names no file"))?;
+        let mut part = std::ffi::OsString::from(".");
+        part.push(name);
+        part.push(format!(".{}.part", std::process::id()));
+        let path = path.with_file_name(part);
+        // Left by an earlier process of the same number.
+        let _absent = fs::remove_file(&path);
+        Ok(Self { path })
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        let _renamed = fs::remove_file(&self.path);
+    }
+}
+
+/// Passes everything on but one newline at the very end.
+pub(crate) struct WithoutLastNewline<W> {
+    inner: W,
+    holds_newline: bool,
+    is_empty: bool,
+}
+
+impl<W: Write> WithoutLastNewline<W> {
+    pub(crate) fn new(inner: W) -> Self {
+        Self {
+            inner,
+            holds_newline: false,
+            is_empty: true,
+        }
+    }
+
+    /// Whether nothing was written.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.is_empty
+    }
+
+    pub(crate) fn into_inner(self) -> W {
+        self.inner
+    }
+}
+
+impl<W: Write> Write for WithoutLastNewline<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let Some((last, before)) = bytes.split_last() else {
+            return Ok(0);
+        };
+        self.is_empty = false;
+        if std::mem::take(&mut self.holds_newline) {
+            self.inner.write_all(b"\n")?;
+        }
+        if *last == b'\n' {
+            self.inner.write_all(before)?;
+            self.holds_newline = true;
+        } else {
+            self.inner.write_all(bytes)?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_last_newline_is_held_back() {
+        for (pieces, expected) in [
+            (&["a\n", "b\n"][..], "a\nb"),
+            (&["a\n\n"], "a\n"),
+            (&["a", "\n", "", "b"], "a\nb"),
+            (&["\n"], ""),
+            (&[], ""),
+        ] {
+            let mut out = WithoutLastNewline::new(Vec::new());
+            for piece in pieces {
+                out.write_all(piece.as_bytes()).unwrap();
+            }
+            assert_eq!(out.into_inner(), expected.as_bytes(), "{pieces:?}");
+        }
+    }
+
+    #[test]
+    fn a_failed_write_leaves_the_old_file_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("report.html");
+        fs::write(&path, "old").unwrap();
+        write_file(&path, |out| {
+            out.write_all(&vec![b'x'; 100_000])?;
+            Err(io::Error::from(io::ErrorKind::StorageFull).into())
+        })
+        .err()
+        .unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn permissions_and_links_of_the_old_file_stay() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        fs::write(&file, "old").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+        symlink(&file, &link).unwrap();
+        write_file(&link, |out| Ok(out.write_all(b"new\n")?))
+            .ok()
+            .unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "new");
+        assert_eq!(
+            fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+            0o640
+        );
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_written_as_it_is() {
+        write_file(Path::new("/dev/null"), |out| Ok(out.write_all(b"x")?))
+            .ok()
+            .unwrap();
+        assert!(!fs::metadata("/dev/null").unwrap().is_file());
+        let folder = tempfile::tempdir().unwrap();
+        let broken = write_file(folder.path(), |_| Ok(())).err().unwrap();
+        assert_eq!(
+            broken.into_failure("`x`").message,
+            "cannot write `x`: it is a directory"
+        );
+    }
+}

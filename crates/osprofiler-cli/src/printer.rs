@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The one module that prints: data to stdout, talk to stderr.
+//!
+//! Talk is lines that begin with `error:`, `warning:`, `note:` or `help:`, coloured only at a terminal, with control characters
+//! shown instead of sent, since a store's contents may stand in them. Data ends with exactly one newline. A reader that went
+//! away (`| head`) is no failure; talk that cannot be written is given up.
+
+use std::io::{BufWriter, ErrorKind, Write};
+
+use clap::builder::StyledStr;
+
+use crate::environment::{Color, Environment};
+use crate::out::{Broken, WithoutLastNewline};
+use crate::status::Failure;
+
+/// The two streams of a command.
+pub(crate) struct Printer<'a> {
+    stdout: &'a mut dyn Write,
+    stderr: &'a mut dyn Write,
+    colors_stderr: bool,
+}
+
+/// ANSI: bold red, bold yellow, bold cyan, and back.
+const RED: &str = "\x1b[1;31m";
+const YELLOW: &str = "\x1b[1;33m";
+const CYAN: &str = "\x1b[1;36m";
+const RESET: &str = "\x1b[0m";
+
+/// How much data is collected before it is written.
+const BUFFER_BYTES: usize = 64 * 1024;
+
+impl<'a> Printer<'a> {
+    pub(crate) fn new(
+        stdout: &'a mut dyn Write,
+        stderr: &'a mut dyn Write,
+        environment: &Environment,
+    ) -> Self {
+        Self {
+            stdout,
+            stderr,
+            colors_stderr: environment.colors_stderr(),
+        }
+    }
+
+    /// Writes data to stdout, with one newline at its end; nothing if there is none.
+    pub(crate) fn data(
+        &mut self,
+        write: impl FnOnce(&mut dyn Write) -> Result<(), Broken>,
+    ) -> Result<(), Failure> {
+        let buffered = BufWriter::with_capacity(BUFFER_BYTES, &mut *self.stdout);
+        let mut trimmed = WithoutLastNewline::new(buffered);
+        let result = write(&mut trimmed).and_then(|()| {
+            let last: &[u8] = if trimmed.is_empty() { b"" } else { b"\n" };
+            let mut buffered = trimmed.into_inner();
+            buffered.write_all(last)?;
+            Ok(buffered.flush()?)
+        });
+        match result {
+            Err(Broken::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            result => result.map_err(|broken| broken.into_failure("to standard output")),
+        }
+    }
+
+    /// Writes one line of data to stdout.
+    pub(crate) fn line(&mut self, text: &str) -> Result<(), Failure> {
+        self.data(|out| Ok(out.write_all(text.as_bytes())?))
+    }
+
+    /// Writes clap's help to stdout.
+    pub(crate) fn styled_data(
+        &mut self,
+        text: &StyledStr,
+        environment: &Environment,
+    ) -> Result<(), Failure> {
+        self.line(&plain_or_ansi(text, environment.colors_stdout(Color::Auto)))
+    }
+
+    /// Writes clap's complaint to stderr.
+    pub(crate) fn styled_talk(&mut self, text: &StyledStr) {
+        let text = plain_or_ansi(text, self.colors_stderr);
+        let _gone = writeln!(self.stderr, "{}", text.trim_end());
+    }
+
+    /// Says why a command failed and what to do next.
+    pub(crate) fn failure(&mut self, failure: &Failure) {
+        self.talk(RED, "error", &failure.message);
+        for cause in &failure.causes {
+            self.talk(RED, "cause", cause);
+        }
+        for help in &failure.help {
+            self.talk(CYAN, "help", help);
+        }
+    }
+
+    /// Says what is wrong although the command goes on.
+    pub(crate) fn warning(&mut self, message: &str) {
+        self.talk(YELLOW, "warning", message);
+    }
+
+    /// Says what is worth knowing.
+    pub(crate) fn note(&mut self, message: &str) {
+        self.talk(CYAN, "note", message);
+    }
+
+    fn talk(&mut self, color: &str, label: &str, message: &str) {
+        let message = visible(message);
+        // Nobody is left to be told when stderr is gone.
+        let _gone = if self.colors_stderr {
+            writeln!(self.stderr, "{color}{label}:{RESET} {message}")
+        } else {
+            writeln!(self.stderr, "{label}: {message}")
+        };
+    }
+}
+
+fn plain_or_ansi(text: &StyledStr, colors: bool) -> String {
+    if colors {
+        text.ansi().to_string()
+    } else {
+        text.to_string()
+    }
+}
+
+/// `1 trace`, `2 traces`.
+pub(crate) fn plural(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+/// `text` with its control characters escaped, so that nothing read from a store can steer a terminal.
+pub(crate) fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if letter.is_control() && letter != '\n' {
+            shown.extend(letter.escape_default());
+        } else {
+            shown.push(letter);
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    /// A stream that fails every write.
+    struct Failing(ErrorKind);
+
+    impl Write for Failing {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn data_into(stdout: &mut dyn Write) -> Result<(), Failure> {
+        Printer::new(stdout, &mut Vec::new(), &Environment::default()).line("data")
+    }
+
+    #[test]
+    fn a_reader_that_went_away_is_no_failure() {
+        assert!(data_into(&mut Failing(ErrorKind::BrokenPipe)).is_ok());
+        let failure = data_into(&mut Failing(ErrorKind::StorageFull)).unwrap_err();
+        assert_eq!(
+            failure.message,
+            "cannot write to standard output: no storage space"
+        );
+    }
+
+    #[test]
+    fn data_ends_with_one_newline() {
+        for text in ["a", "a\n"] {
+            let mut stdout = Vec::new();
+            Printer::new(&mut stdout, &mut Vec::new(), &Environment::default())
+                .line(text)
+                .unwrap();
+            assert_eq!(stdout, b"a\n");
+        }
+    }
+
+    #[test]
+    fn control_characters_are_shown_and_not_sent() {
+        let mut stderr = Vec::new();
+        Printer::new(&mut Vec::new(), &mut stderr, &Environment::default())
+            .warning("id `\x1b[2J\u{9b}1m` é");
+        assert_eq!(
+            String::from_utf8(stderr).unwrap(),
+            "warning: id `\\u{1b}[2J\\u{9b}1m` é\n"
+        );
+    }
+}

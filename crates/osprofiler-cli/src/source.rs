@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Where a trace comes from: an id in a store, a file of notifications, or a saved report. The result is always notifications.
+//!
+//! An existing file wins over an id and needs no store. Files are told apart by how they begin, not by their name, and are read
+//! as a stream where they can be, so that a pipe or a file of any size will do. What is neither is refused before it is read.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, BufReader, Cursor, Read};
+use std::path::Path;
+
+use osprofiler::driver::{ReadSummary, Reader};
+use osprofiler::wire::{Line, Lines};
+use osprofiler::{Id, Notifications};
+
+use crate::printer::plural;
+use crate::store::{Store, StoreArguments};
+use crate::{Failure, Session};
+
+/// How many bytes of a file tell what it is.
+const HEAD_BYTES: u64 = 64 * 1024;
+
+/// What a file may be, for help.
+const SHOWABLE: &str = "`osprofiler trace show` takes a trace's id, a file with a notification in JSON a line, or a report that \
+                        `--json` wrote";
+
+/// A trace as it was found.
+pub(crate) struct Source {
+    pub(crate) notifications: Notifications,
+    pub(crate) summary: ReadSummary,
+}
+
+impl Source {
+    /// Reads the file `trace`, or the trace of that id from the store.
+    pub(crate) fn load(
+        trace: &OsStr,
+        store: &StoreArguments,
+        session: &Session<'_>,
+    ) -> Result<Self, Failure> {
+        let path = Path::new(trace);
+        match std::fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => {
+                Err(cannot_show(path, "it is a directory").with_help(SHOWABLE))
+            }
+            Ok(_) => Self::from_file(path),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(Failure::io(
+                format!("cannot read `{}`", path.display()),
+                &error,
+            )),
+            Err(_) if looks_like_file(path) => Err(cannot_show(path, "there is no such file")),
+            Err(_) => {
+                let text = trace.to_str().ok_or_else(|| {
+                    cannot_show(path, "there is no such file, and an id is UTF-8")
+                        .with_help(SHOWABLE)
+                })?;
+                Self::from_store(text, &mut store.open(session)?)
+            }
+        }
+    }
+
+    /// The trace `text`, taken as it is written or else as the UUID that it is.
+    pub(crate) fn from_store(text: &str, store: &mut Store) -> Result<Self, Failure> {
+        let as_given = Id::parse(text).map_err(|invalid| Failure::usage(invalid.to_string()))?;
+        let mut source = Self::read(as_given, &mut *store.reader)?;
+        let canonical = canonical_uuid(text).filter(|id| *id != as_given);
+        if let (true, Some(id)) = (source.notifications.is_empty(), canonical) {
+            source = Self::read(id, &mut *store.reader)?;
+        }
+        if source.notifications.is_empty() {
+            return Err(not_found(text, &source.summary, store));
+        }
+        Ok(source)
+    }
+
+    /// What a store has under exactly this id; perhaps nothing.
+    pub(crate) fn read(id: Id<'_>, reader: &mut dyn Reader) -> Result<Self, Failure> {
+        let mut notifications = Notifications::default();
+        let summary = reader.read(id, &mut notifications)?;
+        Ok(Self {
+            notifications,
+            summary,
+        })
+    }
+
+    fn from_file(path: &Path) -> Result<Self, Failure> {
+        let fails =
+            |error: io::Error| Failure::io(format!("cannot read `{}`", path.display()), &error);
+        let mut file = File::open(path).map_err(fails)?;
+        let mut head = Vec::new();
+        (&mut file)
+            .take(HEAD_BYTES)
+            .read_to_end(&mut head)
+            .map_err(fails)?;
+        let content = Content::guess(&head, path);
+        let whole = BufReader::with_capacity(HEAD_BYTES as usize, Cursor::new(head).chain(file));
+        match content {
+            Content::Empty => Err(cannot_show(path, "it is empty")),
+            Content::Neither => Err(cannot_show(
+                path,
+                "it holds neither notifications nor a report",
+            )
+            .with_help(SHOWABLE)),
+            Content::Notifications => Self::from_lines(path, whole),
+            Content::Report => Err(cannot_show(path, "saved reports cannot be read yet")),
+        }
+    }
+
+    fn from_lines(path: &Path, file: impl io::BufRead) -> Result<Self, Failure> {
+        let mut lines = Lines::new(file);
+        let mut notifications = Notifications::default();
+        let mut summary = ReadSummary::default();
+        let mut losses = Vec::new();
+        while let Some(line) = lines
+            .next_line()
+            .map_err(|error| Failure::io(format!("cannot read `{}`", path.display()), &error))?
+        {
+            match line {
+                Line::Notification(parsed) => {
+                    let notification = parsed.as_notification();
+                    if !notifications.is_empty()
+                        && notifications.get(0).base_id != notification.base_id
+                    {
+                        return Err(several_traces(path, notifications.get(0).base_id));
+                    }
+                    notifications.push(&notification);
+                }
+                Line::Loss(base_id, loss) => losses.push((base_id, loss)),
+                Line::Junk(_) => summary.skipped += 1,
+            }
+        }
+        if notifications.is_empty() {
+            let lines = summary.skipped;
+            let why = format!("none of its {lines} lines is a notification");
+            return Err(cannot_show(path, &why).with_help(SHOWABLE));
+        }
+        let base_id = notifications.get(0).base_id.to_string();
+        for (id, loss) in losses {
+            if id.is_none_or(|id| id == base_id) {
+                summary.add_loss(loss);
+            }
+        }
+        Ok(Self {
+            notifications,
+            summary,
+        })
+    }
+}
+
+/// What a file seems to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Content {
+    Empty,
+    Notifications,
+    Report,
+    Neither,
+}
+
+impl Content {
+    /// By the file's first bytes: an object that begins with a report's member, or a notification's member somewhere. A name
+    /// that ends in `.jsonl` is believed, so that a file with junk at its head is read all the same.
+    fn guess(head: &[u8], path: &Path) -> Self {
+        let text = head
+            .strip_prefix(b"\xef\xbb\xbf")
+            .unwrap_or(head)
+            .trim_ascii_start();
+        if text.is_empty() && (head.len() as u64) < HEAD_BYTES {
+            return Self::Empty;
+        }
+        let first_member = text.strip_prefix(b"{").map(<[u8]>::trim_ascii_start);
+        let is_report = ["\"info\"", "\"children\"", "\"stats\""]
+            .iter()
+            .any(|member| first_member.is_some_and(|text| text.starts_with(member.as_bytes())));
+        let holds = |member: &str| {
+            text.windows(member.len())
+                .any(|window| window == member.as_bytes())
+        };
+        if is_report {
+            Self::Report
+        } else if path.extension() == Some(OsStr::new("jsonl")) || holds("\"base_id\"") {
+            Self::Notifications
+        } else {
+            Self::Neither
+        }
+    }
+}
+
+/// The id that `text` is in any of the forms in which people write UUIDs: upper case, without hyphens, in braces, as a URN.
+fn canonical_uuid(text: &str) -> Option<Id<'static>> {
+    let text = text.trim();
+    let text = text.strip_prefix("urn:").unwrap_or(text);
+    let text = text.strip_prefix("uuid:").unwrap_or(text);
+    let digits = text
+        .trim_start_matches('{')
+        .trim_end_matches('}')
+        .replace('-', "");
+    let is_uuid = digits.len() == 32 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let number = u128::from_str_radix(&digits, 16).ok()?;
+    is_uuid.then(|| Id::from_u128(number))
+}
+
+/// Whether a name that is no file was meant as one.
+fn looks_like_file(path: &Path) -> bool {
+    let extension = path.extension().and_then(OsStr::to_str);
+    matches!(extension, Some("json" | "jsonl" | "html")) || path.components().count() > 1
+}
+
+fn cannot_show(path: &Path, why: &str) -> Failure {
+    Failure::failed(format!("cannot show `{}`: {why}", path.display()))
+}
+
+fn several_traces(path: &Path, first: Id<'_>) -> Failure {
+    let shown = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let store = format!("--connection-string file://{}", shown.display());
+    cannot_show(path, "it holds several traces")
+        .with_help(format!(
+            "say which: `osprofiler trace show {first} {store}`"
+        ))
+        .with_help(format!("list them: `osprofiler trace list {store}`"))
+}
+
+/// The failure for a trace that the store does not know, with what is likely.
+fn not_found(id: &str, summary: &ReadSummary, store: &Store) -> Failure {
+    let lost: u64 = summary.losses.iter().map(|loss| loss.count).sum();
+    let failure = Failure::failed(format!("no trace `{id}` in `{}`", store.connection));
+    if lost > 0 {
+        let notifications = plural(lost, "notification");
+        return failure.with_help(format!(
+            "it was traced, but {notifications} of it were lost: see the services' logs"
+        ));
+    }
+    failure
+        .with_help(
+            "was the request traced? the key given to the client has to be one of `hmac_keys` of each service",
+        )
+        .with_help(
+            "is it the right store? compare with `connection_string` in the services' section `[profiler]`",
+        )
+        .with_help("is it too early? services store what they recorded some tenths of a second later")
+        .with_help("`osprofiler trace list` shows the traces that are there")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_what_it_begins_like() {
+        for (head, path, expected) in [
+            ("", "x", Content::Empty),
+            (" \n\n", "x.jsonl", Content::Empty),
+            (
+                r#"{"name": "a", "base_id": "b""#,
+                "x",
+                Content::Notifications,
+            ),
+            ("junk\n{\"base_id\": 1}", "x", Content::Notifications),
+            ("\0\0", "x.jsonl", Content::Notifications),
+            ("{\n  \"info\": {", "x", Content::Report),
+            ("\u{feff}{\"children\":[]", "x.jsonl", Content::Report),
+            (r#"{"stats": {}, "base_id": 1"#, "x", Content::Report),
+            ("\0\0\0", "x.bin", Content::Neither),
+            ("<html>", "report.html", Content::Neither),
+            ("{}", "x.json", Content::Neither),
+            ("[]", "x.json", Content::Neither),
+        ] {
+            let guess = Content::guess(head.as_bytes(), Path::new(path));
+            assert_eq!(guess, expected, "{head:?} {path}");
+        }
+    }
+
+    #[test]
+    fn a_uuid_is_known_in_any_form() {
+        let id = Some(Id::from_u128(0x4e3e_0ec6_2938_40b1_8504_09eb_1d4b_0dee));
+        for (text, expected) in [
+            ("4e3e0ec6-2938-40b1-8504-09eb1d4b0dee", id),
+            ("4E3E0EC6-2938-40B1-8504-09EB1D4B0DEE", id),
+            ("4e3e0ec6293840b1850409eb1d4b0dee", id),
+            ("{4e3e0ec6-2938-40b1-8504-09eb1d4b0dee}", id),
+            ("urn:uuid:4e3e0ec6-2938-40b1-8504-09eb1d4b0dee", id),
+            (" 4e3e0ec6-2938-40b1-8504-09eb1d4b0dee\n", id),
+            ("4e3e0ec6-2938-40b1-8504-09eb1d4b0de", None),
+            ("+e3e0ec6-2938-40b1-8504-09eb1d4b0dee", None),
+            ("B", None),
+            ("", None),
+        ] {
+            assert_eq!(canonical_uuid(text), expected, "{text}");
+        }
+    }
+}

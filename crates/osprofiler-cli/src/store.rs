@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The store that a command reads: `--connection-string` or `OSPROFILER_CONNECTION_STRING`, opened for reading.
+//!
+//! What drivers there are, help and errors say from the registry. A store's password is in no text made here: a
+//! [`ConnectionString`] shows none.
+
+use std::fmt::Write as _;
+
+use osprofiler::driver::registry::{self, Availability, DRIVERS};
+use osprofiler::driver::{ConnectionString, Reader};
+
+use crate::{Failure, Session};
+
+/// The arguments that name a store.
+#[derive(clap::Args)]
+#[command(about = None, long_about = None)]
+pub(crate) struct StoreArguments {
+    #[arg(long, value_name = "STORE", help = HELP, long_help = long_help())]
+    connection_string: Option<String>,
+}
+
+/// A store open for reading, and how messages name it.
+pub(crate) struct Store {
+    pub(crate) connection: ConnectionString,
+    pub(crate) reader: Box<dyn Reader>,
+}
+
+const HELP: &str = "Where the traces are, for example `sqlite:///var/lib/osprofiler/traces.db` \
+                    [default: $OSPROFILER_CONNECTION_STRING]";
+
+impl StoreArguments {
+    /// Opens the store for reading.
+    pub(crate) fn open(&self, session: &Session<'_>) -> Result<Store, Failure> {
+        let text = match (
+            &self.connection_string,
+            &session.environment.connection_string,
+        ) {
+            (Some(text), _) => text.clone(),
+            (None, Some(text)) if !text.is_empty() => text.to_string_lossy().into_owned(),
+            _ => {
+                return Err(Failure::usage("no connection string: it is not known where the traces are")
+                    .with_help(
+                        "give `--connection-string STORE` or set `OSPROFILER_CONNECTION_STRING`, to what \
+                         `connection_string` in the services' section `[profiler]` is",
+                    ));
+            }
+        };
+        let connection = ConnectionString::parse(&text)?;
+        let reader = registry::open_reader(&connection)?;
+        Ok(Store { connection, reader })
+    }
+}
+
+/// The drivers with their schemes, from the registry.
+fn long_help() -> String {
+    let mut text = String::from(
+        "Where the traces are, as `connection_string` in the services' section `[profiler]` has it. Without it, \
+         `OSPROFILER_CONNECTION_STRING` is read.\n",
+    );
+    let mut to_come = Vec::new();
+    for driver in DRIVERS {
+        let scheme = format!("{}://", driver.schemes.first().unwrap_or(&driver.name));
+        let summary = driver.summary;
+        let _infallible = match driver.availability {
+            Availability::Ready(_) => write!(text, "\n  {scheme:10} {summary}"),
+            Availability::CompiledOut => {
+                write!(text, "\n  {scheme:10} {summary} (not part of this build)")
+            }
+            Availability::ToCome => {
+                to_come.push(scheme);
+                Ok(())
+            }
+            Availability::Gone(_) => Ok(()),
+        };
+    }
+    if !to_come.is_empty() {
+        let _infallible = write!(text, "\n\n  Still to come: {}", to_come.join(", "));
+    }
+    text
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Completions for every shell and manual pages for every command: they exist, name what there is, and `man` can read them.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "these are tests, in functions that they share"
+)]
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use osprofiler_cli::Environment;
+
+fn stdout_of(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_osprofiler"))
+        .args(arguments)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{arguments:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The path of every command, `osprofiler` first, and its long options.
+fn commands() -> Vec<(Vec<String>, Vec<String>)> {
+    fn walk(command: &clap::Command, path: &[String], found: &mut Vec<(Vec<String>, Vec<String>)>) {
+        let options = command
+            .get_arguments()
+            .filter(|argument| !argument.is_hide_set())
+            .filter_map(|argument| argument.get_long().map(str::to_owned))
+            .collect();
+        found.push((path.to_vec(), options));
+        for below in command.get_subcommands() {
+            walk(
+                below,
+                &[path, &[below.get_name().to_owned()]].concat(),
+                found,
+            );
+        }
+    }
+    let mut found = Vec::new();
+    walk(
+        &osprofiler_cli::command(&Environment::default()),
+        &["osprofiler".to_owned()],
+        &mut found,
+    );
+    found
+}
+
+#[test]
+fn every_shells_completions_name_every_command_and_option() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = stdout_of(&["completions", shell]);
+        for (path, options) in commands() {
+            let name = path.last().unwrap();
+            assert!(script.contains(name.as_str()), "{shell}: {name}");
+            for option in options {
+                assert!(script.contains(&option), "{shell}: {name} --{option}");
+            }
+        }
+    }
+}
+
+#[test]
+fn bash_accepts_its_completions() {
+    let script = stdout_of(&["completions", "bash"]);
+    let status = Command::new("bash")
+        .args(["-n", "-c", &script])
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+#[test]
+fn every_command_has_a_manual_page_that_names_its_options() {
+    let folder = tempfile::tempdir().unwrap();
+    stdout_of(&["man", "-o", folder.path().to_str().unwrap()]);
+    let mut expected = BTreeSet::new();
+    for (path, options) in commands() {
+        let file = format!("{}.1", path.join("-"));
+        let page = std::fs::read_to_string(folder.path().join(&file)).unwrap();
+        assert!(page.contains("\n.SH SYNOPSIS\n"), "{file}");
+        let page = page.replace("\\-", "-");
+        for option in options {
+            assert!(page.contains(&format!("--{option}")), "{file} --{option}");
+        }
+        let words: Vec<&str> = path[1..].iter().map(String::as_str).collect();
+        let printed = stdout_of(&[&["man"], &words[..]].concat());
+        assert_eq!(
+            printed.trim_end(),
+            std::fs::read_to_string(folder.path().join(&file))
+                .unwrap()
+                .trim_end()
+        );
+        expected.insert(file);
+    }
+    let written: BTreeSet<String> = std::fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(written, expected);
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The folder in which a transcript's commands run: recorded traces, stores that hold them, and files that are neither.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use osprofiler::driver::{ConnectionString, registry};
+use osprofiler::wire::{Line, Lines};
+use osprofiler::{Loss, LossReason, Notifications};
+
+/// A folder of its own, removed at the end.
+pub(crate) struct World {
+    _folder: tempfile::TempDir,
+    path: PathBuf,
+}
+
+/// A line of a small trace: `wsgi` around `db`, which fails.
+const LINES: [&str; 4] = [
+    r#"{"name": "wsgi-start", "base_id": "4e3e0ec6-2938-40b1-8504-09eb1d4b0dee", "trace_id": "00000000-0000-4000-8000-000000000001", "parent_id": "4e3e0ec6-2938-40b1-8504-09eb1d4b0dee", "timestamp": "2026-01-01T00:00:00.000000", "info": {"request": {"path": "/v3", "query": "", "method": "GET", "scheme": "http"}, "host": "h1"}, "project": "keystone", "service": "public"}"#,
+    r#"{"name": "db-start", "base_id": "4e3e0ec6-2938-40b1-8504-09eb1d4b0dee", "trace_id": "00000000-0000-4000-8000-000000000002", "parent_id": "00000000-0000-4000-8000-000000000001", "timestamp": "2026-01-01T00:00:00.001900", "info": {"db": {"statement": "SELECT 1", "params": []}, "host": "h1"}, "project": "keystone", "service": "public"}"#,
+    r#"{"name": "db-stop", "base_id": "4e3e0ec6-2938-40b1-8504-09eb1d4b0dee", "trace_id": "00000000-0000-4000-8000-000000000002", "parent_id": "00000000-0000-4000-8000-000000000001", "timestamp": "2026-01-01T00:00:00.003100", "info": {"etype": "OperationalError", "message": "gone", "host": "h1"}, "project": "keystone", "service": "public"}"#,
+    r#"{"name": "wsgi-stop", "base_id": "4e3e0ec6-2938-40b1-8504-09eb1d4b0dee", "trace_id": "00000000-0000-4000-8000-000000000001", "parent_id": "4e3e0ec6-2938-40b1-8504-09eb1d4b0dee", "timestamp": "2026-01-01T00:00:00.010999", "info": {"host": "h1"}, "project": "keystone", "service": "public"}"#,
+];
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().canonicalize().unwrap();
+        let small = LINES.join("\n") + "\n";
+        let put = |name: &str, bytes: &[u8]| fs::write(path.join(name), bytes).unwrap();
+        put("small.jsonl", small.as_bytes());
+        put("half.jsonl", &small.as_bytes()[..small.len() - 40]);
+        put(
+            "junk-first",
+            &[b"\0\xff junk\n{}\n", small.as_bytes()].concat(),
+        );
+        put("empty", b"");
+        put("blank.jsonl", b"\n\n");
+        put("binary", &vec![0; 200_000]);
+        put("text.txt", b"nothing of ours\n");
+        put("junk.jsonl", b"one\ntwo\n{}\n");
+        put("page.html", b"<!doctype html>\n<p>no report\n");
+        put("broken.json", b"{\"info\": {\"name\": \"total\"");
+        let other = small.replace("4e3e0ec6-2938-40b1-8504-09eb1d4b0dee", "\\u001b[2J other");
+        put("several.jsonl", (small.clone() + &other).as_bytes());
+        let cycle = small.replace(
+            "\"parent_id\": \"4e3e0ec6-2938-40b1-8504-09eb1d4b0dee\"",
+            "\"parent_id\": \"00000000-0000-4000-8000-000000000002\"",
+        );
+        put("cycle.jsonl", cycle.as_bytes());
+        fs::create_dir(path.join("folder")).unwrap();
+        for scheme in registry::ready_drivers().map(|driver| driver.schemes[0]) {
+            fill_store(scheme, &path, &small);
+        }
+        Self {
+            _folder: folder,
+            path,
+        }
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Writes the trace, and that two more of its notifications were lost, to `<scheme>.store`.
+fn fill_store(scheme: &str, folder: &Path, text: &str) {
+    let connection = format!("{scheme}://{}/{scheme}.store", folder.display());
+    let connection = ConnectionString::parse(&connection).unwrap();
+    let mut batch = Notifications::default();
+    let mut lines = Lines::new(text.as_bytes());
+    while let Some(line) = lines.next_line().unwrap() {
+        if let Line::Notification(parsed) = line {
+            batch.push(&parsed.as_notification());
+        }
+    }
+    let base_id = batch.get(0).base_id;
+    let mut writer = registry::open_writer(&connection).unwrap();
+    writer.write(&batch).unwrap();
+    let loss = Loss {
+        count: 2,
+        reason: LossReason::QueueFull,
+    };
+    writer.write_loss(Some(base_id), loss).unwrap();
+}

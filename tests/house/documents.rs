@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Documents say what is: paths in them exist, and tables in them are what the registries yield.
+//!
+//! A derived table stands between `<!-- name:begin -->` and `<!-- name:end -->`; where it differs, the failure prints the
+//! right one, and `UPDATE_DOCUMENTS=1 cargo test -p osprofiler-tests --test house` writes it.
+
+use std::fmt::Write as _;
+
+use osprofiler::driver::registry::{Availability, DRIVERS};
+use osprofiler_cli::Status;
+
+use crate::{assert_none, exists, extension, files, root, text};
+
+/// Made by a build, so not in the repository.
+const MADE: &[&str] = &["dist/", "target/"];
+
+/// The documents whose paths are checked.
+fn documents() -> Vec<String> {
+    files()
+        .into_iter()
+        .filter(|path| extension(path) == "md" && !path.starts_with("fixtures/"))
+        .collect()
+}
+
+/// What stands between backticks in `line`, and the targets of its links.
+fn spans(line: &str) -> impl Iterator<Item = &str> {
+    let quoted = line.split('`').skip(1).step_by(2);
+    let linked = line
+        .split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split([')', '#']).next())
+        .filter(|target| !target.contains("://") && !target.is_empty());
+    quoted.filter(|span| span.contains('/')).chain(linked)
+}
+
+/// Whether a word in backticks is a path of ours: plain letters, no option, no URL, no placeholder.
+fn is_path(span: &str) -> bool {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "_-./".contains(letter);
+    span.starts_with(|letter: char| letter.is_ascii_alphanumeric() || letter == '.')
+        && span.chars().all(is_plain)
+        && !MADE.iter().any(|made| span.starts_with(made))
+        // `NNNN-slug.md` and the like stand for names.
+        && !span.contains("NNNN")
+}
+
+#[test]
+fn paths_in_documents_exist() {
+    let mut faults = Vec::new();
+    for document in documents() {
+        let folder = document.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let is_top = folder.is_empty();
+        for (number, line) in text(&document).unwrap().lines().enumerate() {
+            for span in spans(line).filter(|span| is_path(span)) {
+                let beside = format!("{folder}/{span}");
+                // Below docs/ a word with a slash need not be a path; it is one if it begins like one.
+                let first = span.split('/').next().unwrap_or_default();
+                if !exists(span) && !exists(&beside) && (is_top || exists(first)) {
+                    faults.push(format!("{document}:{}: `{span}`", number + 1));
+                }
+            }
+        }
+    }
+    assert_none("documents name what is not there", &faults);
+}
+
+/// Checks the marked block `name` of `document` against `expected`.
+fn check_block(document: &str, name: &str, expected: &str) {
+    let (begin, end) = (
+        format!("<!-- {name}:begin -->\n"),
+        format!("<!-- {name}:end -->"),
+    );
+    let whole = text(document).unwrap_or_else(|| panic!("{document} is not UTF-8"));
+    let parts = whole
+        .split_once(&begin)
+        .and_then(|(before, rest)| Some((before, rest.split_once(&end)?)));
+    let block = parts.map(|(_, (block, _))| block);
+    if let (Some((before, (_, after))), true) =
+        (parts, std::env::var_os("UPDATE_DOCUMENTS").is_some())
+    {
+        let updated = format!("{before}{begin}{expected}{end}{after}");
+        std::fs::write(root().join(document), updated).unwrap();
+        return;
+    }
+    assert!(
+        block == Some(expected),
+        "{document}: the block `{name}` is not what the registry yields; it should read\n{begin}{expected}{end}"
+    );
+}
+
+#[test]
+fn the_readme_lists_the_drivers() {
+    let mut table = String::from("| Store | Connection string | State |\n|---|---|---|\n");
+    for driver in DRIVERS {
+        let (example, state) = match driver.availability {
+            Availability::Ready(implementation) => (implementation.example.to_owned(), "ready"),
+            Availability::CompiledOut => (format!("{}://", driver.name), "ready"),
+            Availability::ToCome => (
+                driver
+                    .schemes
+                    .iter()
+                    .map(|scheme| format!("{scheme}://"))
+                    .collect::<Vec<_>>()
+                    .join("`, `"),
+                "still to come",
+            ),
+            Availability::Gone(_) => continue,
+        };
+        writeln!(table, "| {} | `{example}` | {state} |", driver.summary).unwrap();
+    }
+    check_block("README.md", "drivers", &table);
+}
+
+#[test]
+fn exit_codes_are_in_the_documentation() {
+    let mut table = String::from("| Code | Meaning |\n|---|---|\n");
+    for status in Status::ALL {
+        writeln!(table, "| {} | {} |", status.code(), status.meaning()).unwrap();
+    }
+    check_block("docs/exit-codes.md", "exit-codes", &table);
+}

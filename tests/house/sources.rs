@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+//! How source files look: their first lines, their length, and what they must not hold.
+
+use crate::{assert_none, extension, files, text};
+
+/// The most lines of a source file.
+const MOST_LINES: usize = 600;
+
+/// The only files with `unsafe` in them. Each has a reason to be here: shared memory, the operating system, C's interface.
+const FILES_WITH_UNSAFE: &[&str] = &["crates/osprofiler/src/driver/store_file.rs"];
+
+/// The crates whose files may be in that list.
+const CRATES_WITH_UNSAFE: &[&str] = &["crates/osprofiler/", "crates/osprofiler-python/"];
+
+/// How a file of that kind begins its comments.
+fn comment(path: &str) -> Option<&'static [&'static str]> {
+    match extension(path) {
+        "rs" => Some(&["//"]),
+        "py" | "pyi" | "sh" => Some(&["#"]),
+        "js" | "mjs" => Some(&["//", "/*"]),
+        "css" => Some(&["/*"]),
+        "html" => Some(&["<!--"]),
+        "" if path == "Makefile" || path == ".ci/run" || path.starts_with("scripts/") => {
+            Some(&["#"])
+        }
+        _ => None,
+    }
+}
+
+/// Every source file with its text; recorded data and the transcripts of tests are none.
+fn sources() -> Vec<(String, String)> {
+    files()
+        .into_iter()
+        .filter(|path| !path.starts_with("fixtures/") && comment(path).is_some())
+        .map(|path| {
+            let text = text(&path).unwrap_or_else(|| panic!("{path} is not UTF-8"));
+            (path, text)
+        })
+        .collect()
+}
+
+#[test]
+fn every_source_begins_with_its_licence_and_what_it_is_for() {
+    let mut faults = Vec::new();
+    for (path, text) in sources() {
+        let mut lines = text
+            .lines()
+            .skip_while(|line| line.starts_with("#!") || line.starts_with("<!doctype"));
+        let licence = lines.next().unwrap_or_default();
+        let starts = comment(&path).unwrap_or_default();
+        if !licence.contains("SPDX-License-Identifier: Apache-2.0")
+            || !starts.iter().any(|start| licence.starts_with(start))
+        {
+            faults.push(format!("{path}: the first line is no SPDX line"));
+        }
+        let says = |line: &str| match extension(&path) {
+            "rs" => line.starts_with("//! "),
+            "py" | "pyi" => line.starts_with("# ") || line.starts_with("\"\"\""),
+            _ => line.trim_start().len() > 3,
+        };
+        if !lines.take(3).any(says) {
+            faults.push(format!("{path}: no header says what it is for"));
+        }
+    }
+    assert_none("a file opens with its SPDX line and a header", &faults);
+}
+
+#[test]
+fn no_source_is_too_long() {
+    let faults: Vec<String> = sources()
+        .into_iter()
+        .map(|(path, text)| (path, text.lines().count()))
+        .filter(|(_, lines)| *lines > MOST_LINES)
+        .map(|(path, lines)| format!("{path}: {lines} lines"))
+        .collect();
+    assert_none(
+        &format!("one idea a file, {MOST_LINES} lines at most"),
+        &faults,
+    );
+}
+
+/// The lines of Rust code with the word `unsafe` in them, comments and texts aside.
+fn unsafe_lines(text: &str) -> Vec<usize> {
+    let is_word = |letter: char| letter.is_alphanumeric() || letter == '_';
+    text.lines()
+        .enumerate()
+        .filter(|(_, line)| {
+            let code = line.split("//").next().unwrap_or_default();
+            let code: String = code.split('"').step_by(2).collect();
+            code.split(|letter| !is_word(letter))
+                .any(|word| word == "unsafe")
+        })
+        .map(|(number, _)| number)
+        .collect()
+}
+
+#[test]
+fn unsafe_stays_in_a_short_list_of_files() {
+    let mut faults = Vec::new();
+    let mut found = Vec::new();
+    let sources = sources();
+    for (path, text) in sources.iter().filter(|(path, _)| extension(path) == "rs") {
+        if unsafe_lines(text).is_empty() {
+            continue;
+        }
+        found.push(path.as_str());
+        if !CRATES_WITH_UNSAFE
+            .iter()
+            .any(|folder| path.starts_with(folder))
+        {
+            faults.push(format!("{path}: `unsafe` is forbidden in this crate"));
+        } else if !FILES_WITH_UNSAFE.contains(&path.as_str()) {
+            faults.push(format!(
+                "{path}: not in FILES_WITH_UNSAFE of tests/house/sources.rs"
+            ));
+        }
+    }
+    for path in FILES_WITH_UNSAFE {
+        if !found.contains(path) {
+            faults.push(format!("{path}: listed, but there is no `unsafe` in it"));
+        }
+    }
+    assert_none("`unsafe` is fenced in", &faults);
+}
+
+#[test]
+fn every_unsafe_block_proves_itself() {
+    let mut faults = Vec::new();
+    for path in FILES_WITH_UNSAFE {
+        let text = text(path).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        for number in unsafe_lines(&text) {
+            let line = lines[number];
+            let is_signature = line.contains("unsafe fn") || line.contains("unsafe extern");
+            // The proof stands in the comment right above the statement that holds the block.
+            let above = &lines[number.saturating_sub(12)..number];
+            let proves = |line: &&str| line.contains("SAFETY:") || line.contains("# Safety");
+            if !is_signature && !line.contains("#[unsafe(") && !above.iter().any(proves) {
+                faults.push(format!("{path}:{}: {}", number + 1, line.trim()));
+            }
+        }
+    }
+    assert_none("an `unsafe` block has a `// SAFETY:` above it", &faults);
+}
+
+#[test]
+fn lints_are_expected_with_a_reason_and_never_allowed() {
+    let bare = concat!("#[all", "ow(");
+    let inner = concat!("#![all", "ow(");
+    let mut faults = Vec::new();
+    for (path, text) in sources().iter().filter(|(path, _)| extension(path) == "rs") {
+        for (number, line) in text.lines().enumerate() {
+            if line.contains(bare) || line.contains(inner) {
+                faults.push(format!("{path}:{}: {}", number + 1, line.trim()));
+            }
+        }
+    }
+    assert_none("write `#[expect(.., reason = \"..\")]`", &faults);
+}
