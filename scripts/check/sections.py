@@ -23,7 +23,7 @@ from house.places import CLONE, TARGET
 from house.progress import step
 
 LOGS = TARGET / "logs"
-PYTHON_TESTS = ("tests/python", "tests/oracle", "tests/browser", "tests/openstack")
+PYTHON_TESTS = ("tests/scripts", "tests/python", "tests/oracle", "tests/browser", "tests/openstack")
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def _pytest(folder: str) -> Tally:
         "OSPROFILER_UPSTREAM_PYTHON": str(_upstream().python),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    return run_tests([ours, "-m", "pytest", "-q", "-rs", "--strict-markers", "-p", "no:cacheprovider", folder], env)
+    return run_tests([ours, "-m", "pytest", "-q", folder], env)
 
 
 def _node() -> Tally:

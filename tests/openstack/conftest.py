@@ -13,9 +13,6 @@ from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TESTS.parent / "scripts"), str(TESTS)]
-
 from demo import cloud, scenario
 from demo.client import Client
 from demo.cloud import Cloud
