@@ -45,7 +45,11 @@ fn outline(json: &str) -> String {
 }
 
 fn check(events: &[Event], expected: &str) {
-    let expected: String = expected.lines().map(str::trim_start).collect();
+    let expected = expected
+        .lines()
+        .map(str::trim)
+        .collect::<Vec<_>>()
+        .join(" ");
     assert_eq!(outline(&json(&report(events))), expected);
 }
 
@@ -73,13 +77,13 @@ fn example_1_nested_points() {
             event("db-stop", "2", "1", 3100),
             event("wsgi-stop", "1", "B", 10999),
         ],
-        r#"{"info": {"name": "total", "started": 0, "finished": 10, "last_trace_started": 1}, 
-        "children": [{"info": {"name": "wsgi", "project": "proj", "service": "svc", "host": "h1", 
-        "meta.raw_payload.wsgi-start": <0>, "started": 0, "meta.raw_payload.wsgi-stop": <10.999>, 
-        "finished": 10, "exception": "None"}, "trace_id": "1", "parent_id": "B", 
-        "children": [{"info": {"name": "db", "project": "proj", "service": "svc", "host": "h1", 
-        "meta.raw_payload.db-start": <1.9>, "started": 1, "meta.raw_payload.db-stop": <3.1>, 
-        "finished": 3, "exception": "None"}, "trace_id": "2", "parent_id": "1", "children": []}]}], 
+        r#"{"info": {"name": "total", "started": 0, "finished": 10, "last_trace_started": 1},
+        "children": [{"info": {"name": "wsgi", "project": "proj", "service": "svc", "host": "h1",
+        "meta.raw_payload.wsgi-start": <0>, "started": 0, "meta.raw_payload.wsgi-stop": <10.999>,
+        "finished": 10, "exception": "None"}, "trace_id": "1", "parent_id": "B",
+        "children": [{"info": {"name": "db", "project": "proj", "service": "svc", "host": "h1",
+        "meta.raw_payload.db-start": <1.9>, "started": 1, "meta.raw_payload.db-stop": <3.1>,
+        "finished": 3, "exception": "None"}, "trace_id": "2", "parent_id": "1", "children": []}]}],
         "stats": {"wsgi": {"count": 1, "duration": 10}, "db": {"count": 1, "duration": 2}}}"#,
     );
 }
@@ -93,16 +97,16 @@ fn example_2_missing_ends_and_an_orphan() {
             event("db-stop", "3", "GONE", 102_500),
             with_error(event("rpc-stop", "1", "B", 105_000), r#""ValueError""#),
         ],
-        r#"{"info": {"name": "total", "started": 0, "finished": 5, "last_trace_started": 1}, 
-        "children": [{"info": {"name": "rpc", "project": "proj", "service": "svc", "host": "h1", 
-        "meta.raw_payload.rpc-start": <100>, "started": 0, "meta.raw_payload.rpc-stop": <105>, 
-        "finished": 5, "exception": "ValueError"}, "trace_id": "1", "parent_id": "B", 
-        "children": [{"info": {"name": "db", "project": "proj", "service": "svc", "host": "h1", 
-        "meta.raw_payload.db-start": <101>, "started": 1, "finished": 1}, 
-        "trace_id": "2", "parent_id": "1", "children": []}]}, 
-        {"info": {"name": "db", "project": "proj", "service": "svc", "host": "h1", 
-        "meta.raw_payload.db-stop": <102.5>, "finished": 2, "exception": "None", "started": 2}, 
-        "trace_id": "3", "parent_id": "GONE", "children": []}], 
+        r#"{"info": {"name": "total", "started": 0, "finished": 5, "last_trace_started": 1},
+        "children": [{"info": {"name": "rpc", "project": "proj", "service": "svc", "host": "h1",
+        "meta.raw_payload.rpc-start": <100>, "started": 0, "meta.raw_payload.rpc-stop": <105>,
+        "finished": 5, "exception": "ValueError"}, "trace_id": "1", "parent_id": "B",
+        "children": [{"info": {"name": "db", "project": "proj", "service": "svc", "host": "h1",
+        "meta.raw_payload.db-start": <101>, "started": 1, "finished": 1},
+        "trace_id": "2", "parent_id": "1", "children": []}]},
+        {"info": {"name": "db", "project": "proj", "service": "svc", "host": "h1",
+        "meta.raw_payload.db-stop": <102.5>, "finished": 2, "exception": "None", "started": 2},
+        "trace_id": "3", "parent_id": "GONE", "children": []}],
         "stats": {"rpc": {"count": 1, "duration": 5}, "db": {"count": 2, "duration": 0}}}"#,
     );
 }
@@ -117,11 +121,11 @@ fn example_3_duplicates() {
             with_error(event("vif-driver-stop", "1", "B", 4000), r#""E""#),
             event("db-start", "1", "B", 6000),
         ],
-        r#"{"info": {"name": "total", "started": 0, "finished": 6, "last_trace_started": 6}, 
-        "children": [{"info": {"name": "vif-driver", "project": "proj", "service": "svc", "host": "h1", 
-        "meta.raw_payload.vif-driver-start": <0.5>, "started": 6, 
-        "meta.raw_payload.vif-driver-stop": <4>, "finished": 4, "exception": "E", 
-        "meta.raw_payload.db-start": <6>}, "trace_id": "1", "parent_id": "B", "children": []}], 
+        r#"{"info": {"name": "total", "started": 0, "finished": 6, "last_trace_started": 6},
+        "children": [{"info": {"name": "vif-driver", "project": "proj", "service": "svc", "host": "h1",
+        "meta.raw_payload.vif-driver-start": <0.5>, "started": 6,
+        "meta.raw_payload.vif-driver-stop": <4>, "finished": 4, "exception": "E",
+        "meta.raw_payload.db-start": <6>}, "trace_id": "1", "parent_id": "B", "children": []}],
         "stats": {"vif-driver": {"count": 1, "duration": -2}}}"#,
     );
 }
