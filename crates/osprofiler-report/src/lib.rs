@@ -13,6 +13,7 @@ mod report;
 mod totals;
 mod walk;
 
+mod dot;
 mod html;
 mod json;
 mod renderer;

@@ -5,6 +5,7 @@
 
 use std::io;
 
+use crate::dot;
 use crate::html;
 use crate::json;
 use crate::report::Report;
@@ -20,6 +21,11 @@ pub const RENDERERS: &[Renderer] = &[
         name: "json",
         summary: "the report as upstream's JSON, for programs",
         render: json::render,
+    },
+    Renderer {
+        name: "dot",
+        summary: "a graph for Graphviz",
+        render: dot::render,
     },
 ];
 

@@ -2,6 +2,8 @@
 //! What the report does, seen from outside: one program, one module a subject.
 
 #[cfg(test)]
+mod dot;
+#[cfg(test)]
 mod drawing;
 #[cfg(test)]
 mod fixtures;
