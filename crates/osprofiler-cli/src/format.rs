@@ -15,9 +15,6 @@ const PRIORITY: [&str; 3] = ["json", "html", "dot"];
 /// What is shown without an option.
 const DEFAULT: &str = "tree";
 
-/// Formats of upstream's command that are still to come: accepted, and answered by name.
-const TO_COME: [&str; 1] = ["dot"];
-
 /// The format options that were given, the winner first.
 pub(crate) struct FormatArguments {
     names: Vec<&'static str>,
@@ -27,25 +24,14 @@ impl FormatArguments {
     /// The renderer asked for.
     pub(crate) fn renderer(&self) -> Result<&'static Renderer, Failure> {
         let name = self.names.first().copied().unwrap_or(DEFAULT);
-        Renderer::find(name).ok_or_else(|| {
-            let formats: Vec<_> = RENDERERS
-                .iter()
-                .map(|renderer| format!("`--{}`", renderer.name))
-                .collect();
-            Failure::usage(format!("the format `{name}` is still to come"))
-                .with_help(format!("until then, use one of {}", formats.join(", ")))
-        })
+        Renderer::find(name)
+            .ok_or_else(|| Failure::usage(format!("the format `{name}` is not part of this build")))
     }
 }
 
 /// Every format there is an option for, the one with the highest priority first.
 fn names() -> Vec<&'static str> {
-    let known = RENDERERS.iter().map(|renderer| renderer.name).chain(
-        TO_COME
-            .into_iter()
-            .filter(|name| Renderer::find(name).is_none()),
-    );
-    let mut names: Vec<_> = known.collect();
+    let mut names: Vec<_> = RENDERERS.iter().map(|renderer| renderer.name).collect();
     names.sort_by_key(|name| {
         let place = PRIORITY.iter().position(|first| first == name);
         place.unwrap_or(PRIORITY.len())
@@ -56,18 +42,13 @@ fn names() -> Vec<&'static str> {
 impl clap::Args for FormatArguments {
     fn augment_args(command: Command) -> Command {
         names().into_iter().fold(command, |command, name| {
-            let help = match Renderer::find(name) {
-                Some(renderer) if name == DEFAULT => {
-                    format!("Write {} [default]", renderer.summary)
-                }
-                Some(renderer) => format!("Write {}", renderer.summary),
-                None => "Still to come: a graph for Graphviz".to_owned(),
-            };
+            let summary = Renderer::find(name).map_or("", |renderer| renderer.summary);
+            let default = if name == DEFAULT { " [default]" } else { "" };
             command.arg(
                 Arg::new(name)
                     .long(name)
                     .action(ArgAction::SetTrue)
-                    .help(help)
+                    .help(format!("Write {summary}{default}"))
                     .help_heading("Formats (the first one listed wins)"),
             )
         })

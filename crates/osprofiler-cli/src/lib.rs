@@ -16,6 +16,7 @@ mod source;
 mod store;
 
 mod format;
+mod graphviz;
 mod out;
 mod printer;
 

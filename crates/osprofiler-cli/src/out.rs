@@ -2,8 +2,8 @@
 //! Where a command's data goes: standard output, or a file that is there as a whole or not at all.
 //!
 //! A file is written under another name beside its own and renamed once it is complete, so that a reader, a full disk or an
-//! interrupted run never meets a half one. It has no newline at its end (the contract's), standard output has one.
-//! What is no regular file (`/dev/null`, a pipe) is written as it is.
+//! interrupted run never meets a half one. It holds exactly what was written: JSON without a newline at its end, the contract's
+//! way; standard output always has one. What is no regular file (`/dev/null`, a pipe) is written as it is.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -87,10 +87,9 @@ fn fill(
     file: File,
     write: impl FnOnce(&mut dyn Write) -> Result<(), Broken>,
 ) -> Result<(), Broken> {
-    let mut trimmed = WithoutLastNewline::new(BufWriter::new(file));
-    write(&mut trimmed)?;
-    trimmed.into_inner().flush()?;
-    Ok(())
+    let mut buffered = BufWriter::new(file);
+    write(&mut buffered)?;
+    Ok(buffered.flush()?)
 }
 
 /// The unfinished file, removed unless it was renamed.
@@ -119,75 +118,9 @@ impl Drop for Part {
     }
 }
 
-/// Passes everything on but one newline at the very end.
-pub(crate) struct WithoutLastNewline<W> {
-    inner: W,
-    holds_newline: bool,
-    is_empty: bool,
-}
-
-impl<W: Write> WithoutLastNewline<W> {
-    pub(crate) fn new(inner: W) -> Self {
-        Self {
-            inner,
-            holds_newline: false,
-            is_empty: true,
-        }
-    }
-
-    /// Whether nothing was written.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.is_empty
-    }
-
-    pub(crate) fn into_inner(self) -> W {
-        self.inner
-    }
-}
-
-impl<W: Write> Write for WithoutLastNewline<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let Some((last, before)) = bytes.split_last() else {
-            return Ok(0);
-        };
-        self.is_empty = false;
-        if std::mem::take(&mut self.holds_newline) {
-            self.inner.write_all(b"\n")?;
-        }
-        if *last == b'\n' {
-            self.inner.write_all(before)?;
-            self.holds_newline = true;
-        } else {
-            self.inner.write_all(bytes)?;
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_the_last_newline_is_held_back() {
-        for (pieces, expected) in [
-            (&["a\n", "b\n"][..], "a\nb"),
-            (&["a\n\n"], "a\n"),
-            (&["a", "\n", "", "b"], "a\nb"),
-            (&["\n"], ""),
-            (&[], ""),
-        ] {
-            let mut out = WithoutLastNewline::new(Vec::new());
-            for piece in pieces {
-                out.write_all(piece.as_bytes()).unwrap();
-            }
-            assert_eq!(out.into_inner(), expected.as_bytes(), "{pieces:?}");
-        }
-    }
 
     #[test]
     fn a_failed_write_leaves_the_old_file_and_nothing_else() {
@@ -213,7 +146,7 @@ mod tests {
         fs::write(&file, "old").unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
         symlink(&file, &link).unwrap();
-        write_file(&link, |out| Ok(out.write_all(b"new\n")?))
+        write_file(&link, |out| Ok(out.write_all(b"new")?))
             .ok()
             .unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap(), "new");

@@ -2,7 +2,7 @@
 //! The one module that prints: data to stdout, talk to stderr.
 //!
 //! Talk is lines that begin with `error:`, `warning:`, `note:` or `help:`, coloured only at a terminal, with control characters
-//! shown instead of sent, since a store's contents may stand in them. Data ends with exactly one newline. A reader that went
+//! shown instead of sent, since a store's contents may stand in them. Data ends with a newline. A reader that went
 //! away (`| head`) is no failure; talk that cannot be written is given up.
 
 use std::io::{BufWriter, ErrorKind, Write};
@@ -10,7 +10,7 @@ use std::io::{BufWriter, ErrorKind, Write};
 use clap::builder::StyledStr;
 
 use crate::environment::{Color, Environment};
-use crate::out::{Broken, WithoutLastNewline};
+use crate::out::Broken;
 use crate::status::Failure;
 
 /// The two streams of a command.
@@ -42,18 +42,20 @@ impl<'a> Printer<'a> {
         }
     }
 
-    /// Writes data to stdout, with one newline at its end; nothing if there is none.
+    /// Writes data to stdout, with a newline at its end if there is none; nothing if there is no data.
     pub(crate) fn data(
         &mut self,
         write: impl FnOnce(&mut dyn Write) -> Result<(), Broken>,
     ) -> Result<(), Failure> {
-        let buffered = BufWriter::with_capacity(BUFFER_BYTES, &mut *self.stdout);
-        let mut trimmed = WithoutLastNewline::new(buffered);
-        let result = write(&mut trimmed).and_then(|()| {
-            let last: &[u8] = if trimmed.is_empty() { b"" } else { b"\n" };
-            let mut buffered = trimmed.into_inner();
-            buffered.write_all(last)?;
-            Ok(buffered.flush()?)
+        let mut out = LastByte {
+            inner: BufWriter::with_capacity(BUFFER_BYTES, &mut *self.stdout),
+            last: b'\n',
+        };
+        let result = write(&mut out).and_then(|()| {
+            if out.last != b'\n' {
+                out.write_all(b"\n")?;
+            }
+            Ok(out.flush()?)
         });
         match result {
             Err(Broken::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
@@ -110,6 +112,26 @@ impl<'a> Printer<'a> {
         } else {
             writeln!(self.stderr, "{label}: {message}")
         };
+    }
+}
+
+/// Passes everything on and knows the last byte.
+struct LastByte<W> {
+    inner: W,
+    last: u8,
+}
+
+impl<W: Write> Write for LastByte<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = self.inner.write(bytes)?;
+        if let Some(&last) = bytes[..written].last() {
+            self.last = last;
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.inner.flush()
     }
 }
 
@@ -173,13 +195,13 @@ mod tests {
     }
 
     #[test]
-    fn data_ends_with_one_newline() {
-        for text in ["a", "a\n"] {
+    fn data_ends_with_a_newline() {
+        for (text, expected) in [("a", "a\n"), ("a\n", "a\n"), ("", "")] {
             let mut stdout = Vec::new();
             Printer::new(&mut stdout, &mut Vec::new(), &Environment::default())
                 .line(text)
                 .unwrap();
-            assert_eq!(stdout, b"a\n");
+            assert_eq!(stdout, expected.as_bytes());
         }
     }
 

@@ -15,7 +15,7 @@ use crate::printer::plural;
 use crate::registry::Command;
 use crate::source::Source;
 use crate::store::StoreArguments;
-use crate::{Outcome, Session, Status, out};
+use crate::{Failure, Outcome, Session, Status, graphviz, out};
 
 /// Show where the time of one request went
 ///
@@ -55,8 +55,8 @@ pub(crate) struct Show {
     #[arg(long, hide_short_help = true)]
     local_libs: bool,
 
-    /// Still to come, with `--dot`: also draw the graph into NAME.pdf
-    #[arg(long, value_name = "NAME", hide_short_help = true)]
+    /// With `--dot`: also draw the graph into NAME.pdf, with Graphviz
+    #[arg(long, value_name = "NAME", requires = "dot", hide_short_help = true)]
     render_dot: Option<String>,
 
     /// Accepted as before: where the driver `messaging` finds its bus
@@ -85,6 +85,12 @@ impl Command for Show {
         out::write(self.out.as_deref(), &mut session.printer, |out| {
             Ok((renderer.render)(&report, &options, out)?)
         })?;
+        if let (Some(name), "dot") = (&self.render_dot, renderer.name) {
+            let mut graph = Vec::new();
+            (renderer.render)(&report, &options, &mut graph)
+                .map_err(|error| Failure::io("cannot write to memory", &error))?;
+            graphviz::draw(&graph, name)?;
+        }
         Ok(Status::Done)
     }
 }
