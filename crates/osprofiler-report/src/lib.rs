@@ -17,6 +17,7 @@ mod dot;
 mod html;
 mod json;
 mod renderer;
+mod terminal;
 
 pub use renderer::{Color, RENDERERS, RenderOptions, Renderer};
 pub use report::{Point, PointId, Report};

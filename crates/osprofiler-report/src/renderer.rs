@@ -5,13 +5,16 @@
 
 use std::io;
 
-use crate::dot;
-use crate::html;
-use crate::json;
 use crate::report::Report;
+use crate::{dot, html, json, terminal};
 
 /// All formats, in the order in which help lists them.
 pub const RENDERERS: &[Renderer] = &[
+    Renderer {
+        name: "tree",
+        summary: "the points as a tree, for people at a terminal",
+        render: terminal::render,
+    },
     Renderer {
         name: "html",
         summary: "one page to read in a browser, without a network",
@@ -19,7 +22,7 @@ pub const RENDERERS: &[Renderer] = &[
     },
     Renderer {
         name: "json",
-        summary: "the report as upstream's JSON, for programs",
+        summary: "the report as JSON, for programs",
         render: json::render,
     },
     Renderer {

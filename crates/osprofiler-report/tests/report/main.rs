@@ -10,4 +10,6 @@ mod fixtures;
 #[cfg(test)]
 mod json;
 #[cfg(test)]
+mod terminal;
+#[cfg(test)]
 mod tree;
