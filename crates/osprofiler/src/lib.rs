@@ -24,5 +24,5 @@ pub mod wire;
 
 pub use error::{Error, ErrorKind, Result};
 pub use id::{Id, InvalidId};
-pub use notification::{Kind, Loss, LossReason, Notification, Notifications};
+pub use notification::{Kind, Loss, LossReason, Notification, Notifications, TextNumber};
 pub use timestamp::Timestamp;

@@ -220,6 +220,44 @@ impl Notifications {
         self.rows.push(row);
     }
 
+    /// The number of `text`, which is kept. For drivers that read a dictionary once and then refer to it.
+    pub fn intern(&mut self, text: &str) -> TextNumber {
+        self.texts.number(text)
+    }
+
+    /// Appends a notification whose texts (name, info, project, service) were interned; hashes none of them.
+    ///
+    /// # Panics
+    /// If a number is not this collection's.
+    pub fn push_interned(
+        &mut self,
+        [base_id, trace_id, parent_id]: [Id<'_>; 3],
+        timestamp: Timestamp,
+        [name, info, project, service]: [TextNumber; 4],
+    ) {
+        let known = |number: TextNumber| number.index() < self.text_count();
+        assert!(
+            known(name) && known(info),
+            "a name and an info must be texts"
+        );
+        assert!(
+            [project, service]
+                .into_iter()
+                .all(|number| number == TextNumber::ABSENT || known(number))
+        );
+        let row = Row {
+            base_id: self.row_id(base_id),
+            trace_id: self.row_id(trace_id),
+            parent_id: self.row_id(parent_id),
+            timestamp,
+            name,
+            info,
+            project,
+            service,
+        };
+        self.rows.push(row);
+    }
+
     /// The notification at `index`.
     ///
     /// # Panics
@@ -283,6 +321,12 @@ impl Notifications {
         let mut order: Vec<usize> = (0..keys.len()).collect();
         order.sort_by_key(|&index| keys[index]);
         self.rows = order.into_iter().map(|index| self.rows[index]).collect();
+    }
+
+    /// Keeps the notifications whose index `keep` lets through, in their order.
+    pub fn retain(&mut self, mut keep: impl FnMut(usize) -> bool) {
+        let mut index = 0..;
+        self.rows.retain(|_| index.next().is_some_and(&mut keep));
     }
 
     /// Empties the collection and keeps its memory.

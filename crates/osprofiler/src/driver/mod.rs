@@ -10,6 +10,8 @@ pub mod registry;
 mod connection_string;
 #[cfg(feature = "file")]
 mod file;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 #[cfg(any(feature = "file", feature = "sqlite"))]
 mod store_file;
 

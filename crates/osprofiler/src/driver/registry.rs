@@ -92,7 +92,7 @@ macro_rules! built_in {
 /// Every driver, in the order help lists them.
 #[rustfmt::skip] // one line a driver
 pub const DRIVERS: &[Driver] = &[
-    Driver { name: "sqlite", schemes: &["sqlite"], summary: "one SQLite file, without a server", availability: Availability::ToCome },
+    Driver { name: "sqlite", schemes: &["sqlite"], summary: "one SQLite file, without a server", availability: built_in!("sqlite", sqlite) },
     Driver { name: "file", schemes: &["file"], summary: "one file of JSON lines, a notification each", availability: built_in!("file", file) },
     to_come("redis", &["redis", "rediss", "unix", "redissentinel"], "a Redis server, directly or found through its sentinels"),
     to_come("mongodb", &["mongodb", "mongodb+srv"], "a MongoDB server or replica set"),

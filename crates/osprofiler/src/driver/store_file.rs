@@ -62,6 +62,16 @@ fn share(path: &Path, file: &File) {
     let _ = file.set_permissions(std::fs::Permissions::from_mode(0o660));
 }
 
+/// Gives the files beside a store the store's group, where that is allowed, so that other users of it can share them.
+#[cfg(feature = "sqlite")]
+pub(super) fn share_group(path: &Path, beside: &[std::path::PathBuf]) {
+    if let Ok(metadata) = path.metadata() {
+        for file in beside {
+            let _ = std::os::unix::fs::chown(file, None, Some(metadata.gid()));
+        }
+    }
+}
+
 /// The error for a call on `path` that failed; `action` as in "cannot {action} `/srv/trace.db`: ...".
 pub(super) fn error(action: &str, path: &Path, error: io::Error) -> Error {
     use io::ErrorKind as Io;

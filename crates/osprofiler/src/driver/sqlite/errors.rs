@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What SQLite's errors mean: of which kind, whether they pass, what to do about them.
+
+use std::io;
+use std::path::Path;
+
+use rusqlite::ErrorCode;
+
+use crate::driver::store_file;
+use crate::{Error, ErrorKind};
+
+/// The error for a call on the store at `path` that failed; `action` as in "cannot {action} `/srv/trace.db`: ...".
+pub(super) fn sort(action: &str, path: &Path, error: rusqlite::Error) -> Error {
+    let Some(code) = error.sqlite_error_code() else {
+        // Not SQLite itself: a value of another type than the layout's.
+        return corrupt(action, path, "what it holds is not what this driver writes")
+            .with_source(error);
+    };
+    let shown = path.display();
+    let (kind, why, help) = match code {
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => (
+            ErrorKind::Unavailable,
+            "other processes kept it locked".to_owned(),
+            format!("see who: `fuser -v {shown}`; or wait longer: `?busy_timeout=30`"),
+        ),
+        ErrorCode::DiskFull => {
+            return store_file::error(action, path, io::ErrorKind::StorageFull.into());
+        }
+        ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly => {
+            return refused(action, path).with_source(error);
+        }
+        ErrorCode::NotADatabase => {
+            return corrupt(action, path, "it is no SQLite database").with_source(error);
+        }
+        ErrorCode::DatabaseCorrupt => {
+            return corrupt(action, path, "it is damaged").with_source(error);
+        }
+        ErrorCode::Unknown => {
+            return corrupt(action, path, "its tables are not this driver's").with_source(error);
+        }
+        ErrorCode::SystemIoFailure => (
+            ErrorKind::Unavailable,
+            "the file system reports an error".to_owned(),
+            "see the kernel's log: `dmesg`; network file systems are not supported".to_owned(),
+        ),
+        _ => (ErrorKind::Unavailable, error.to_string(), String::new()),
+    };
+    let sorted = Error::new(kind, format!("cannot {action} `{shown}`: {why}")).with_source(error);
+    if help.is_empty() {
+        sorted
+    } else {
+        sorted.with_help(help)
+    }
+}
+
+/// The store at `path` is not one that this driver can use, and will not become one.
+pub(super) fn corrupt(action: &str, path: &Path, why: &str) -> Error {
+    let path = path.display();
+    Error::new(
+        ErrorKind::Corrupt,
+        format!("cannot {action} `{path}`: {why}"),
+    )
+    .with_help(format!(
+        "move it away and a new one is made: `mv {path} {path}.old`"
+    ))
+}
+
+/// SQLite could not open, make or write one of its files, and does not say why; the file system does.
+fn refused(action: &str, path: &Path) -> Error {
+    if let Err(error) = path.metadata() {
+        return store_file::error(action, path, error);
+    }
+    if path.is_dir() {
+        return store_file::error(action, path, io::ErrorKind::IsADirectory.into());
+    }
+    let error = store_file::error(action, path, io::ErrorKind::PermissionDenied.into());
+    let folder = path.parent().unwrap_or(path);
+    let help = format!(
+        "both the file and its folder must be writable: {}; {}",
+        store_file::access_help(path),
+        store_file::access_help(folder)
+    );
+    error.with_help(help)
+}

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Opening a store: its tables, their version, and the settings of a connection.
+//!
+//! Nothing is taken for granted about a file that is there: it may be empty, another program's database, of a later
+//! version, or hostile.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use super::{Settings, errors};
+use crate::driver::store_file;
+use crate::{Error, ErrorKind, Result};
+
+/// The layout of [`TABLES`]; kept in the file's `user_version`.
+const VERSION: i64 = 1;
+/// `OSPr`; kept in the file's `application_id`.
+const APPLICATION: i64 = 0x4f53_5072;
+/// Small pages, because a block seldom fills its last one.
+const PAGE_BYTES: i64 = 1024;
+/// After this many bytes the journal is brought into the file.
+const JOURNAL_BYTES: i64 = 4 << 20;
+
+/// `trace.number` counts traces in order of their first batch; a block's `id` is that number and its position
+/// ([`block_id`]), so that a trace's blocks lie together and the oldest come first. An id is 16 bytes if it is a UUID, else text.
+/// Times are microseconds since 1970. `tail` is how many notifications the last block holds. A loss of traces that
+/// nobody knows has an empty `base_id`.
+const TABLES: &str = "
+    CREATE TABLE trace (
+        number INTEGER PRIMARY KEY,
+        base_id ANY NOT NULL UNIQUE,
+        started INTEGER NOT NULL,
+        failed INTEGER,
+        notifications INTEGER NOT NULL,
+        blocks INTEGER NOT NULL,
+        tail INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE block (id INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;
+    CREATE TABLE loss (
+        base_id ANY NOT NULL,
+        reason TEXT NOT NULL,
+        count INTEGER NOT NULL,
+        PRIMARY KEY (base_id, reason)
+    ) STRICT, WITHOUT ROWID;
+";
+
+/// How many blocks one trace may have.
+pub(super) const MAX_BLOCKS: i64 = 1 << 24;
+
+/// The id of the block at `position` of the trace `number`.
+pub(super) fn block_id(number: i64, position: i64) -> i64 {
+    number * MAX_BLOCKS + position
+}
+
+/// Whether a file has the tables yet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Empty,
+    Ready,
+}
+
+/// Opens the store for writing; makes file and tables where they are missing.
+pub(super) fn open_to_write(settings: &Settings) -> Result<Connection> {
+    let path = &*settings.path;
+    store_file::create(path).map_err(|error| store_file::error("make", path, error))?;
+    let sort = |error| errors::sort("open", path, error);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(sort)?;
+    configure(&connection, settings.busy_timeout).map_err(sort)?;
+    connection
+        .pragma_update(None, "page_size", PAGE_BYTES)
+        .map_err(sort)?;
+    if check(&connection, path)? == State::Empty {
+        let transaction = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(sort)?;
+        // Another process may have been faster.
+        if check(&transaction, path)? == State::Empty {
+            transaction.execute_batch(TABLES).map_err(sort)?;
+            for (name, value) in [("application_id", APPLICATION), ("user_version", VERSION)] {
+                transaction.pragma_update(None, name, value).map_err(sort)?;
+            }
+        }
+        transaction.commit().map_err(sort)?;
+    }
+    use_journal(&connection, settings.busy_timeout).map_err(sort)?;
+    let page_bytes: i64 = connection
+        .pragma_query_value(None, "page_size", |row| row.get(0))
+        .map_err(sort)?;
+    for (name, value) in [
+        ("synchronous", 1),
+        ("wal_autocheckpoint", JOURNAL_BYTES / page_bytes.max(512)),
+        ("journal_size_limit", JOURNAL_BYTES),
+    ] {
+        connection.pragma_update(None, name, value).map_err(sort)?;
+    }
+    store_file::share_group(path, &journal_files(path));
+    Ok(connection)
+}
+
+/// Opens the store for reading; never changes it.
+pub(super) fn open_to_read(settings: &Settings) -> Result<(Connection, State)> {
+    let path = &*settings.path;
+    let metadata = path
+        .metadata()
+        .map_err(|error| store_file::error("read", path, error))?;
+    if metadata.is_dir() {
+        let error = std::io::ErrorKind::IsADirectory.into();
+        return Err(store_file::error("read", path, error));
+    }
+    let open = |name: &Path, flags| {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | flags;
+        let connection = Connection::open_with_flags(name, flags)
+            .map_err(|error| errors::sort("read", path, error))?;
+        configure(&connection, settings.busy_timeout)
+            .map_err(|error| errors::sort("read", path, error))?;
+        let state = check(&connection, path)?;
+        Ok::<_, Error>((connection, state))
+    };
+    match open(path, OpenFlags::empty()) {
+        // Without write access SQLite cannot make the index of the journal. Without a journal, the file is all there is.
+        Err(error) if error.kind() == ErrorKind::Denied => {
+            let journal = &journal_files(path)[0];
+            if journal.metadata().is_ok_and(|journal| journal.len() > 0) {
+                return Err(Error::new(
+                    ErrorKind::Denied,
+                    format!(
+                        "cannot read `{}`: its newest part lies in `{}`, which this user cannot share",
+                        path.display(),
+                        journal.display()
+                    ),
+                )
+                .with_help(store_file::access_help(journal)));
+            }
+            open(&immutable_uri(path), OpenFlags::SQLITE_OPEN_URI).map_err(|_| error)
+        }
+        result => result,
+    }
+}
+
+/// SQLite's own files beside the store: the journal and its index.
+pub(super) fn journal_files(path: &Path) -> [PathBuf; 2] {
+    ["-wal", "-shm"].map(|suffix| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        name.into()
+    })
+}
+
+fn immutable_uri(path: &Path) -> PathBuf {
+    use std::os::unix::ffi::OsStrExt;
+    let path = path.as_os_str().as_bytes();
+    let escaped = percent_encoding::percent_encode(path, percent_encoding::NON_ALPHANUMERIC);
+    // Slashes may stay escaped: SQLite decodes the path as a whole.
+    format!("file:{escaped}?immutable=1").into()
+}
+
+fn configure(connection: &Connection, busy_timeout: Duration) -> rusqlite::Result<()> {
+    connection.busy_timeout(busy_timeout)?;
+    connection.set_prepared_statement_cache_capacity(32);
+    // The file may be anybody's: nothing in its schema may call functions, and a wrong cell is an error, not a crash.
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.pragma_update(None, "cell_size_check", true)
+}
+
+/// Whether the store has its tables; an error if it is another program's, or a later version's.
+fn check(connection: &Connection, path: &Path) -> Result<State> {
+    let number = |query| connection.query_row(query, [], |row| row.get::<_, i64>(0));
+    let read = || {
+        Ok((
+            number("PRAGMA application_id")?,
+            number("PRAGMA user_version")?,
+            number("SELECT count(*) FROM sqlite_schema")?,
+        ))
+    };
+    match read().map_err(|error| errors::sort("open", path, error))? {
+        (0, 0, 0) => Ok(State::Empty),
+        (APPLICATION, VERSION, _) => Ok(State::Ready),
+        (APPLICATION, version, _) => Err(Error::new(
+            ErrorKind::Corrupt,
+            format!(
+                "cannot open `{}`: it has layout {version}, this version knows layout {VERSION}",
+                path.display()
+            ),
+        )
+        .with_help("install the version of osprofiler that wrote it, or a later one")),
+        _ => Err(errors::corrupt(
+            "open",
+            path,
+            "it is another program's database",
+        )),
+    }
+}
+
+/// Switches to the write-ahead journal, which the file remembers. The first to switch needs the file for itself, and SQLite
+/// does not wait for that as it waits for other locks.
+fn use_journal(connection: &Connection, busy_timeout: Duration) -> rusqlite::Result<()> {
+    let start = Instant::now();
+    loop {
+        let switched = connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()));
+        match switched {
+            Err(error)
+                if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
+                    && start.elapsed() < busy_timeout =>
+            {
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "another process makes the same switch, and tells nobody when it is done"
+                )]
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            result => return result,
+        }
+    }
+}
