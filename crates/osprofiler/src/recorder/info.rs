@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: Apache-2.0
+//! An event's info, read back from a record: written as the JSON text of one object, on the delivery thread.
+//!
+//! Separators and escapes are those of Python's `json.dumps` (`", "`, `": "`, ASCII only), which stores already hold. Objects and lists
+//! are written without recursion, down to 16 levels.
+
+use std::fmt::Write;
+
+use super::names::{Entry, Part};
+use super::value::sealed::Encode;
+use super::value::{Encoder, tag};
+
+/// The levels of objects and lists that are written; what lies deeper is marked as cut.
+const MAX_LEVELS: usize = 16;
+
+/// What an event carries beside names and ids. Borrowed from the recorder's memory.
+#[derive(Clone, Copy)]
+pub struct Info<'a>(pub(super) Source<'a>);
+
+#[derive(Clone, Copy)]
+pub(super) enum Source<'a> {
+    None,
+    /// A shape, and the values of its holes.
+    Shape(&'static Entry, &'a [u8]),
+    /// The text of a JSON object.
+    Json(&'a str),
+}
+
+impl Info<'_> {
+    /// Whether there is nothing but the host to tell.
+    pub fn is_empty(&self) -> bool {
+        matches!(self.0, Source::None)
+    }
+
+    /// Appends the info as the text of one JSON object, `host` last. A JSON text that has a `host` of its own keeps it.
+    pub fn push_json(&self, host: &str, out: &mut String) {
+        let mut writer = Writer::new(out);
+        match self.0 {
+            Source::None => {
+                writer.open(b'{');
+            }
+            Source::Shape(entry, bytes) => {
+                writer.open(b'{');
+                writer.shape(entry.parts, bytes);
+            }
+            Source::Json(text) => return push_with_host(text, host, out),
+        }
+        writer.key("host");
+        writer.string(host);
+        writer.close(b'}');
+    }
+}
+
+impl std::fmt::Debug for Info<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut text = String::new();
+        self.push_json("", &mut text);
+        f.write_str(&text)
+    }
+}
+
+/// Writes JSON, with what a token stream leaves out: commas, and a bound on depth.
+struct Writer<'o> {
+    out: &'o mut String,
+    /// How many objects and lists are open, those beyond the bound included.
+    level: usize,
+    /// A member or item was written on the current level.
+    follows: bool,
+    /// A key was written, its value is next.
+    after_key: bool,
+}
+
+impl<'o> Writer<'o> {
+    fn new(out: &'o mut String) -> Self {
+        Self {
+            out,
+            level: 0,
+            follows: false,
+            after_key: false,
+        }
+    }
+
+    /// Whether what comes now lies too deep to be written.
+    fn is_too_deep(&self) -> bool {
+        self.level > MAX_LEVELS
+    }
+
+    fn value_begins(&mut self) {
+        if self.follows && !self.after_key {
+            self.out.push_str(", ");
+        }
+        self.after_key = false;
+        self.follows = true;
+    }
+
+    fn open(&mut self, bracket: u8) {
+        if !self.is_too_deep() {
+            self.value_begins();
+            if self.level == MAX_LEVELS {
+                self.out.push_str("\"(cut: more than 16 levels)\"");
+            } else {
+                self.out.push(char::from(bracket));
+            }
+        }
+        self.level += 1;
+        self.follows = false;
+    }
+
+    fn close(&mut self, bracket: u8) {
+        self.level = self.level.saturating_sub(1);
+        if self.level < MAX_LEVELS {
+            self.out.push(char::from(bracket));
+        }
+        self.follows = true;
+        self.after_key = false;
+    }
+
+    fn key(&mut self, key: &str) {
+        if !self.is_too_deep() {
+            if self.follows {
+                self.out.push_str(", ");
+            }
+            push_json_string(key, "", self.out);
+            self.out.push_str(": ");
+            self.after_key = true;
+        }
+    }
+
+    fn string(&mut self, text: &str) {
+        if !self.is_too_deep() {
+            self.value_begins();
+            push_json_string(text, "", self.out);
+        }
+    }
+
+    fn literal(&mut self, text: &str) {
+        if !self.is_too_deep() {
+            self.value_begins();
+            self.out.push_str(text);
+        }
+    }
+
+    fn number(&mut self, number: impl std::fmt::Display) {
+        if !self.is_too_deep() {
+            self.value_begins();
+            // Writing into a `String` does not fail.
+            let _ = write!(self.out, "{number}");
+        }
+    }
+
+    fn float(&mut self, number: f64) {
+        // As Python writes what JSON has no word for.
+        match number {
+            _ if number.is_nan() => self.literal("NaN"),
+            f64::INFINITY => self.literal("Infinity"),
+            f64::NEG_INFINITY => self.literal("-Infinity"),
+            _ => self.number(format_args!("{number:?}")),
+        }
+    }
+
+    fn shape(&mut self, parts: &[Part], mut bytes: &[u8]) {
+        for part in parts {
+            match part {
+                Part::Key(key) => self.key(key),
+                Part::Open => self.open(b'{'),
+                Part::Close => self.close(b'}'),
+                Part::Static(value) => {
+                    let mut encoder = Encoder::owned();
+                    Encode::encode(*value, &mut encoder);
+                    self.value(&mut encoder.own_bytes());
+                }
+                Part::Hole => self.value(&mut bytes),
+            }
+        }
+    }
+
+    /// Writes one value, with all that lies in it, and moves `bytes` behind it. Bytes that are no value end the info early: they
+    /// were written by this process, so it is not expected, and it must not end it.
+    fn value(&mut self, bytes: &mut &[u8]) {
+        let bottom = self.level;
+        // Bit `level - bottom` says whether that level is an object; deeper than 64 levels cannot be encoded usefully.
+        let mut objects = 0u64;
+        let mut at_key = false;
+        loop {
+            let Some(tag) = take::<1>(bytes).map(|[tag]| tag) else {
+                self.literal("null");
+                return;
+            };
+            if at_key && tag != tag::CLOSE {
+                let key = take_text(bytes);
+                self.key(key);
+                at_key = false;
+                continue;
+            }
+            match tag {
+                tag::NULL => self.literal("null"),
+                tag::FALSE => self.literal("false"),
+                tag::TRUE => self.literal("true"),
+                tag::SIGNED => {
+                    let number = i64::from_le_bytes(take(bytes).unwrap_or_default());
+                    self.number(number);
+                }
+                tag::UNSIGNED => {
+                    let number = u64::from_le_bytes(take(bytes).unwrap_or_default());
+                    self.number(number);
+                }
+                tag::FLOAT => {
+                    let bits = u64::from_le_bytes(take(bytes).unwrap_or_default());
+                    self.float(f64::from_bits(bits));
+                }
+                tag::DIGITS => {
+                    let digits = take_text(bytes);
+                    self.literal(digits);
+                }
+                tag::TEXT => {
+                    let text = take_text(bytes);
+                    self.string(text);
+                }
+                tag::CUT => {
+                    let text = take_text(bytes);
+                    if !self.is_too_deep() {
+                        self.value_begins();
+                        push_json_string(text, "... (cut)", self.out);
+                    }
+                }
+                tag::OPEN | tag::LIST => {
+                    let is_object = tag == tag::OPEN;
+                    self.open(if is_object { b'{' } else { b'[' });
+                    objects = objects << 1 | u64::from(is_object);
+                }
+                _ => {
+                    self.close(if tag == tag::CLOSE { b'}' } else { b']' });
+                    objects >>= 1;
+                }
+            }
+            if self.level <= bottom {
+                return;
+            }
+            at_key = objects & 1 == 1;
+        }
+    }
+}
+
+fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+    let (first, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
+    Some(*first)
+}
+
+fn take_text<'a>(bytes: &mut &'a [u8]) -> &'a str {
+    let length = u32::from_le_bytes(take(bytes).unwrap_or_default()) as usize;
+    let (text, rest) = bytes.split_at(length.min(bytes.len()));
+    *bytes = rest;
+    std::str::from_utf8(text).unwrap_or_default()
+}
+
+/// Appends `text` and `suffix` as one JSON string, everything beyond ASCII escaped.
+fn push_json_string(text: &str, suffix: &str, out: &mut String) {
+    out.push('"');
+    for text in [text, suffix] {
+        let mut plain = 0;
+        for (at, character) in text.char_indices() {
+            if matches!(character, ' '..='~') && character != '"' && character != '\\' {
+                continue;
+            }
+            out.push_str(&text[plain..at]);
+            plain = at + character.len_utf8();
+            push_escape(character, out);
+        }
+        out.push_str(&text[plain..]);
+    }
+    out.push('"');
+}
+
+#[cold]
+fn push_escape(character: char, out: &mut String) {
+    let short = match character {
+        '"' => "\\\"",
+        '\\' => "\\\\",
+        '\n' => "\\n",
+        '\r' => "\\r",
+        '\t' => "\\t",
+        '\u{8}' => "\\b",
+        '\u{c}' => "\\f",
+        _ => {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+            return;
+        }
+    };
+    out.push_str(short);
+}
+
+/// Appends the JSON object `text`, with a member `host` at its end unless it has one.
+fn push_with_host(text: &str, host: &str, out: &mut String) {
+    let text = text.trim_ascii();
+    let Some(inner) = text
+        .strip_prefix('{')
+        .and_then(|inner| inner.strip_suffix('}'))
+    else {
+        // No object: kept as a text, so that what goes on is an object.
+        out.push_str("{\"info\": ");
+        push_json_string(text, "", out);
+        out.push_str(", \"host\": ");
+        push_json_string(host, "", out);
+        out.push('}');
+        return;
+    };
+    if has_host(inner) {
+        out.push_str(text);
+        return;
+    }
+    out.push('{');
+    out.push_str(inner);
+    if !inner.trim_ascii().is_empty() {
+        out.push_str(", ");
+    }
+    out.push_str("\"host\": ");
+    push_json_string(host, "", out);
+    out.push('}');
+}
+
+/// Whether the members `inner` have a key `host` on their own level.
+fn has_host(inner: &str) -> bool {
+    let bytes = inner.as_bytes();
+    let mut level = 0usize;
+    let mut at = 0;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'{' | b'[' => level += 1,
+            b'}' | b']' => level = level.saturating_sub(1),
+            b'"' => {
+                let start = at + 1;
+                at = start;
+                while at < bytes.len() && bytes[at] != b'"' {
+                    at += if bytes[at] == b'\\' { 2 } else { 1 };
+                }
+                let is_key = || {
+                    bytes[at..]
+                        .iter()
+                        .skip(1)
+                        .find(|byte| !byte.is_ascii_whitespace())
+                        == Some(&b':')
+                };
+                if level == 0 && bytes.get(start..at) == Some(b"host") && is_key() {
+                    return true;
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    false
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the recorder had to drop, by trace as far as known: a bounded table, on the cold path only.
+//!
+//! The table is guarded by a flag that nobody waits for: whoever finds it taken counts under "trace unknown". The totals are
+//! exact either way.
+
+use std::cell::UnsafeCell;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use crate::{Id, Loss, LossReason};
+
+/// How many traces and reasons are told apart between two calls of [`take_losses`].
+const CAPACITY: usize = 256;
+const REASONS: usize = LossReason::ALL.len();
+
+static LOSSES: Losses = Losses {
+    taken: AtomicBool::new(false),
+    length: AtomicUsize::new(0),
+    entries: UnsafeCell::new([const { Entry::EMPTY }; CAPACITY]),
+    unknown: [const { AtomicU64::new(0) }; REASONS],
+    total: AtomicU64::new(0),
+};
+
+struct Losses {
+    taken: AtomicBool,
+    length: AtomicUsize,
+    entries: UnsafeCell<[Entry; CAPACITY]>,
+    /// Losses of traces not in the table, by reason.
+    unknown: [AtomicU64; REASONS],
+    /// All since the process began, taken or not.
+    total: AtomicU64,
+}
+
+// SAFETY: `entries` is touched only through `with_entries`, by the one thread that has set `taken`.
+unsafe impl Sync for Losses {}
+
+#[derive(Clone, Copy)]
+struct Entry {
+    base_id: u128,
+    text: [u8; Id::MAX_BYTES],
+    /// 0 if the id is `base_id`.
+    text_length: u8,
+    reason: LossReason,
+    count: u64,
+}
+
+impl Entry {
+    const EMPTY: Self = Self {
+        base_id: 0,
+        text: [0; Id::MAX_BYTES],
+        text_length: 0,
+        reason: LossReason::MemoryFull,
+        count: 0,
+    };
+
+    fn text(&self) -> &[u8] {
+        &self.text[..usize::from(self.text_length)]
+    }
+
+    fn is(&self, base_id: Id<'_>, reason: LossReason) -> bool {
+        self.reason == reason
+            && self.base_id == base_id.as_u128().unwrap_or(0)
+            && self.text() == base_id.as_text().unwrap_or("").as_bytes()
+    }
+}
+
+/// Counts one notification of the trace `base_id` as lost.
+#[cold]
+pub(super) fn count(base_id: Id<'_>, reason: LossReason) {
+    LOSSES.total.fetch_add(1, Ordering::Relaxed);
+    let counted = with_entries(|entries, length| {
+        if let Some(entry) = entries[..*length]
+            .iter_mut()
+            .find(|entry| entry.is(base_id, reason))
+        {
+            entry.count += 1;
+            return true;
+        }
+        let Some(entry) = entries.get_mut(*length) else {
+            return false;
+        };
+        let text = base_id.as_text().unwrap_or("").as_bytes();
+        entry.base_id = base_id.as_u128().unwrap_or(0);
+        entry.text[..text.len()].copy_from_slice(text);
+        entry.text_length = text.len() as u8; // at most 255: the length of an id
+        entry.reason = reason;
+        entry.count = 1;
+        *length += 1;
+        true
+    });
+    if counted != Some(true) {
+        LOSSES.unknown[position(reason)].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Gives `each` what was lost since the last call, with the trace where it is known. Numbers of several calls add up to
+/// everything that was recorded and not swept. Takes no lock; losses that happen meanwhile come with the next call.
+///
+/// ```
+/// # use osprofiler::recorder::take_losses;
+/// let mut lost = 0;
+/// take_losses(&mut |_base_id, loss| lost += loss.count);
+/// assert_eq!(lost, 0);
+/// ```
+pub fn take_losses(each: &mut dyn FnMut(Option<Id<'_>>, Loss)) {
+    // Copied out first: `each` may take its time, or record.
+    let mut taken = Vec::new();
+    with_entries(|entries, length| {
+        taken.extend_from_slice(&entries[..*length]);
+        *length = 0;
+    });
+    for entry in &taken {
+        let text = std::str::from_utf8(entry.text()).ok();
+        let base_id = match entry.text_length {
+            0 => Some(Id::from_u128(entry.base_id)),
+            _ => text.and_then(|text| Id::parse(text).ok()),
+        };
+        each(
+            base_id,
+            Loss {
+                count: entry.count,
+                reason: entry.reason,
+            },
+        );
+    }
+    for reason in LossReason::ALL {
+        let count = LOSSES.unknown[position(reason)].swap(0, Ordering::Relaxed);
+        if count > 0 {
+            each(None, Loss { count, reason });
+        }
+    }
+}
+
+/// How many notifications were lost since the process began (or was forked).
+pub(super) fn total() -> u64 {
+    LOSSES.total.load(Ordering::Relaxed)
+}
+
+/// In a forked child: the parent's losses are the parent's to tell, and whoever held the flag is not in this process.
+pub(super) fn forget() {
+    LOSSES.length.store(0, Ordering::Relaxed);
+    for count in &LOSSES.unknown {
+        count.store(0, Ordering::Relaxed);
+    }
+    LOSSES.total.store(0, Ordering::Relaxed);
+    LOSSES.taken.store(false, Ordering::Release);
+}
+
+/// Runs `work` on the table, unless another thread is at it.
+fn with_entries<T>(work: impl FnOnce(&mut [Entry; CAPACITY], &mut usize) -> T) -> Option<T> {
+    if LOSSES.taken.swap(true, Ordering::Acquire) {
+        return None;
+    }
+    // SAFETY: `taken` was false and is now ours, so no other reference to the entries exists until we give it back; both
+    // callers pass code that neither panics nor comes here again.
+    let entries = unsafe { &mut *LOSSES.entries.get() };
+    let mut length = LOSSES.length.load(Ordering::Relaxed);
+    let result = work(entries, &mut length);
+    LOSSES.length.store(length, Ordering::Relaxed);
+    LOSSES.taken.store(false, Ordering::Release);
+    Some(result)
+}
+
+fn position(reason: LossReason) -> usize {
+    LossReason::ALL
+        .iter()
+        .position(|other| *other == reason)
+        .unwrap_or(0)
+}

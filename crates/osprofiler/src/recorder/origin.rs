@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Who records: a bounded, append-only, process-wide table of project, service and host, so that a record carries 2 bytes.
+//!
+//! Entries are never removed, and adding one takes no lock: a forked child may register whatever its parent's other threads
+//! were doing.
+
+use std::num::NonZeroU16;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+const CAPACITY: usize = 4096;
+
+static TABLE: [AtomicPtr<OriginDetails>; CAPACITY] =
+    [const { AtomicPtr::new(ptr::null_mut()) }; CAPACITY];
+
+/// Who records, as a number. Equal details are one origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Origin(NonZeroU16);
+
+/// What an [`Origin`] stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct OriginDetails {
+    /// The project of the service, for example `keystone`.
+    pub project: Option<&'static str>,
+    /// The service, for example `public`.
+    pub service: Option<&'static str>,
+    /// The machine's name; becomes `info.host`.
+    pub host: &'static str,
+}
+
+impl Origin {
+    /// The origin with these details. `None` once a process has registered 4,096 different ones. Takes no lock; meant for
+    /// initialisation, it looks at every entry.
+    ///
+    /// ```
+    /// # use osprofiler::recorder::Origin;
+    /// let origin = Origin::register(Some("glance"), Some("api"), "host-1").unwrap();
+    /// assert_eq!(Origin::register(Some("glance"), Some("api"), "host-1"), Some(origin));
+    /// assert_eq!(origin.details().project, Some("glance"));
+    /// ```
+    pub fn register(project: Option<&str>, service: Option<&str>, host: &str) -> Option<Self> {
+        let mut made: *mut OriginDetails = ptr::null_mut();
+        for (index, slot) in TABLE.iter().enumerate() {
+            let mut entry = slot.load(Ordering::Acquire);
+            if entry.is_null() {
+                if made.is_null() {
+                    made = Box::into_raw(Box::new(OriginDetails::leak(project, service, host)));
+                }
+                let exchanged = slot.compare_exchange(
+                    ptr::null_mut(),
+                    made,
+                    Ordering::AcqRel,
+                    Ordering::Acquire,
+                );
+                match exchanged {
+                    Ok(_) => return Some(Self::at(index)),
+                    Err(other) => entry = other,
+                }
+            }
+            // SAFETY: a non-null entry came from `Box::into_raw` by a release operation, and is never freed or written again.
+            let details = unsafe { &*entry };
+            if (details.project, details.service, details.host) == (project, service, host) {
+                // `made` lost a race against an equal registration; its few bytes stay with the table's.
+                return Some(Self::at(index));
+            }
+        }
+        None
+    }
+
+    /// What this origin stands for.
+    pub fn details(self) -> OriginDetails {
+        let entry = TABLE[usize::from(self.0.get()) - 1].load(Ordering::Acquire);
+        // SAFETY: an `Origin` is made only for a slot that was seen filled (or read back from a record that was written
+        // with one), and slots are never emptied.
+        unsafe { *entry }
+    }
+
+    fn at(index: usize) -> Self {
+        // CAPACITY is far below 65,535, so `index + 1` neither wraps nor is 0.
+        Self(NonZeroU16::MIN.saturating_add(index as u16))
+    }
+
+    /// The number that a record carries; never 0.
+    #[inline]
+    pub(super) fn number(self) -> u16 {
+        self.0.get()
+    }
+
+    /// The origin of a record's number; `None` for 0.
+    #[inline]
+    pub(super) fn from_number(number: u16) -> Option<Self> {
+        NonZeroU16::new(number).map(Self)
+    }
+}
+
+impl OriginDetails {
+    fn leak(project: Option<&str>, service: Option<&str>, host: &str) -> Self {
+        let leak = |text: &str| -> &'static str { Box::leak(text.into()) };
+        Self {
+            project: project.map(leak),
+            service: service.map(leak),
+            host: leak(host),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absent_and_empty_are_different() {
+        let empty = Origin::register(Some(""), None, "origin-test").unwrap();
+        let absent = Origin::register(None, None, "origin-test").unwrap();
+        assert_ne!(empty, absent);
+        assert_eq!(absent.details().project, None);
+    }
+
+    #[test]
+    fn threads_that_register_the_same_get_the_same() {
+        let register = || Origin::register(Some("race"), Some("race"), "origin-race").unwrap();
+        let threads: Vec<_> = (0..8).map(|_| std::thread::spawn(register)).collect();
+        for thread in threads {
+            assert_eq!(thread.join().unwrap(), register());
+        }
+    }
+}

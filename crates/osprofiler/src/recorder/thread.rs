@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A thread's own state, and how a record gets from it into the pool.
+//!
+//! The state has no destructor, so it can be used while the thread's other values are being destroyed; a second value with
+//! one ends the lane. What was recorded after that is counted as lost. The hot path takes no lock, makes no system call
+//! but reads the clock, and allocates nothing.
+//!
+//! A record is written like this, where the sweeper may take an idle chunk away between any two records (see
+//! [`sweep`](super::sweep)):
+//!
+//! ```text
+//!   lane.word = used, busy        (1)
+//!   lane.revoked?  -> another chunk
+//!   slots of the chunk = record, bytes
+//!   lane.word = used + slots      (2) publishes, release
+//! ```
+
+use std::cell::{Cell, UnsafeCell};
+use std::ptr;
+use std::sync::atomic::{Ordering, compiler_fence};
+
+use crate::{Id, LossReason};
+
+use super::context::Current;
+use super::ids::Generator;
+use super::losses;
+use super::pool::{LANE_ENDED, Lane, NONE, Pool, SLOTS};
+use super::record::{CONTINUED, Record, SLOT_BYTES};
+use super::signal::{self, GENERATION, IDLE};
+use super::value::Encoder;
+
+/// Generation 0 is nobody's: a thread that has it must look where it stands before it records.
+const NOWHERE: u32 = 0;
+
+pub(super) struct Thread {
+    /// The trace this thread is in.
+    pub(super) current: Current,
+    /// The generation that `lane` and `ids` belong to.
+    generation: Cell<u32>,
+    /// Slots used in the chunk; all of them if there is no chunk.
+    used: Cell<u32>,
+    lane: Cell<*const Lane>,
+    slots: Cell<*mut Record>,
+    /// The chunk's number, or `NONE`.
+    chunk: Cell<u32>,
+    /// The lane was ended by the thread's end.
+    gone: Cell<bool>,
+    ids: Generator,
+    seeded_for: Cell<u32>,
+    /// Points closed while points within them were open: `(point, its parent)`.
+    pub(super) closed_early: UnsafeCell<[(u128, u128); CLOSED_EARLY]>,
+}
+
+/// How many points closed before their children are remembered, a thread.
+pub(super) const CLOSED_EARLY: usize = 8;
+
+thread_local! {
+    static THREAD: Thread = const {
+        Thread {
+            current: Current::OFF,
+            generation: Cell::new(NOWHERE),
+            used: Cell::new(SLOTS),
+            lane: Cell::new(ptr::null()),
+            slots: Cell::new(ptr::null_mut()),
+            chunk: Cell::new(NONE),
+            gone: Cell::new(false),
+            ids: Generator::new(),
+            seeded_for: Cell::new(NOWHERE),
+            closed_early: UnsafeCell::new([(0, 0); CLOSED_EARLY]),
+        }
+    };
+    static LANE_END: LaneEnd = const { LaneEnd };
+}
+
+/// Ends the thread's lane when the thread's values are destroyed.
+struct LaneEnd;
+
+impl Drop for LaneEnd {
+    fn drop(&mut self) {
+        with(|thread| {
+            thread.gone.set(true);
+            if thread.generation.replace(NOWHERE) == GENERATION.load(Ordering::Relaxed) {
+                // SAFETY: a lane of this generation is in the process's pool, which is never unmapped.
+                let lane = unsafe { &*thread.lane.get() };
+                lane.state.store(LANE_ENDED, Ordering::Release);
+            }
+        });
+    }
+}
+
+/// The thread's state. It has no destructor and a constant initial value: reaching it is one load, at any time.
+#[inline]
+pub(super) fn with<T>(work: impl FnOnce(&Thread) -> T) -> T {
+    THREAD.with(work)
+}
+
+#[inline]
+pub(super) fn new_id() -> u128 {
+    with(|thread| {
+        if thread.seeded_for.get() != GENERATION.load(Ordering::Relaxed) {
+            thread.seed();
+        }
+        thread.ids.next_id()
+    })
+}
+
+/// Ends the record that the thread is in the middle of without publishing anything.
+#[cold]
+pub(super) fn leave_record() {
+    with(Thread::leave);
+}
+
+/// The fixed part of a record, but for what the write itself fills in.
+#[derive(Clone, Copy)]
+pub(super) struct Head {
+    pub(super) ticks: u64,
+    pub(super) name: u32,
+    pub(super) origin: u16,
+    pub(super) flags: u8,
+    pub(super) base_id: u128,
+    pub(super) trace_id: u128,
+    pub(super) parent_id: u128,
+}
+
+impl Head {
+    #[inline]
+    fn record(self, slots: u8, flags: u8) -> Record {
+        Record {
+            ticks: self.ticks,
+            name: self.name,
+            origin: self.origin,
+            slots,
+            flags: self.flags | flags,
+            base_id: self.base_id,
+            trace_id: self.trace_id,
+            parent_id: self.parent_id,
+        }
+    }
+}
+
+impl Thread {
+    #[cold]
+    #[inline(never)]
+    fn seed(&self) {
+        self.ids.seed();
+        self.seeded_for.set(GENERATION.load(Ordering::Relaxed));
+    }
+
+    /// Writes a record without bytes. `head.base_id` is the trace's id.
+    #[inline]
+    pub(super) fn write(&self, head: Head) {
+        match self.begin(1) {
+            Ok(slot) => {
+                // SAFETY: `begin` gave us this slot.
+                unsafe { slot.write(head.record(0, 0)) };
+                self.end(1);
+            }
+            Err(reason) => losses::count(Id::from_u128(head.base_id), reason),
+        }
+    }
+
+    /// Writes a record with the bytes that `encode` produces: into the chunk if they fit, else through memory of the encoder's
+    /// own. `encode` runs no code of the program while the encoder is in the chunk.
+    #[inline]
+    pub(super) fn write_encoded(&self, head: Head, encode: impl FnOnce(&mut Encoder)) {
+        let slot = match self.begin(2) {
+            Ok(slot) => slot,
+            Err(reason) => {
+                return losses::count(Id::from_u128(head.base_id), reason);
+            }
+        };
+        // The bytes begin with their number, which is known last.
+        let room = (SLOTS - self.used.get() - 1) as usize * SLOT_BYTES - 4;
+        // SAFETY: `begin` gave us the slots from here to the end of the chunk, and there are two at least.
+        let bytes = unsafe { slot.add(1).cast::<u8>() };
+        // SAFETY: `room` bytes behind the number are ours until `end`, as is the record we are in the middle of.
+        let mut encoder = unsafe { Encoder::in_chunk(bytes.add(4), room) };
+        encode(&mut encoder);
+        if let Some(length) = encoder.length_in_chunk() {
+            let slots = 1 + (4 + length).div_ceil(SLOT_BYTES) as u32;
+            // SAFETY: as above.
+            unsafe {
+                bytes.cast::<[u8; 4]>().write((length as u32).to_ne_bytes());
+                slot.write(head.record(slots as u8 - 1, 0));
+            }
+            self.end(slots);
+        } else {
+            self.write_long(head, &[encoder.own_bytes()], Id::from_u128(head.base_id));
+        }
+    }
+
+    /// Writes a record and the bytes of `pieces`, over as many chunks as it takes, or counts it as lost. `head.flags` announce what
+    /// the pieces are.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn write_long(&self, head: Head, pieces: &[&[u8]], base_id: Id<'_>) {
+        let length: usize = pieces.iter().map(|piece| piece.len()).sum();
+        let slots = 1 + (4 + length).div_ceil(SLOT_BYTES);
+        let written = if slots <= SLOTS as usize {
+            self.begin(slots as u32).map(|slot| {
+                // SAFETY: `begin` gave us that many slots from here.
+                unsafe {
+                    slot.write(head.record(slots as u8 - 1, 0));
+                    write_pieces(
+                        length,
+                        pieces,
+                        [(slot.add(1).cast(), (slots - 1) * SLOT_BYTES)],
+                    );
+                }
+                self.end(slots as u32);
+            })
+        } else {
+            self.write_over_chunks(head, length, pieces, slots)
+        };
+        if let Err(reason) = written {
+            losses::count(base_id, reason);
+        }
+    }
+
+    /// Writes a record of more slots than a chunk has into new chunks, and publishes them all at once.
+    fn write_over_chunks(
+        &self,
+        head: Head,
+        length: usize,
+        pieces: &[&[u8]],
+        slots: usize,
+    ) -> Result<(), LossReason> {
+        let pool = self.enter()?;
+        let count = slots.div_ceil(SLOTS as usize);
+        let mut chunks = Vec::with_capacity(count);
+        for _ in 0..count {
+            let Some(chunk) = pool.take_chunk() else {
+                for chunk in chunks {
+                    pool.free_chunk(chunk);
+                }
+                return Err(LossReason::MemoryFull);
+            };
+            chunks.push(chunk);
+        }
+        let first = pool.slots(chunks[0]);
+        let rooms = chunks.iter().enumerate().map(|(index, chunk)| {
+            let skip = usize::from(index == 0);
+            // SAFETY: the first slot of the first chunk holds the record; both stay within their chunk.
+            let start = unsafe { pool.slots(*chunk).add(skip) };
+            (start.cast(), (SLOTS as usize - skip) * SLOT_BYTES)
+        });
+        // SAFETY: the chunks were taken above and are not linked anywhere yet; together they have room for `length + 4` bytes.
+        unsafe {
+            first.write(head.record(SLOTS as u8 - 1, CONTINUED));
+            write_pieces(length, pieces, rooms);
+        }
+        for pair in chunks.windows(2) {
+            let header = pool.header(pair[0]);
+            header.length.store(SLOTS, Ordering::Relaxed);
+            header.next.store(pair[1], Ordering::Relaxed);
+        }
+        let last = chunks[count - 1];
+        let used = slots - (count - 1) * SLOTS as usize;
+        self.link(pool, chunks[0], last, used as u32);
+        self.end(0);
+        Ok(())
+    }
+
+    /// Begins a record of `slots` slots: from here to [`end`](Self::end) the slots from the returned one to the end of the chunk,
+    /// `slots` at least, are this thread's alone to write.
+    #[inline]
+    fn begin(&self, slots: u32) -> Result<*mut Record, LossReason> {
+        let used = self.used.get();
+        if self.generation.get() != GENERATION.load(Ordering::Relaxed) || used + slots > SLOTS {
+            return self.begin_in_new_chunk();
+        }
+        // SAFETY: the generation is this process's, so the lane is in its pool, which is never unmapped.
+        let lane = unsafe { &*self.lane.get() };
+        lane.word.store(used << 1 | 1, Ordering::Release);
+        // The sweeper's side of this fence is `membarrier`.
+        compiler_fence(Ordering::SeqCst);
+        if lane.revoked.load(Ordering::Relaxed) != 0 {
+            return self.begin_in_new_chunk();
+        }
+        // SAFETY: `used` is below the chunk's number of slots.
+        Ok(unsafe { self.slots.get().add(used as usize) })
+    }
+
+    /// Publishes a record of `slots` slots.
+    #[inline]
+    fn end(&self, slots: u32) {
+        let used = self.used.get() + slots;
+        self.used.set(used);
+        // SAFETY: `begin` succeeded, so the lane is in the process's pool.
+        let lane = unsafe { &*self.lane.get() };
+        let recorded = lane.recorded.load(Ordering::Relaxed);
+        lane.recorded.store(recorded + 1, Ordering::Relaxed);
+        lane.word.store(used << 1, Ordering::Release);
+        compiler_fence(Ordering::SeqCst);
+        if IDLE.load(Ordering::Relaxed) {
+            signal::end_idleness();
+        }
+    }
+
+    /// Ends a record that was begun, without a trace.
+    fn leave(&self) {
+        // SAFETY: only called after `begin` succeeded.
+        let lane = unsafe { &*self.lane.get() };
+        lane.word.store(self.used.get() << 1, Ordering::Release);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn begin_in_new_chunk(&self) -> Result<*mut Record, LossReason> {
+        let pool = self.enter()?;
+        let Some(chunk) = pool.take_chunk() else {
+            self.leave();
+            return Err(LossReason::MemoryFull);
+        };
+        self.link(pool, chunk, chunk, 0);
+        Ok(self.slots.get())
+    }
+
+    /// Makes the chain of chunks from `first` to `last` follow what the thread has written, and goes on in `last` behind `used`
+    /// slots. Everything in the chain is published by the same store that links it.
+    fn link(&self, pool: &Pool, first: u32, last: u32, used: u32) {
+        // SAFETY: `enter` succeeded, so the lane is in the process's pool.
+        let lane = unsafe { &*self.lane.get() };
+        let old = self.used.get();
+        lane.word.store(old << 1 | 1, Ordering::Release);
+        compiler_fence(Ordering::SeqCst);
+        if lane.revoked.load(Ordering::Relaxed) != 0 {
+            // The old chunk is, or is about to be, somebody else's.
+            lane.left.store(old, Ordering::Relaxed);
+            lane.revoked.store(0, Ordering::Relaxed);
+            lane.first.store(first, Ordering::Release);
+        } else {
+            let header = pool.header(self.chunk.get());
+            header.length.store(old, Ordering::Relaxed);
+            header.next.store(first, Ordering::Release);
+        }
+        self.chunk.set(last);
+        self.slots.set(pool.slots(last));
+        self.used.set(used);
+        // After the link: whoever sees this word knows that it is about `last`.
+        lane.word.store(used << 1 | 1, Ordering::Release);
+    }
+
+    /// Makes sure that the thread has a lane in this process's pool.
+    fn enter(&self) -> Result<&'static Pool, LossReason> {
+        let generation = GENERATION.load(Ordering::Relaxed);
+        let pool = Pool::get().ok_or(LossReason::MemoryFull)?;
+        if self.generation.get() == generation {
+            return Ok(pool);
+        }
+        if self.gone.get() || LANE_END.try_with(|_| ()).is_err() {
+            return Err(LossReason::ThreadGone);
+        }
+        let lane = pool.take_lane().ok_or(LossReason::MemoryFull)?;
+        self.lane.set(lane);
+        self.chunk.set(NONE);
+        self.used.set(0);
+        self.generation.set(generation);
+        Ok(pool)
+    }
+}
+
+/// Copies the number of bytes and the pieces into `rooms`, one after the other.
+///
+/// # Safety
+/// Each room is valid for writing that many bytes, and together they have room for `4 + length`.
+unsafe fn write_pieces(
+    length: usize,
+    pieces: &[&[u8]],
+    rooms: impl IntoIterator<Item = (*mut u8, usize)>,
+) {
+    let mut rooms = rooms.into_iter();
+    let (mut to, mut room) = rooms.next().unwrap_or((ptr::null_mut(), 0));
+    let head = (length as u32).to_ne_bytes();
+    for mut piece in std::iter::once(&head[..]).chain(pieces.iter().copied()) {
+        while !piece.is_empty() {
+            if room == 0 {
+                let Some(next) = rooms.next() else { return };
+                (to, room) = next;
+            }
+            let count = piece.len().min(room);
+            // SAFETY: `room` bytes at `to` may be written, and no piece lies in a room: pieces are the program's or an
+            // encoder's own.
+            unsafe {
+                ptr::copy_nonoverlapping(piece.as_ptr(), to, count);
+                to = to.add(count);
+            }
+            room -= count;
+            piece = &piece[count..];
+        }
+    }
+}
