@@ -6,7 +6,7 @@ PYTHON ?= python3
 # Arguments for `make demo`, for example DEMO_ARGS="--keystone-port 5000".
 DEMO_ARGS ?=
 
-RUN = PYTHONPATH=scripts PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m
+RUN = PYTHONPATH=scripts:tests PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test wheel cli bench lint clean

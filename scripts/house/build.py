@@ -28,23 +28,22 @@ def cargo_environment() -> dict[str, str]:
 
 def command(log: Path) -> Path:
     """Build the `osprofiler` command; return its path, `target/release/osprofiler`."""
-    need("cargo", "cc")
-    output = capture(
-        ["cargo", "build", "--release", "-p", "osprofiler-cli", "--message-format=json-render-diagnostics"],
-        log,
-        cargo_environment(),
-        cwd=CLONE,
-    )
-    built = [
-        message["executable"]
-        for message in map(json.loads, output.data.splitlines())
-        if message.get("executable") and message["target"]["name"] == "osprofiler"
-    ]
-    if not built:
-        raise Failure("cargo built no `osprofiler`", log)
     wanted = TARGET / "release" / "osprofiler"
-    _replace(Path(built[-1]), wanted)
+    _replace(_programs("osprofiler-cli", log)["osprofiler"], wanted)
     return wanted
+
+
+def benches(log: Path) -> dict[str, Path]:
+    """Build the programs of the benches; return their paths by name."""
+    return _programs("osprofiler-benches", log)
+
+
+def _programs(package: str, log: Path) -> dict[str, Path]:
+    """Build a package's programs for release; return where Cargo left them."""
+    need("cargo", "cc")
+    cargo = ["cargo", "build", "--release", "-p", package, "--message-format=json-render-diagnostics"]
+    messages = map(json.loads, capture(cargo, log, cargo_environment(), cwd=CLONE).data.splitlines())
+    return {message["target"]["name"]: Path(message["executable"]) for message in messages if message.get("executable")}
 
 
 def wheel(log: Path) -> Path:

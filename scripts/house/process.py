@@ -50,16 +50,17 @@ class Output:
 def capture(
     command: Sequence[str | Path], log: Path, env: Mapping[str, str] | None = None, *, cwd: Path | None = None
 ) -> Output:
-    """Run a program to its end and return its output, which the log gets too; fail if it fails."""
+    """Run a program to its end and return its output; fail, with all of it in the log, if it fails."""
     log.parent.mkdir(parents=True, exist_ok=True)
     child = _spawn(command, env, cwd, subprocess.PIPE, subprocess.PIPE)
     try:
         data, messages = child.communicate()
     finally:
         end_group(child)
+    failed = child.returncode != 0
     with log.open("ab") as record:
-        record.write(f"$ {' '.join(map(str, command))}\n".encode() + data + messages)
-    if child.returncode != 0:
+        record.write(f"$ {' '.join(map(str, command))}\n".encode() + messages + (data if failed else b""))
+    if failed:
         raise Failure(f"`{Path(command[0]).name}` ended with status {child.returncode}", log)
     return Output(data.decode(errors="replace"), messages.decode(errors="replace"))
 

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Figures of processes: taken by the program `measure` of the benches, printed as a table with floors first."""
+
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from house.process import capture
+from house.progress import paint, say
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What a command took: the seconds of each run, and the largest peak of memory."""
+
+    name: str
+    seconds: tuple[float, ...]
+    peak_kib: int
+
+    @property
+    def median(self) -> float:
+        """The seconds of the middle run."""
+        return statistics.median(self.seconds)
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How many times one figure is another's, and how many were wanted: at least, or at most."""
+
+    name: str
+    value: float
+    at_least: float
+
+    def line(self) -> str:
+        """Return the ratio as a line of the table."""
+        good = self.value >= self.at_least
+        verdict = paint("as wanted", "32") if good else paint("less than wanted", "31")
+        return f"  {self.name:<46} {self.value:10.1f} x   (wanted: {self.at_least:.0f} x) {verdict}"
+
+
+def measure(program: Path, name: str, runs: int, command: Sequence[str | Path], log: Path) -> Figure:
+    """Run a command so many times."""
+    taken = json.loads(capture([program, str(runs), *command], log).data)
+    return Figure(name, tuple(taken["seconds"]), taken["peak_kib"])
+
+
+def table(title: str, figures: Sequence[Figure]) -> None:
+    """Print figures, one a line."""
+    say(f"\n  {title:<46} {'min ms':>10} {'median ms':>10} {'peak MiB':>10} {'runs':>5}")
+    for figure in figures:
+        least, median = min(figure.seconds) * 1000, figure.median * 1000
+        peak = figure.peak_kib / 1024
+        say(f"  {figure.name:<46} {least:10.2f} {median:10.2f} {peak:10.1f} {len(figure.seconds):5d}")
