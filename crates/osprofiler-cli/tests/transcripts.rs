@@ -104,14 +104,15 @@ fn split_words(command_line: &str) -> Vec<String> {
     words
 }
 
-/// Each line after `| `; an escape character as `^[`.
+/// Each line after `| `; an escape character as `^[`, a tab as `^I`.
 fn write_stream(actual: &mut String, name: &str, bytes: &[u8], world: &World) {
     if bytes.is_empty() {
         return;
     }
     let text = String::from_utf8_lossy(bytes)
         .replace(world.folder().to_str().unwrap(), "[FOLDER]")
-        .replace('\x1b', "^[");
+        .replace('\x1b', "^[")
+        .replace('\t', "^I");
     writeln!(actual, "{name}").unwrap();
     for line in text.lines() {
         writeln!(actual, "{}", format!("| {line}").trim_end()).unwrap();
