@@ -8,6 +8,8 @@
 //!
 //! The modules stand in the order of that flow.
 
+pub mod saved;
+
 mod build;
 mod report;
 mod totals;

@@ -27,6 +27,11 @@ pub(crate) fn read(name: &str) -> Notifications {
     notifications
 }
 
+/// The report that upstream made of a recorded trace.
+pub(crate) fn read_report(name: &str) -> String {
+    std::fs::read_to_string(folder().join(format!("{name}.report.json"))).unwrap()
+}
+
 pub(crate) fn render(report: &Report, format: &str, options: &RenderOptions) -> String {
     let mut out = Vec::new();
     let renderer = Renderer::find(format).unwrap();
@@ -44,8 +49,7 @@ fn json_equals_upstreams_byte_for_byte_in_upstreams_order() {
         }
         let report = Report::build(newest_first, ReadSummary::default());
         let json = render(&report, "json", &RenderOptions::default());
-        let expected =
-            std::fs::read_to_string(folder().join(format!("{name}.report.json"))).unwrap();
+        let expected = read_report(name);
         let expected = expected.trim_end();
         if let Some(line) = json.lines().zip(expected.lines()).position(|(a, b)| a != b) {
             panic!(

@@ -10,6 +10,8 @@ mod fixtures;
 #[cfg(test)]
 mod json;
 #[cfg(test)]
+mod saved;
+#[cfg(test)]
 mod terminal;
 #[cfg(test)]
 mod tree;
