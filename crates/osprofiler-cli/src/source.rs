@@ -12,6 +12,7 @@ use std::path::Path;
 use osprofiler::driver::{ReadSummary, Reader};
 use osprofiler::wire::{Line, Lines};
 use osprofiler::{Id, Notifications};
+use osprofiler_report::saved;
 
 use crate::printer::plural;
 use crate::store::{Store, StoreArguments};
@@ -92,7 +93,8 @@ impl Source {
             .read_to_end(&mut head)
             .map_err(fails)?;
         let content = Content::guess(&head, path);
-        let whole = BufReader::with_capacity(HEAD_BYTES as usize, Cursor::new(head).chain(file));
+        let mut whole =
+            BufReader::with_capacity(HEAD_BYTES as usize, Cursor::new(head).chain(file));
         match content {
             Content::Empty => Err(cannot_show(path, "it is empty")),
             Content::Neither => Err(cannot_show(
@@ -101,8 +103,25 @@ impl Source {
             )
             .with_help(SHOWABLE)),
             Content::Notifications => Self::from_lines(path, whole),
-            Content::Report => Err(cannot_show(path, "saved reports cannot be read yet")),
+            Content::Report => {
+                let mut document = Vec::new();
+                whole.read_to_end(&mut document).map_err(fails)?;
+                Self::from_report(path, &document)
+            }
         }
+    }
+
+    fn from_report(path: &Path, document: &[u8]) -> Result<Self, Failure> {
+        let mut notifications = Notifications::default();
+        let summary = saved::read(document, &mut notifications)
+            .map_err(|error| cannot_show(path, &error.to_string()))?;
+        if notifications.is_empty() {
+            return Err(cannot_show(path, "the report in it has no points"));
+        }
+        Ok(Self {
+            notifications,
+            summary,
+        })
     }
 
     fn from_lines(path: &Path, file: impl io::BufRead) -> Result<Self, Failure> {

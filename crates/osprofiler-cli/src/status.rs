@@ -98,13 +98,11 @@ impl From<Error> for Failure {
         };
         let mut failure = Self::new(status, error.to_string());
         failure.help.extend(error.help().map(str::to_owned));
-        let mut source = std::error::Error::source(&error);
-        while let Some(cause) = source {
-            // What the system said is in the message already, in our words.
-            if !cause.is::<std::io::Error>() {
-                failure.causes.push(cause.to_string());
-            }
-            source = cause.source();
+        // Only the nearest cause: those below it say the same in a client's words. The system's errors are in the message.
+        if let Some(cause) =
+            std::error::Error::source(&error).filter(|cause| !cause.is::<std::io::Error>())
+        {
+            failure.causes.push(cause.to_string());
         }
         failure
     }

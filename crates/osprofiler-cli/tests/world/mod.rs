@@ -41,6 +41,11 @@ impl World {
         put("junk.jsonl", b"one\ntwo\n{}\n");
         put("page.html", b"<!doctype html>\n<p>no report\n");
         put("broken.json", b"{\"info\": {\"name\": \"total\"");
+        put("unrelated.json", b"{\"info\": {}}");
+        put(
+            "nothing.json",
+            b"{\"info\": {\"name\": \"total\"}, \"children\": [], \"stats\": {}}",
+        );
         let other = small.replace("4e3e0ec6-2938-40b1-8504-09eb1d4b0dee", "\\u001b[2J other");
         put("several.jsonl", (small.clone() + &other).as_bytes());
         let cycle = small.replace(
