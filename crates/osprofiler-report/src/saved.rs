@@ -9,6 +9,9 @@ use osprofiler::driver::ReadSummary;
 use osprofiler::wire::{self, json};
 use osprofiler::{Error, ErrorKind, Loss, LossReason, Notifications, Result};
 
+/// Some editors put it in front.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// What a container of the document is. The document is
 /// `{"info": {..}, "children": [{"info": {"meta.raw_payload.x": {..}, ..}, "children": [..], ..}, ..], ..}`.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,7 +41,7 @@ enum Place {
 pub fn read(document: &[u8], notifications: &mut Notifications) -> Result<ReadSummary> {
     let before = notifications.len();
     let mut reader = Reader {
-        bytes: document,
+        bytes: document.strip_prefix(BYTE_ORDER_MARK).unwrap_or(document),
         at: 0,
         path: Vec::new(),
         has_children: false,

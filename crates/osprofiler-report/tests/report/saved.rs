@@ -32,6 +32,8 @@ fn a_drawn_trace_comes_back() {
     let saved = json(&report(&read(&drawing)));
     assert_eq!(draw(&read_back(saved.as_bytes())), drawing);
     assert_eq!(json(&read_back(saved.as_bytes())), saved);
+    let marked = format!("\u{feff}{saved}");
+    assert_eq!(json(&read_back(marked.as_bytes())), saved);
 }
 
 /// Upstream's document, but for the order of the totals, which follows that of the store.
