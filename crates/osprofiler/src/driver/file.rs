@@ -27,6 +27,7 @@ pub(super) const IMPLEMENTATION: Implementation = Implementation {
         Capability::ListErrors,
         Capability::Losses,
         Capability::ManyWriters,
+        Capability::SurvivesFork,
     ],
     options: &[],
     example: "file:///var/lib/osprofiler/trace.jsonl",

@@ -65,6 +65,8 @@ pub enum Capability {
     ManyWriters,
     /// The store stays within a size.
     Bounded,
+    /// A process forked in the middle of a call may open the store: the library keeps nothing beside its connections.
+    SurvivesFork,
 }
 
 /// An option of a connection string, `?name=value`.
@@ -143,6 +145,14 @@ pub fn open_writer(connection: &ConnectionString) -> Result<Box<dyn Writer>> {
 /// Makes the reading half of the driver that `connection` names.
 pub fn open_reader(connection: &ConnectionString) -> Result<Box<dyn Reader>> {
     (implementation(connection)?.open_reader)(connection)
+}
+
+/// What the driver of `connection` can do. Opens nothing.
+///
+/// # Errors
+/// If no driver that can be used knows it, or an option is not the driver's.
+pub fn capabilities(connection: &ConnectionString) -> Result<&'static [Capability]> {
+    implementation(connection).map(|implementation| implementation.capabilities)
 }
 
 /// The driver's implementation, once it is there and knows all options of `connection`.
