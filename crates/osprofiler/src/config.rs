@@ -1,2 +1,215 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The `[profiler]` options of oslo.config.
+//! The `[profiler]` options of oslo.config as a plain value, and the one call that starts tracing in a Rust service.
+//!
+//! Names and defaults are upstream's, so that one paragraph of documentation serves Python and Rust services. Where the values come from
+//! (an INI file, the environment, arguments) is the service's affair. Keys and passwords never show.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::driver::ConnectionString;
+use crate::recorder::Origin;
+use crate::{Result, delivery};
+
+/// Who a service is, and the `[profiler]` options.
+///
+/// ```
+/// use osprofiler::config::{Config, HmacKeys};
+///
+/// let config = Config::default();
+/// assert!(!config.enabled);
+/// assert_eq!(config.connection_string.scheme(), "messaging");
+/// assert_eq!(config.hmac_keys, HmacKeys::parse("SECRET_KEY"));
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are options of a file, each with a name of its own"
+)]
+pub struct Config {
+    /// The project of the service, for example `keystone`.
+    pub project: Option<String>,
+    /// The service, for example `public`.
+    pub service: Option<String>,
+    /// The machine, in each notification's info; the system's host name if `None`.
+    pub host: Option<String>,
+    /// Whether anything is traced.
+    pub enabled: bool,
+    /// Whether SQL statements are points of their own.
+    pub trace_sqlalchemy: bool,
+    /// Whether outgoing HTTP requests are points of their own.
+    pub trace_requests: bool,
+    /// The keys that trace headers may be signed with. The first signs what this service sends.
+    pub hmac_keys: HmacKeys,
+    /// Where notifications go.
+    pub connection_string: ConnectionString,
+    /// Whether traces with errors are listed apart.
+    pub filter_error_trace: bool,
+    /// Elasticsearch: the type of documents.
+    pub es_doc_type: String,
+    /// Elasticsearch: how long a scroll is kept, in its own notation.
+    pub es_scroll_time: String,
+    /// Elasticsearch: how many documents a page has.
+    pub es_scroll_size: u32,
+    /// Redis Sentinel: how long a call may take.
+    pub socket_timeout: Duration,
+    /// Redis Sentinel: the name of the service.
+    pub sentinel_service_name: String,
+    /// OTLP: what comes before the service's name (`[profiler_otlp] service_name_prefix`).
+    pub otlp_service_name_prefix: Option<String>,
+    /// How long the end of the process waits for the store. Ours, not upstream's.
+    pub exit_deadline: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            project: None,
+            service: None,
+            host: None,
+            enabled: false,
+            trace_sqlalchemy: false,
+            trace_requests: false,
+            hmac_keys: HmacKeys::parse("SECRET_KEY"),
+            connection_string: ConnectionString::parse("messaging://")
+                .unwrap_or_else(|_| unreachable!("a scheme alone is a connection string")),
+            filter_error_trace: false,
+            es_doc_type: "notification".to_owned(),
+            es_scroll_time: "2m".to_owned(),
+            es_scroll_size: 10_000,
+            socket_timeout: Duration::from_millis(100),
+            sentinel_service_name: "mymaster".to_owned(),
+            otlp_service_name_prefix: None,
+            exit_deadline: delivery::EXIT_DEADLINE,
+        }
+    }
+}
+
+/// The keys that sign trace headers. `Debug` shows how many there are and nothing else.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct HmacKeys(Vec<String>);
+
+impl HmacKeys {
+    /// Reads keys separated by commas. Blanks around them and empty ones are dropped.
+    ///
+    /// ```
+    /// # use osprofiler::config::HmacKeys;
+    /// let keys = HmacKeys::parse("new, old,");
+    /// assert_eq!(keys.signing_key(), Some("new"));
+    /// assert_eq!(format!("{keys:?}"), "HmacKeys(2 keys)");
+    /// ```
+    pub fn parse(text: &str) -> Self {
+        let keys = text.split(',').map(str::trim).filter(|key| !key.is_empty());
+        Self(keys.map(str::to_owned).collect())
+    }
+
+    /// The keys, for [`headers::unpack`](crate::headers::unpack).
+    pub fn as_slice(&self) -> &[String] {
+        &self.0
+    }
+
+    /// The key that signs, for [`headers::pack`](crate::headers::pack).
+    pub fn signing_key(&self) -> Option<&str> {
+        self.0.first().map(String::as_str)
+    }
+}
+
+impl fmt::Debug for HmacKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HmacKeys({} keys)", self.0.len())
+    }
+}
+
+/// Starts tracing in a Rust service: attaches it to its store and returns who it is to the recorder; `None` if the
+/// configuration says that nothing is traced. Opens nothing: that the store is down is logged once something was recorded,
+/// and heals by itself.
+///
+/// # Errors
+/// [`ErrorKind::Usage`](crate::ErrorKind::Usage) if no driver knows the connection string.
+///
+/// ```
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("trace.jsonl");
+/// use osprofiler::Config;
+/// use osprofiler::driver::ConnectionString;
+/// use osprofiler::recorder::Context;
+/// use osprofiler::point;
+///
+/// let config = Config {
+///     project: Some("shop".to_owned()),
+///     service: Some("api".to_owned()),
+///     enabled: true,
+///     connection_string: ConnectionString::parse(&format!("file://{}", path.display()))?,
+///     ..Config::default()
+/// };
+/// let origin = osprofiler::init(&config)?;
+///
+/// // In a request:
+/// let trace = origin.map(|origin| Context::new_trace(origin).attach());
+/// {
+///     let _point = point!("db", {"db": {"statement": "select 1"}});
+/// }
+/// drop(trace);
+///
+/// // The end of the program waits for the store by itself; a test wants to look earlier.
+/// let counters = osprofiler::delivery::flush(std::time::Duration::from_secs(10));
+/// assert_eq!((counters.stored(), counters.lost()), (2, 0));
+/// assert!(std::fs::read_to_string(path).unwrap().contains("\"db-stop\""));
+/// # Ok::<(), osprofiler::Error>(())
+/// ```
+pub fn init(config: &Config) -> Result<Option<Origin>> {
+    if !config.enabled {
+        return Ok(None);
+    }
+    delivery::set_exit_deadline(config.exit_deadline);
+    let host = config.host.clone().unwrap_or_else(host_name);
+    delivery::attach(
+        config.project.as_deref(),
+        config.service.as_deref(),
+        &host,
+        &config.connection_string,
+    )
+    .map(Some)
+}
+
+/// The system's host name, as `gethostname` gives it.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "" => "localhost".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_key_and_no_password_shows() {
+        let config = Config {
+            hmac_keys: HmacKeys::parse("hunter2"),
+            connection_string: ConnectionString::parse("redis://:hunter2@h").unwrap(),
+            ..Config::default()
+        };
+        let shown = format!("{config:?} {config:#?}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+
+    #[test]
+    fn keys_are_split_as_upstream_splits_them() {
+        for (text, expected) in [
+            ("a", &["a"][..]),
+            (" a , b ", &["a", "b"]),
+            (",a,,", &["a"]),
+            ("", &[]),
+        ] {
+            assert_eq!(HmacKeys::parse(text).as_slice(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_disabled_profiler_starts_nothing() {
+        assert_eq!(init(&Config::default()).unwrap(), None);
+    }
+}

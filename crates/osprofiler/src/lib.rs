@@ -22,6 +22,7 @@ mod notification;
 mod timestamp;
 pub mod wire;
 
+pub use config::{Config, init};
 pub use error::{Error, ErrorKind, Result};
 pub use id::{Id, InvalidId};
 pub use notification::{Kind, Loss, LossReason, Notification, Notifications, TextNumber};

@@ -1,2 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
 //! From recorded events to stores: one background thread a process.
+//!
+//! ```text
+//!   recorder ──sweep──▶ pipeline: name, host, project ──▶ queue ──batch──▶ driver::Writer
+//!   submit ──────────▶           by origin, to each      (bounded)  ◀──again later──┘
+//!                                of its stores              └─▶ counted as lost, told to the store
+//! ```
+//!
+//! The thread starts at a process's first event, sweeps every 100 ms while there are events, and sleeps without a timer otherwise. It
+//! never touches Python, blocks signals, survives its drivers' panics, and belongs to one process: a forked child starts its own. At the
+//! process's end an exit handler waits for it, up to a deadline. At any time recorded = stored + lost + waiting.
+//!
+//! The modules stand in the order of that flow: who may call, the thread and its ends, what the thread runs.
+
+mod process;
+
+mod exit;
+mod fork;
+mod futex;
+mod thread;
+
+mod pipeline;
+mod queue;
+mod table;
+mod worker;
+
+mod counters;
+mod ledger;
+mod messages;
+
+#[cfg(test)]
+mod scenarios;
+
+pub use counters::Counters;
+pub use exit::{EXIT_DEADLINE, set_exit_deadline};
+pub use messages::{Message, Severity};
+pub(crate) use process::log_waiting_messages;
+pub use process::{attach, attach_own, counters, flush, submit, take_messages};

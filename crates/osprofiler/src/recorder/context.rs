@@ -10,7 +10,7 @@ use std::marker::PhantomData;
 use std::ptr;
 use std::sync::Arc;
 
-use crate::Id;
+use crate::{Id, delivery};
 
 use super::ids::new_id;
 use super::origin::Origin;
@@ -328,6 +328,7 @@ struct Visit<'a>(&'a mut Context);
 impl Drop for Visit<'_> {
     fn drop(&mut self) {
         self.0.swap();
+        delivery::log_waiting_messages();
     }
 }
 
@@ -343,6 +344,10 @@ impl Drop for Attached {
     #[inline]
     fn drop(&mut self) {
         let before = std::mem::replace(&mut self.before, Context::none());
+        let is_outermost = before.place.origin == 0;
         drop(thread::with(|thread| thread.current.replace(before)));
+        if is_outermost {
+            delivery::log_waiting_messages();
+        }
     }
 }

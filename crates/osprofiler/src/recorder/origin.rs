@@ -82,13 +82,13 @@ impl Origin {
 
     /// The number that a record carries; never 0.
     #[inline]
-    pub(super) fn number(self) -> u16 {
+    pub(crate) fn number(self) -> u16 {
         self.0.get()
     }
 
     /// The origin of a record's number; `None` for 0.
     #[inline]
-    pub(super) fn from_number(number: u16) -> Option<Self> {
+    pub(crate) fn from_number(number: u16) -> Option<Self> {
         NonZeroU16::new(number).map(Self)
     }
 }

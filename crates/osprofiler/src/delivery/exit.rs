@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The end of the process: a last flush with a deadline, from a C exit handler.
+//!
+//! It runs after `main`, after `exit()` in any thread, after a signal handler that calls it, and after an interpreter has
+//! gone. The handler touches atomics and waits; the background thread writes, and says on stderr what no logger was there to say.
+//! Nothing is joined: a store that hangs costs the deadline, once.
+
+#![expect(
+    unsafe_code,
+    reason = "registering a handler and writing without a lock have no safe form"
+)]
+
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+use super::messages::{Severity, log_all};
+use super::process::{self, TALLY};
+use super::thread;
+use crate::{Loss, LossReason};
+
+/// How long the end of the process waits for the stores, unless told otherwise.
+pub const EXIT_DEADLINE: Duration = Duration::from_secs(2);
+
+static DEADLINE_MS: AtomicU64 = AtomicU64::new(EXIT_DEADLINE.as_millis() as u64);
+static BEGUN: AtomicBool = AtomicBool::new(false);
+
+/// Sets how long the end of this process, and of those forked from it later, waits for the stores. [`EXIT_DEADLINE`] without this.
+pub fn set_exit_deadline(deadline: Duration) {
+    let ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
+    DEADLINE_MS.store(ms, SeqCst);
+}
+
+/// Registers the handler, once. A forked child inherits it.
+pub(super) fn install() {
+    static INSTALLED: AtomicBool = AtomicBool::new(false);
+    if INSTALLED.swap(true, SeqCst) {
+        return;
+    }
+    // SAFETY: the handler is a function of this library that never unwinds.
+    unsafe { libc::atexit(at_exit) };
+}
+
+/// Whether the process is ending.
+pub(super) fn has_begun() -> bool {
+    BEGUN.load(SeqCst)
+}
+
+/// A forked child lives, even if its parent was about to end. Atomics only.
+pub(super) fn forget() {
+    BEGUN.store(false, SeqCst);
+}
+
+extern "C" fn at_exit() {
+    // Without a thread nothing was recorded, or it could not be started, or this is its own driver ending the process.
+    if !thread::is_running() || thread::is_current() || BEGUN.swap(true, SeqCst) {
+        return;
+    }
+    let deadline = Duration::from_millis(DEADLINE_MS.load(SeqCst));
+    if thread::await_flush(Instant::now() + deadline) {
+        return;
+    }
+    let count = process::counters().waiting();
+    let reason = LossReason::Exit;
+    TALLY.add_loss(Loss { count, reason });
+    say_on_stderr(format_args!(
+        "{count} trace notifications are lost: the store did not take them within {} ms of the process's end",
+        deadline.as_millis(),
+    ));
+}
+
+/// On the background thread, once all is settled: says what nobody has taken.
+pub(super) fn say_farewell() {
+    let messages = process::take_messages();
+    if log::max_level() != log::LevelFilter::Off {
+        log_all(messages);
+        return;
+    }
+    for message in messages {
+        if message.severity > Severity::Info {
+            say_on_stderr(format_args!("{message}"));
+        }
+    }
+}
+
+/// One line in one write, without a lock or an allocation: the thread that ends the process may hold any.
+fn say_on_stderr(text: std::fmt::Arguments<'_>) {
+    let mut line = [0u8; 1024];
+    let mut rest = &mut line[..];
+    // A line that is too long is cut.
+    let _ = write!(rest, "osprofiler: {text}");
+    let left = rest.len();
+    let length = (line.len() - left).min(line.len() - 1);
+    line[length] = b'\n';
+    // SAFETY: the buffer is live and that long; a closed stderr is an error that nobody needs to hear of.
+    unsafe { libc::write(libc::STDERR_FILENO, line.as_ptr().cast(), length + 1) };
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Forks: the child begins with nothing of its parent's, and the parent's stores are closed at that moment.
+//!
+//! Closed, because libraries keep state beside their connections: a child that opens a SQLite file anew finds the
+//! process-wide list of files that says its process had locked it, takes no lock of its own, and goes on writing to a log that the
+//! parent's last close deletes. So the forking thread asks the background thread to stand aside, waits a bounded time for that, and forks.
+//!
+//! ```text
+//!   forking thread         background thread
+//!   FORKS += 1, wake ────▶ ends its turn, closes the stores, OPEN = 0
+//!   wait for OPEN = 0 ◀──┘ waits for FORKS = 0
+//!   fork()
+//!   FORKS -= 1 ──────────▶ goes on (parent)          everything set to zero (child)
+//! ```
+//!
+//! The child's handler touches only atomics. Nothing in here runs where nothing was stored before the fork.
+
+#![expect(unsafe_code, reason = "registering handlers has no safe form")]
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+use super::process::{Process, TALLY};
+use super::{exit, futex, thread};
+use crate::recorder;
+
+/// How long a fork waits for a store's call to end.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Forks under way.
+static FORKS: AtomicU32 = AtomicU32::new(0);
+/// 1 while a store may be open, or be opened.
+static OPEN: AtomicU32 = AtomicU32::new(0);
+/// A fork under way goes ahead although a call to a store has not ended.
+static HASTY: AtomicBool = AtomicBool::new(false);
+/// The parent of this process was in the middle of a call to a store when it forked.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Registers the handlers, once. A child inherits them.
+pub(super) fn install() {
+    static INSTALLED: AtomicBool = AtomicBool::new(false);
+    if INSTALLED.swap(true, SeqCst) {
+        return;
+    }
+    // SAFETY: the handlers are functions of this library that never unwind; the child's touches only atomics.
+    unsafe { libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) };
+}
+
+/// Whether the state of a store's library may be that of a call which never ends in this process.
+pub(super) fn interrupted_a_store() -> bool {
+    INTERRUPTED.load(SeqCst)
+}
+
+/// For the background thread, before it touches a store: while somebody forks, closes all stores by `close` and waits.
+pub(super) fn stand_aside(mut close: impl FnMut()) {
+    // Either this sees the fork, or the forking thread sees the store that may be opened from here on.
+    OPEN.store(1, SeqCst);
+    while FORKS.load(SeqCst) > 0 {
+        close();
+        OPEN.store(0, SeqCst);
+        futex::wake_all(&OPEN);
+        let far = Instant::now() + Duration::from_secs(3600);
+        futex::wait_until(&FORKS, far, |forks| forks == 0);
+        OPEN.store(1, SeqCst);
+    }
+}
+
+/// For the background thread, after a turn that left no store open.
+pub(super) fn nothing_is_open() {
+    OPEN.store(0, SeqCst);
+    futex::wake_all(&OPEN);
+}
+
+extern "C" fn prepare() {
+    FORKS.fetch_add(1, SeqCst);
+    if OPEN.load(SeqCst) == 0 {
+        return;
+    }
+    // A driver that forks does so in the middle of its own call.
+    let quiet = !thread::is_current() && {
+        thread::wake();
+        futex::wait_until(&OPEN, Instant::now() + PATIENCE, |open| open == 0)
+    };
+    if !quiet {
+        HASTY.store(true, SeqCst);
+    }
+}
+
+extern "C" fn parent() {
+    if FORKS.fetch_sub(1, SeqCst) == 1 {
+        HASTY.store(false, SeqCst);
+    }
+    futex::wake_all(&FORKS);
+}
+
+extern "C" fn child() {
+    if HASTY.swap(false, SeqCst) {
+        INTERRUPTED.store(true, SeqCst);
+    }
+    OPEN.store(0, SeqCst);
+    FORKS.store(0, SeqCst);
+    Process::forget();
+    thread::forget();
+    exit::forget();
+    TALLY.reset();
+    recorder::after_fork_in_child();
+}

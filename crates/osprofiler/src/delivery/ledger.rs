@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What was lost of which trace, until the store has been told.
+//!
+//! Bounded: beyond [`TRACES`] traces, further ones are counted together as "of traces nobody knows any more", so that the
+//! totals stay exact whatever is lost.
+
+use std::collections::HashMap;
+
+use crate::{Id, Loss, LossReason};
+
+/// How many traces have entries of their own.
+const TRACES: usize = 4096;
+
+/// Losses by trace and reason.
+#[derive(Default)]
+pub(super) struct Ledger {
+    entries: HashMap<(Option<OwnedId>, LossReason), u64>,
+}
+
+/// An id that outlives its batch.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum OwnedId {
+    Uuid(u128),
+    Text(Box<str>),
+}
+
+impl OwnedId {
+    fn new(id: Id<'_>) -> Self {
+        match (id.as_u128(), id.as_text()) {
+            (Some(number), _) => Self::Uuid(number),
+            (None, text) => Self::Text(text.unwrap_or_default().into()),
+        }
+    }
+
+    fn id(&self) -> Option<Id<'_>> {
+        match self {
+            Self::Uuid(number) => Some(Id::from_u128(*number)),
+            Self::Text(text) => Id::parse(text).ok(),
+        }
+    }
+}
+
+impl Ledger {
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Adds a loss; one without a trace is of traces nobody knows.
+    pub(super) fn add(&mut self, base_id: Option<Id<'_>>, loss: Loss) {
+        let key = (base_id.map(OwnedId::new), loss.reason);
+        if let Some(count) = self.entries.get_mut(&key) {
+            *count += loss.count;
+        } else if self.entries.len() < TRACES {
+            self.entries.insert(key, loss.count);
+        } else {
+            *self.entries.entry((None, loss.reason)).or_insert(0) += loss.count;
+        }
+    }
+
+    /// Hands each entry to `write` and forgets those it takes; ends at the first error.
+    pub(super) fn write<E>(
+        &mut self,
+        mut write: impl FnMut(Option<Id<'_>>, Loss) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut outcome = Ok(());
+        self.entries.retain(|(trace, reason), &mut count| {
+            if outcome.is_ok() {
+                let reason = *reason;
+                outcome = write(trace.as_ref().and_then(OwnedId::id), Loss { count, reason });
+            }
+            outcome.is_err()
+        });
+        outcome
+    }
+
+    /// Hands each entry to `take` and forgets it.
+    pub(super) fn drain(&mut self, mut take: impl FnMut(Option<Id<'_>>, Loss)) {
+        let Ok(()) = self.write(|base_id, loss| {
+            take(base_id, loss);
+            Ok::<(), std::convert::Infallible>(())
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn loss(count: u64) -> Loss {
+        let reason = LossReason::QueueFull;
+        Loss { count, reason }
+    }
+
+    fn written(ledger: &mut Ledger) -> Vec<(Option<String>, u64)> {
+        let mut written = Vec::new();
+        ledger
+            .write(|trace, loss| {
+                written.push((trace.map(|id| id.to_string()), loss.count));
+                Ok::<(), ()>(())
+            })
+            .unwrap();
+        written.sort();
+        written
+    }
+
+    #[test]
+    fn losses_of_one_trace_and_reason_add_up() {
+        let mut ledger = Ledger::default();
+        for (trace, count) in [(Some("B"), 2), (None, 1), (Some("B"), 3), (Some("C"), 1)] {
+            ledger.add(trace.map(|text| Id::parse(text).unwrap()), loss(count));
+        }
+        assert_eq!(
+            written(&mut ledger),
+            [
+                (None, 1),
+                (Some("B".to_owned()), 5),
+                (Some("C".to_owned()), 1)
+            ]
+        );
+        assert!(ledger.is_empty());
+    }
+
+    #[test]
+    fn any_number_of_traces_is_bounded_and_counted() {
+        let mut ledger = Ledger::default();
+        for number in 0..10_000 {
+            ledger.add(Some(Id::from_u128(number)), loss(1));
+        }
+        let written = written(&mut ledger);
+        assert_eq!(written.len(), TRACES + 1);
+        assert_eq!(written.iter().map(|entry| entry.1).sum::<u64>(), 10_000);
+    }
+
+    #[test]
+    fn what_the_store_did_not_take_stays() {
+        let mut ledger = Ledger::default();
+        for number in 0..10 {
+            ledger.add(Some(Id::from_u128(number)), loss(1));
+        }
+        let mut calls = 0;
+        let outcome = ledger.write(|_, _| {
+            calls += 1;
+            if calls < 4 { Ok(()) } else { Err("down") }
+        });
+        assert_eq!((outcome, calls), (Err("down"), 4));
+        assert_eq!(written(&mut ledger).len(), 7);
+    }
+}

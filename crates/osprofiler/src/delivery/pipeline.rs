@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+//! From what was recorded to the queues before the stores: names get their suffix, info its `host`, each notification its
+//! origin's project and service, and goes to every store that its origin is attached to.
+//!
+//! A pipeline is all that the background thread owns. It has no clock, no thread and no global state, so a test runs it
+//! like any other value; a forked child simply never sees its parent's again.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::ledger::Ledger;
+use super::messages::Severity;
+use super::queue::{Limits, Next, Open, Outlet, Queue};
+use crate::{Id, Kind, Loss, LossReason, Notification, Timestamp};
+
+/// Who records, and where that goes.
+pub(super) struct Route {
+    pub(super) project: Option<&'static str>,
+    pub(super) service: Option<&'static str>,
+    pub(super) host: &'static str,
+    /// Numbers of stores, each at most once.
+    pub(super) stores: Vec<usize>,
+}
+
+/// Who knows the routes and the stores: the process's table, or a test.
+pub(super) struct Directory {
+    /// The route of an origin.
+    pub(super) route: Box<dyn Fn(u16) -> Route>,
+    /// A store's name for messages, and how to open it.
+    pub(super) store: Box<dyn Fn(usize) -> (String, Open)>,
+}
+
+/// One event on its way: what the recorder knows of it.
+pub(super) struct Incoming<'a> {
+    pub(super) origin: u16,
+    pub(super) kind: Kind,
+    pub(super) ticks: u64,
+    pub(super) timestamp: Timestamp,
+    /// The point's name, without suffix.
+    pub(super) name: &'a str,
+    pub(super) base_id: Id<'a>,
+    pub(super) trace_id: Id<'a>,
+    pub(super) parent_id: Id<'a>,
+    /// Appends the info as a JSON object that ends with the given host.
+    pub(super) info: &'a dyn Fn(&str, &mut String),
+}
+
+/// Everything between the recorder and the drivers.
+pub(super) struct Pipeline {
+    directory: Directory,
+    limits: Limits,
+    /// By origin; asked for at its first event.
+    routes: Vec<Option<Rc<Route>>>,
+    /// By number of store.
+    queues: Vec<Queue>,
+    /// Losses from before the first queue.
+    early: Ledger,
+    name: String,
+    info: String,
+    told_astray: bool,
+}
+
+impl Pipeline {
+    pub(super) fn new(directory: Directory, limits: Limits) -> Self {
+        Self {
+            directory,
+            limits,
+            routes: Vec::new(),
+            queues: Vec::new(),
+            early: Ledger::default(),
+            name: String::new(),
+            info: String::new(),
+            told_astray: false,
+        }
+    }
+
+    /// Takes an event in.
+    pub(super) fn accept(&mut self, event: &Incoming<'_>, outlet: Outlet<'_>) {
+        let route = self.route(event.origin);
+        self.name.clear();
+        self.name.push_str(event.name);
+        self.name.push_str(match event.kind {
+            Kind::Start => "-start",
+            Kind::Stop => "-stop",
+        });
+        self.info.clear();
+        (event.info)(route.host, &mut self.info);
+        // The scratch texts are lent out while `distribute` needs the rest.
+        let (name, info) = (
+            std::mem::take(&mut self.name),
+            std::mem::take(&mut self.info),
+        );
+        let notification = Notification {
+            name: &name,
+            base_id: event.base_id,
+            trace_id: event.trace_id,
+            parent_id: event.parent_id,
+            timestamp: event.timestamp,
+            info: &info,
+            project: route.project,
+            service: route.service,
+        };
+        self.distribute(&route, &notification, event.ticks, outlet);
+        (self.name, self.info) = (name, info);
+    }
+
+    /// Takes in a notification that somebody else made. Project and service are the origin's unless it brings its own.
+    pub(super) fn accept_ready(
+        &mut self,
+        origin: u16,
+        notification: Notification<'_>,
+        ticks: u64,
+        outlet: Outlet<'_>,
+    ) {
+        let route = self.route(origin);
+        let notification = Notification {
+            project: notification.project.or(route.project),
+            service: notification.service.or(route.service),
+            ..notification
+        };
+        self.distribute(&route, &notification, ticks, outlet);
+    }
+
+    /// Takes in a loss that happened before the pipeline, and was counted there. Each store is told, since none is known to
+    /// have the trace.
+    pub(super) fn accept_loss(&mut self, base_id: Option<Id<'_>>, loss: Loss) {
+        if self.queues.is_empty() {
+            self.early.add(base_id, loss);
+        }
+        for queue in &mut self.queues {
+            queue.add_loss(base_id, loss);
+        }
+    }
+
+    /// Gives each store one batch. The earliest of their wishes is when to come back.
+    pub(super) fn step(&mut self, now: &dyn Fn() -> Duration, outlet: Outlet<'_>) -> Next {
+        let steps = self.queues.iter_mut().map(|queue| queue.step(now, outlet));
+        steps.min().unwrap_or(Next::Never)
+    }
+
+    /// How many notifications wait for a store.
+    pub(super) fn len(&self) -> usize {
+        self.queues.iter().map(Queue::len).sum()
+    }
+
+    /// Whether a store is open.
+    pub(super) fn has_open_store(&self) -> bool {
+        self.queues.iter().any(Queue::is_open)
+    }
+
+    /// Whether all stores have been told all.
+    pub(super) fn is_done(&self) -> bool {
+        self.queues.iter().all(Queue::is_done)
+    }
+
+    /// Forgets waits.
+    pub(super) fn hurry(&mut self) {
+        self.queues.iter_mut().for_each(Queue::hurry);
+    }
+
+    /// Closes all stores; each is opened again when it is needed.
+    pub(super) fn close(&mut self, outlet: Outlet<'_>) {
+        self.queues.iter_mut().for_each(|queue| queue.close(outlet));
+    }
+
+    /// Asks for routes anew: an origin was attached to a further store.
+    pub(super) fn forget_routes(&mut self) {
+        self.routes.clear();
+    }
+
+    fn route(&mut self, origin: u16) -> Rc<Route> {
+        let place = usize::from(origin);
+        if self.routes.len() <= place {
+            self.routes.resize(place + 1, None);
+        }
+        if let Some(route) = &self.routes[place] {
+            return Rc::clone(route);
+        }
+        let route = Rc::new((self.directory.route)(origin));
+        let stores = route.stores.iter().max().map_or(0, |last| last + 1);
+        for store in self.queues.len()..stores {
+            let (name, open) = (self.directory.store)(store);
+            let mut queue = Queue::new(name, open, self.limits);
+            self.early
+                .drain(|base_id, loss| queue.add_loss(base_id, loss));
+            self.queues.push(queue);
+        }
+        self.routes[place] = Some(Rc::clone(&route));
+        route
+    }
+
+    fn distribute(
+        &mut self,
+        route: &Route,
+        notification: &Notification<'_>,
+        ticks: u64,
+        outlet: Outlet<'_>,
+    ) {
+        match route.stores.len() {
+            1 => {}
+            0 => {
+                self.astray(route, outlet);
+                return;
+            }
+            more => outlet.tally.add_beside(more as u64 - 1),
+        }
+        for &store in &route.stores {
+            self.queues[store].push(notification, ticks, outlet);
+        }
+    }
+
+    /// Counts a notification whose origin no store was attached to.
+    #[cold]
+    fn astray(&mut self, route: &Route, outlet: Outlet<'_>) {
+        outlet.tally.add_loss(Loss {
+            count: 1,
+            reason: LossReason::Refused,
+        });
+        if !std::mem::replace(&mut self.told_astray, true) {
+            let text = format!(
+                "trace notifications of `{}` are lost: no store is attached to it",
+                route.service.unwrap_or("(no service)"),
+            );
+            outlet.messages.push(Severity::Warning, text);
+        }
+    }
+}

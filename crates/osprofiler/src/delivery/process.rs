@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What any thread may ask of this process's delivery: attach an origin to a store, hand something in, flush, read the
+//! counters and the messages.
+//!
+//! Whatever a fork must not inherit hangs on one pointer, which the child sets to null: its parent's locks may be held by
+//! threads that the child does not have. What a child goes on using is atomics.
+
+#![expect(unsafe_code, reason = "an atomic pointer to what is never freed")]
+
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::counters::{Counters, Tally};
+use super::messages::{self, Message, Messages, Severity};
+use super::table::{Store, Table};
+use super::{exit, fork, thread};
+use crate::driver::{ConnectionString, Writer, registry};
+use crate::recorder::{self, Origin, clock};
+use crate::{Error, ErrorKind, Loss, LossReason, Notification, Notifications, Result};
+
+/// What [`submit`] keeps at most, in bytes.
+const INBOX_BYTES: usize = 8 << 20;
+
+pub(super) static TABLE: Table = Table::new();
+pub(super) static TALLY: Tally = Tally::new();
+/// Apart from them, so that a traced caller looks at one word.
+static MESSAGES_WAIT: AtomicBool = AtomicBool::new(false);
+static PROCESS: AtomicPtr<Process> = AtomicPtr::new(ptr::null_mut());
+
+/// What belongs to one process: made when it is first needed, never freed, left behind by a forked child.
+pub(super) struct Process {
+    pub(super) messages: Messages,
+    inbox: Mutex<Inbox>,
+}
+
+/// Ready-made notifications on their way to the background thread.
+#[derive(Default)]
+pub(super) struct Inbox {
+    pub(super) notifications: Notifications,
+    /// Each one's origin, and the ticks at which it came.
+    pub(super) origins: Vec<(Origin, u64)>,
+}
+
+impl Process {
+    /// This process's. Takes no lock.
+    pub(super) fn get() -> &'static Self {
+        if let Some(process) = Self::existing() {
+            return process;
+        }
+        let made = Box::into_raw(Box::new(Self {
+            messages: Messages::new(&MESSAGES_WAIT),
+            inbox: Mutex::default(),
+        }));
+        let exchanged =
+            PROCESS.compare_exchange(ptr::null_mut(), made, Ordering::AcqRel, Ordering::Acquire);
+        if exchanged.is_err() {
+            // SAFETY: the exchange failed, so `made` is still this thread's alone.
+            drop(unsafe { Box::from_raw(made) });
+        }
+        Self::get()
+    }
+
+    fn existing() -> Option<&'static Self> {
+        // SAFETY: the pointer is null or came from `Box::into_raw` by a release operation, and is never freed.
+        unsafe { PROCESS.load(Ordering::Acquire).as_ref() }
+    }
+
+    /// Leaves it behind. Atomics only: a forked child calls this.
+    pub(super) fn forget() {
+        PROCESS.store(ptr::null_mut(), Ordering::Release);
+        MESSAGES_WAIT.store(false, Ordering::Relaxed);
+    }
+
+    /// All that was handed in since the last call.
+    pub(super) fn take_inbox(&self) -> Inbox {
+        std::mem::take(&mut self.inbox())
+    }
+
+    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+        // A panic under the lock can at worst leave a notification without its origin, which `take` then leaves out.
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Sends what `project`'s `service` on `host` records to the store of `connection`, and returns who that is to the
+/// recorder. Opens nothing and starts no thread: the first event does. An origin may be attached to several stores; a second call with the
+/// same arguments changes nothing. What was attached before a fork holds in the child.
+///
+/// # Errors
+/// [`ErrorKind::Usage`] if there is no driver for the connection string, or the process has too many origins (4,096)
+/// or stores (64) already.
+///
+/// ```
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("trace.jsonl");
+/// use osprofiler::delivery;
+/// use osprofiler::driver::ConnectionString;
+///
+/// let connection = ConnectionString::parse(&format!("file://{}", path.display()))?;
+/// let origin = delivery::attach(Some("shop"), Some("api"), "host-1", &connection)?;
+/// assert_eq!(origin.details().service, Some("api"));
+/// # Ok::<(), osprofiler::Error>(())
+/// ```
+pub fn attach(
+    project: Option<&str>,
+    service: Option<&str>,
+    host: &str,
+    connection: &ConnectionString,
+) -> Result<Origin> {
+    registry::capabilities(connection)?;
+    attach_store(
+        project,
+        service,
+        host,
+        Store::Connection(connection.clone()),
+    )
+}
+
+/// Like [`attach`], with a driver that the program brings: `open` is called on the background thread when the first event comes,
+/// after a fork, and after a panic of what it returned before. `name` stands for the store in messages; an origin is attached to
+/// one store of a name once.
+pub fn attach_own(
+    project: Option<&str>,
+    service: Option<&str>,
+    host: &str,
+    name: &str,
+    open: impl Fn() -> Result<Box<dyn Writer>> + Send + Sync + 'static,
+) -> Result<Origin> {
+    let (name, open) = (name.to_owned(), Box::new(open));
+    attach_store(project, service, host, Store::Own { name, open })
+}
+
+fn attach_store(
+    project: Option<&str>,
+    service: Option<&str>,
+    host: &str,
+    store: Store,
+) -> Result<Origin> {
+    let origin = Origin::register(project, service, host).ok_or_else(|| {
+        Error::new(
+            ErrorKind::Usage,
+            "this process has too many different projects, services and hosts",
+        )
+    })?;
+    TABLE.attach(origin.number(), store)?;
+    fork::install();
+    exit::install();
+    recorder::set_waker(thread::wake);
+    if counters().waiting() > 0 {
+        // Recorded before anybody could be woken.
+        thread::wake();
+    }
+    Ok(origin)
+}
+
+/// Hands in a notification that somebody else made. Its project and service are the origin's if it has none; its info is
+/// stored as it is. A lock and a copy, for what is rare; beyond 8 MiB on their way, further ones are counted as lost.
+pub fn submit(origin: Origin, notification: &Notification<'_>) {
+    let mut inbox = Process::get().inbox();
+    TALLY.add_beside(1);
+    if inbox.notifications.size_bytes() >= INBOX_BYTES {
+        drop(inbox);
+        TALLY.add_loss(Loss {
+            count: 1,
+            reason: LossReason::MemoryFull,
+        });
+        return;
+    }
+    inbox.notifications.push(notification);
+    inbox.origins.push((origin, clock::ticks()));
+    drop(inbox);
+    thread::wake_if_idle();
+}
+
+/// Waits until everything recorded before this call is stored or lost, at most for `deadline`, and returns the
+/// [`counters`]. A store that failed before is tried at once. Returns without waiting if nothing was recorded.
+pub fn flush(deadline: Duration) -> Counters {
+    if counters().waiting() > 0 {
+        thread::wake();
+    }
+    if thread::is_running() {
+        thread::await_flush(Instant::now() + deadline);
+    }
+    counters()
+}
+
+/// What became of this process's notifications so far. Some atomic loads.
+pub fn counters() -> Counters {
+    TALLY.counters(recorder::recorded)
+}
+
+/// What delivery has to say since the last call, oldest first; whoever takes it logs it. One load if there is nothing.
+pub fn take_messages() -> Vec<Message> {
+    Process::existing().map_or_else(Vec::new, |process| process.messages.take())
+}
+
+/// Logs what delivery has to say, if the program has a logger of the crate `log`. For the recorder, where a thread leaves
+/// its trace: one load if there is nothing.
+#[inline]
+pub(crate) fn log_waiting_messages() {
+    if MESSAGES_WAIT.load(Ordering::Relaxed) {
+        log_messages();
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn log_messages() {
+    if log::max_level() != log::LevelFilter::Off && !std::thread::panicking() {
+        messages::log_all(take_messages());
+    }
+}
+
+/// Adds a message of this process.
+pub(super) fn say(severity: Severity, text: String) {
+    Process::get().messages.push(severity, text);
+}

@@ -1,0 +1,433 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The queue before one store: notifications gather in batches, the writer takes them one by one, and what it does not
+//! take now is tried again later.
+//!
+//! ```text
+//!  push ──▶ tail ──seal──▶ sealed batches ──step──▶ Writer::write ──▶ stored
+//!           (grows,         │ oldest first            │ temporary: same batch again, after a wait that doubles
+//!            unordered)     └▶ over the limit:        └▶ permanent, panic: counted, next batch
+//!                              oldest counted, gone
+//! ```
+//!
+//! Memory is bounded; everything that leaves without being stored is counted, by trace and reason, and the store is told once it
+//! takes something. There is no clock and no thread in here: the time comes in, and [`Next`] says when to come back.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use super::counters::Tally;
+use super::ledger::Ledger;
+use super::messages::{Messages, Severity};
+use crate::driver::Writer;
+use crate::{Error, Id, Loss, LossReason, Notification, Notifications, Result};
+
+/// Opens the store: at the first batch, after a fork, after a panic.
+pub(super) type Open = Box<dyn FnMut() -> Result<Box<dyn Writer>> + Send>;
+
+/// Sizes and times.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// What may wait in sealed batches, in bytes as [`Notifications::size_bytes`] counts them.
+    pub(super) queue_bytes: usize,
+    /// A batch is sealed at this many notifications...
+    pub(super) batch_len: usize,
+    /// ...or bytes.
+    pub(super) batch_bytes: usize,
+    /// The wait after a first failure. It doubles with each further one...
+    pub(super) first_wait: Duration,
+    /// ...up to this.
+    pub(super) longest_wait: Duration,
+    /// The least time between two reports of losses to the store, and ten of it between two warnings.
+    pub(super) loss_interval: Duration,
+}
+
+impl Limits {
+    pub(super) const DEFAULT: Self = Self {
+        queue_bytes: 64 << 20,
+        batch_len: 10_000,
+        batch_bytes: 4 << 20,
+        first_wait: Duration::from_millis(100),
+        longest_wait: Duration::from_secs(10),
+        loss_interval: Duration::from_secs(1),
+    };
+}
+
+/// When a queue wants its next [`Queue::step`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Next {
+    /// At once: there is more to write.
+    Now,
+    /// At that time.
+    At(Duration),
+    /// When something new has come.
+    Never,
+}
+
+/// Where results go.
+#[derive(Clone, Copy)]
+pub(super) struct Outlet<'a> {
+    pub(super) tally: &'a Tally,
+    pub(super) messages: &'a Messages,
+}
+
+/// The queue before one store.
+pub(super) struct Queue {
+    /// The store as messages name it, without its password.
+    store: String,
+    open: Open,
+    limits: Limits,
+    writer: Option<Box<dyn Writer>>,
+    tail: Notifications,
+    /// The order of `tail`.
+    ticks: Vec<u64>,
+    sealed: VecDeque<Notifications>,
+    sealed_bytes: usize,
+    losses: Ledger,
+    /// The store would not hear of losses; it is asked again once it has taken a batch.
+    losses_refused: bool,
+    next_losses: Duration,
+    next_try: Duration,
+    wait: Duration,
+    fault: Option<Fault>,
+    last_warning: Option<Duration>,
+    /// Lost since somebody was last told.
+    lost_untold: u64,
+}
+
+/// A time during which the store takes nothing.
+struct Fault {
+    since: Duration,
+    told: bool,
+    told_overflow: bool,
+}
+
+/// Why a call to the driver gave nothing.
+enum Failure {
+    Error(Error),
+    Panic,
+}
+
+impl Failure {
+    /// Why what was to be written is lost; `None` if it is worth another try.
+    fn reason_to_give_up(&self) -> Option<LossReason> {
+        match self {
+            Self::Error(error) if error.is_temporary() => None,
+            Self::Error(_) => Some(LossReason::Refused),
+            Self::Panic => Some(LossReason::DriverFailed),
+        }
+    }
+}
+
+impl Queue {
+    pub(super) fn new(store: String, open: Open, limits: Limits) -> Self {
+        Self {
+            store,
+            open,
+            limits,
+            writer: None,
+            tail: Notifications::default(),
+            ticks: Vec::new(),
+            sealed: VecDeque::new(),
+            sealed_bytes: 0,
+            losses: Ledger::default(),
+            losses_refused: false,
+            next_losses: Duration::ZERO,
+            next_try: Duration::ZERO,
+            wait: limits.first_wait,
+            fault: None,
+            last_warning: None,
+            lost_untold: 0,
+        }
+    }
+
+    /// Adds a notification that was recorded at `ticks`.
+    pub(super) fn push(&mut self, notification: &Notification<'_>, ticks: u64, outlet: Outlet<'_>) {
+        self.tail.push(notification);
+        self.ticks.push(ticks);
+        if self.tail.len() >= self.limits.batch_len
+            || self.tail.size_bytes() >= self.limits.batch_bytes
+        {
+            self.seal();
+            while self.sealed_bytes > self.limits.queue_bytes {
+                self.drop_oldest(outlet);
+            }
+        }
+    }
+
+    /// Adds losses that happened before this queue, and were counted there, for the store to know.
+    pub(super) fn add_loss(&mut self, base_id: Option<Id<'_>>, loss: Loss) {
+        self.losses.add(base_id, loss);
+    }
+
+    /// How many notifications wait.
+    pub(super) fn len(&self) -> usize {
+        self.tail.len() + self.sealed.iter().map(Notifications::len).sum::<usize>()
+    }
+
+    /// Whether the store is open.
+    pub(super) fn is_open(&self) -> bool {
+        self.writer.is_some()
+    }
+
+    /// Whether there is nothing left to tell the store that it would hear.
+    pub(super) fn is_done(&self) -> bool {
+        self.tail.is_empty()
+            && self.sealed.is_empty()
+            && (self.losses.is_empty() || self.losses_refused)
+    }
+
+    /// Forgets waits: somebody asked for a flush.
+    pub(super) fn hurry(&mut self) {
+        self.next_try = Duration::ZERO;
+        self.next_losses = Duration::ZERO;
+        self.wait = self.limits.first_wait;
+    }
+
+    /// Closes the store; it is opened again when it is needed.
+    pub(super) fn close(&mut self, outlet: Outlet<'_>) {
+        if let Some(mut writer) = self.writer.take() {
+            self.take_losses(writer.as_mut(), outlet);
+            // A driver that panics in its drop has nothing of ours any more.
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(writer)));
+        }
+    }
+
+    /// Writes at most one batch, and the losses if it is time.
+    pub(super) fn step(&mut self, now: &dyn Fn() -> Duration, outlet: Outlet<'_>) -> Next {
+        if self.is_done() {
+            return Next::Never;
+        }
+        let begin = now();
+        if begin < self.next_try {
+            return Next::At(self.next_try);
+        }
+        match self.write_batch(outlet) {
+            Ok(true) => self.heal(begin, outlet),
+            Ok(false) => {}
+            Err(failure) => return self.fail(begin, now(), &failure, outlet),
+        }
+        if begin >= self.next_losses && !self.losses.is_empty() && !self.losses_refused {
+            self.next_losses = begin + self.limits.loss_interval;
+            match self.write_losses() {
+                Ok(()) => {}
+                Err(Failure::Error(error)) if !error.is_temporary() => self.losses_refused = true,
+                Err(failure) => return self.fail(begin, now(), &failure, outlet),
+            }
+        }
+        if !self.tail.is_empty() || !self.sealed.is_empty() {
+            Next::Now
+        } else if self.is_done() {
+            Next::Never
+        } else {
+            Next::At(self.next_losses)
+        }
+    }
+
+    /// Writes the oldest batch; whether there was one. A batch whose writing failed for the time being is the oldest again.
+    fn write_batch(&mut self, outlet: Outlet<'_>) -> std::result::Result<bool, Failure> {
+        if self.sealed.is_empty() {
+            self.seal();
+        }
+        if let Err(failure) = self.open() {
+            if let Some(reason) = failure.reason_to_give_up() {
+                self.seal();
+                while let Some(batch) = self.sealed.pop_front() {
+                    self.lose(&batch, reason, outlet);
+                }
+                self.sealed_bytes = 0;
+            }
+            return Err(failure);
+        }
+        let (Some(writer), Some(batch)) = (&mut self.writer, self.sealed.pop_front()) else {
+            return Ok(false);
+        };
+        self.sealed_bytes -= batch.size_bytes();
+        match guarded(|| writer.write(&batch)) {
+            Ok(()) => {
+                outlet.tally.add_stored(batch.len() as u64);
+                self.losses_refused = false;
+                if let Some(mut writer) = self.writer.take() {
+                    self.take_losses(writer.as_mut(), outlet);
+                    self.writer = Some(writer);
+                }
+                self.reuse(batch);
+                Ok(true)
+            }
+            Err(failure) => {
+                if let Some(reason) = failure.reason_to_give_up() {
+                    self.lose(&batch, reason, outlet);
+                } else {
+                    self.sealed_bytes += batch.size_bytes();
+                    self.sealed.push_front(batch);
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    fn open(&mut self) -> std::result::Result<(), Failure> {
+        if self.writer.is_none() {
+            self.writer = Some(guarded(&mut self.open)?);
+        }
+        Ok(())
+    }
+
+    fn write_losses(&mut self) -> std::result::Result<(), Failure> {
+        self.open()?;
+        let Some(writer) = &mut self.writer else {
+            return Ok(());
+        };
+        self.losses
+            .write(|base_id, loss| guarded(|| writer.write_loss(base_id, loss)))
+    }
+
+    /// Closes the tail in its order of ticks. An empty one stays.
+    fn seal(&mut self) {
+        if self.tail.is_empty() {
+            return;
+        }
+        self.tail.sort_by_keys(&self.ticks);
+        self.ticks.clear();
+        self.sealed_bytes += self.tail.size_bytes();
+        self.sealed.push_back(std::mem::take(&mut self.tail));
+    }
+
+    /// Keeps a written batch's memory for the next one, if that is small.
+    fn reuse(&mut self, mut batch: Notifications) {
+        if self.tail.is_empty() && batch.size_bytes() <= self.limits.batch_bytes / 16 {
+            batch.clear();
+            self.tail = batch;
+        }
+    }
+
+    fn drop_oldest(&mut self, outlet: Outlet<'_>) {
+        let Some(batch) = self.sealed.pop_front() else {
+            return;
+        };
+        self.sealed_bytes -= batch.size_bytes();
+        self.lose(&batch, LossReason::QueueFull, outlet);
+        if let Some(fault) = &mut self.fault
+            && !std::mem::replace(&mut fault.told_overflow, true)
+        {
+            let text = format!(
+                "memory for notifications that wait for `{}` is full ({} MiB): the oldest are lost from now on",
+                self.store,
+                self.limits.queue_bytes >> 20,
+            );
+            outlet.messages.push(Severity::Warning, text);
+        }
+    }
+
+    fn lose(&mut self, batch: &Notifications, reason: LossReason, outlet: Outlet<'_>) {
+        let count = batch.len() as u64;
+        self.lost_untold += count;
+        outlet.tally.add_loss(Loss { count, reason });
+        for notification in batch.iter() {
+            self.losses
+                .add(Some(notification.base_id), Loss { count: 1, reason });
+        }
+    }
+
+    /// Counts what the writer or its store gave up by itself.
+    fn take_losses(&mut self, writer: &mut dyn Writer, outlet: Outlet<'_>) {
+        let losses = catch_unwind(AssertUnwindSafe(|| writer.take_losses())).unwrap_or_default();
+        for loss in losses {
+            outlet.tally.add_loss(loss);
+            if loss.reason != LossReason::Evicted {
+                self.lost_untold += loss.count;
+                self.losses.add(None, loss);
+            }
+        }
+    }
+
+    /// The store did not take something: waits longer each time, at least as long as the call took, so that a store that
+    /// hangs never has more than half of the thread's time.
+    fn fail(
+        &mut self,
+        begin: Duration,
+        end: Duration,
+        failure: &Failure,
+        outlet: Outlet<'_>,
+    ) -> Next {
+        if let Some(mut writer) = self.writer.take() {
+            if let Failure::Error(_) = failure {
+                self.take_losses(writer.as_mut(), outlet);
+                self.writer = Some(writer);
+            } else {
+                // What it left behind may be in any state: not even its drop is safe to run.
+                std::mem::forget(writer);
+            }
+        }
+        let pause = self.wait.max(end.saturating_sub(begin));
+        self.next_try = end + pause.min(self.limits.longest_wait);
+        self.wait = (self.wait * 2).min(self.limits.longest_wait);
+        self.warn(begin, failure, outlet);
+        Next::At(self.next_try)
+    }
+
+    fn warn(&mut self, now: Duration, failure: &Failure, outlet: Outlet<'_>) {
+        let fault = self.fault.get_or_insert(Fault {
+            since: now,
+            told: false,
+            told_overflow: false,
+        });
+        let recent = self
+            .last_warning
+            .is_some_and(|last| now < last + self.limits.loss_interval * 10);
+        if fault.told || recent {
+            return;
+        }
+        fault.told = true;
+        self.last_warning = Some(now);
+        let store = &self.store;
+        let text = match failure {
+            Failure::Error(error) => {
+                let help = error
+                    .help()
+                    .map_or_else(String::new, |help| format!("; {help}"));
+                let consequence = if error.is_temporary() {
+                    "they wait in memory, the program is not affected"
+                } else {
+                    "they are lost, the program is not affected"
+                };
+                format!(
+                    "cannot store trace notifications in `{store}`: {error}; {consequence}{help}"
+                )
+            }
+            Failure::Panic => format!(
+                "the driver of `{store}` failed unexpectedly (this is a defect): trace notifications are lost, the program is not affected"
+            ),
+        };
+        outlet.messages.push(Severity::Warning, text);
+    }
+
+    fn heal(&mut self, now: Duration, outlet: Outlet<'_>) {
+        self.wait = self.limits.first_wait;
+        self.next_try = Duration::ZERO;
+        let Some(fault) = self.fault.take().filter(|fault| fault.told) else {
+            return;
+        };
+        let seconds = now.saturating_sub(fault.since).as_secs_f64();
+        let lost = std::mem::take(&mut self.lost_untold);
+        let store = &self.store;
+        let (severity, what) = match lost {
+            0 => (Severity::Info, "nothing was lost".to_owned()),
+            lost => (
+                Severity::Warning,
+                format!("{lost} were lost, their traces say so"),
+            ),
+        };
+        let text =
+            format!("`{store}` takes trace notifications again after {seconds:.1} s: {what}");
+        outlet.messages.push(severity, text);
+    }
+}
+
+/// Calls into a driver; a panic stays there.
+fn guarded<T>(call: impl FnOnce() -> Result<T>) -> std::result::Result<T, Failure> {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(outcome) => outcome.map_err(Failure::Error),
+        Err(_) => Err(Failure::Panic),
+    }
+}
