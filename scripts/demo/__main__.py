@@ -17,6 +17,7 @@ from house.environments import Environment
 from house.places import CLONE, DEMO, cache
 from house.process import capture, run
 from house.progress import at_terminal, heading, say, step
+from house.waiting import free_port
 
 LOGS = DEMO / "logs"
 STORE = DEMO / "traces.db"
@@ -29,6 +30,8 @@ def main() -> int:
     started = time.monotonic()
     tools.need_python()
     tools.need("cargo", "cc", "make")
+    for port in (arguments.keystone_port, arguments.glance_port):
+        free_port(port)  # said now rather than after minutes of building
     with alone(DEMO, "`make demo`"):
         shutil.rmtree(LOGS, ignore_errors=True)
         heading("getting ready")

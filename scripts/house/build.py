@@ -10,13 +10,13 @@ import shutil
 import sys
 from pathlib import Path
 
-from house.environments import Environment, cached
+from house.environments import cached
 from house.failure import Failure
 from house.places import CLONE, DIST, TARGET, cache
 from house.process import capture, run
 from house.tools import need, rust_version
 
-MANIFEST = CLONE / "crates" / "osprofiler-python" / "Cargo.toml"
+PACKAGE = CLONE / "crates" / "osprofiler-python"
 
 
 def cargo_environment() -> dict[str, str]:
@@ -52,25 +52,12 @@ def wheel(log: Path) -> Path:
     tools = cached("tools", log)
     built = TARGET / "wheels"
     shutil.rmtree(built, ignore_errors=True)
-    run(
-        [
-            tools.program("maturin"),
-            "build",
-            "--release",
-            "--manifest-path",
-            MANIFEST,
-            "--interpreter",
-            sys.executable,
-            "--compatibility",
-            "linux",
-            "--out",
-            built,
-        ],
-        log,
-        _with_tools(tools),
-        cwd=CLONE,
-        what="building the wheel",
-    )
+    env = cargo_environment()
+    # What the package's build backend does before it calls maturin.
+    run([sys.executable, PACKAGE / "build_backend" / "command.py"], log, env, cwd=CLONE, what="building the command")
+    maturin = [tools.program("maturin"), "build", "--release", "--compatibility", "linux", "--out", built]
+    this = ["--manifest-path", PACKAGE / "Cargo.toml", "--interpreter", sys.executable]
+    run([*maturin, *this], log, env, cwd=CLONE, what="building the wheel")
     wheels = sorted(built.glob("*.whl"))
     if len(wheels) != 1:
         raise Failure(f"maturin left {len(wheels)} wheels in {built}, and one is wanted", log)
@@ -79,12 +66,6 @@ def wheel(log: Path) -> Path:
     wanted = DIST / wheels[0].name
     _replace(wheels[0], wanted)
     return wanted
-
-
-def _with_tools(tools: Environment) -> dict[str, str]:
-    env = cargo_environment()
-    env["PATH"] = f"{tools.folder / 'bin'}{os.pathsep}{env['PATH']}"
-    return env
 
 
 def _replace(built: Path, wanted: Path) -> None:

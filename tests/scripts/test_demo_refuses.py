@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `make demo` can't do without is said in one line, at once, with the remedy."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+
+
+def demo(*arguments: str, **variables: str) -> str:
+    """Run the demo, which has to refuse; return what it says."""
+    env = {**os.environ, "PYTHONPATH": str(SCRIPTS), **variables}
+    command = [sys.executable, "-m", "demo", *arguments]
+    ended = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    return ended.stderr
+
+
+def test_a_missing_tool(tmp_path):
+    """Which, and where it is to be had."""
+    told = demo(PATH=str(tmp_path))
+    assert told == "failed: `cargo` is not on PATH: install Rust from https://rustup.rs, and open a new shell\n"
+
+
+def test_a_port_in_use():
+    """Before minutes are spent on building."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        told = demo("--glance-port", port)
+    assert told == f"failed: port {port} is in use: end what listens there, or leave the choice to the system\n"
