@@ -25,7 +25,7 @@ const COMMANDS: &[Entry] = &[
 /// The first words of two-word commands, and what they are about.
 const GROUPS: &[(&str, &str)] = &[("trace", "Show, list and export recorded traces")];
 
-/// The width of help where standard output is no terminal.
+/// The width of help, unless the terminal is narrower.
 const HELP_COLUMNS: usize = 100;
 
 /// A command: its arguments, and what it does with them.
@@ -70,14 +70,20 @@ pub fn command(environment: &Environment) -> clap::Command {
                 .action(ArgAction::Version)
                 .help("Print the version"),
         )
-        .term_width(environment.width.unwrap_or(HELP_COLUMNS))
+        .term_width(
+            environment
+                .width
+                .map_or(HELP_COLUMNS, |width| width.min(HELP_COLUMNS)),
+        )
         .color(clap::ColorChoice::Always);
     root = needs_subcommand(root);
     for (group, about) in GROUPS {
         root = root.subcommand(needs_subcommand(clap::Command::new(*group).about(*about)));
     }
     for entry in COMMANDS {
-        let leaf = |name: &'static str| (entry.arguments)(clap::Command::new(name));
+        let leaf = |name: &'static str| {
+            (entry.arguments)(clap::Command::new(name)).mut_args(with_long_help)
+        };
         root = match entry.path {
             [group, name] => root.mut_subcommand(group, |group| group.subcommand(leaf(name))),
             [name] => root.subcommand(leaf(name)),
@@ -85,6 +91,14 @@ pub fn command(environment: &Environment) -> clap::Command {
         };
     }
     root
+}
+
+/// Manual pages leave out the help of what short help hides, unless it is long help, too.
+fn with_long_help(argument: Arg) -> Arg {
+    match argument.get_help().cloned() {
+        Some(help) if argument.is_hide_short_help_set() => argument.long_help(help),
+        _ => argument,
+    }
 }
 
 fn needs_subcommand(command: clap::Command) -> clap::Command {

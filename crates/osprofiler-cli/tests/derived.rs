@@ -20,13 +20,18 @@ fn stdout_of(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The path of every command, `osprofiler` first, and its long options.
-fn commands() -> Vec<(Vec<String>, Vec<String>)> {
-    fn walk(command: &clap::Command, path: &[String], found: &mut Vec<(Vec<String>, Vec<String>)>) {
+/// A command's words, `osprofiler` first, and its long options, each with its help.
+type Words = (Vec<String>, Vec<(String, String)>);
+
+fn commands() -> Vec<Words> {
+    fn walk(command: &clap::Command, path: &[String], found: &mut Vec<Words>) {
         let options = command
             .get_arguments()
             .filter(|argument| !argument.is_hide_set())
-            .filter_map(|argument| argument.get_long().map(str::to_owned))
+            .filter_map(|argument| {
+                let help = argument.get_long_help().or(argument.get_help())?;
+                Some((argument.get_long()?.to_owned(), help.to_string()))
+            })
             .collect();
         found.push((path.to_vec(), options));
         for below in command.get_subcommands() {
@@ -53,7 +58,7 @@ fn every_shells_completions_name_every_command_and_option() {
         for (path, options) in commands() {
             let name = path.last().unwrap();
             assert!(script.contains(name.as_str()), "{shell}: {name}");
-            for option in options {
+            for (option, _) in options {
                 assert!(script.contains(&option), "{shell}: {name} --{option}");
             }
         }
@@ -79,9 +84,11 @@ fn every_command_has_a_manual_page_that_names_its_options() {
         let file = format!("{}.1", path.join("-"));
         let page = std::fs::read_to_string(folder.path().join(&file)).unwrap();
         assert!(page.contains("\n.SH SYNOPSIS\n"), "{file}");
-        let page = page.replace("\\-", "-");
-        for option in options {
+        let page = page.replace("\\-", "-").replace("\\*(Aq", "'");
+        for (option, help) in options {
             assert!(page.contains(&format!("--{option}")), "{file} --{option}");
+            let line = help.lines().next().unwrap();
+            assert!(page.contains(line), "{file} --{option}: {line}");
         }
         let words: Vec<&str> = path[1..].iter().map(String::as_str).collect();
         let printed = stdout_of(&[&["man"], &words[..]].concat());
