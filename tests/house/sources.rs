@@ -8,6 +8,12 @@ const MOST_LINES: usize = 600;
 
 /// The only files with `unsafe` in them. Each has a reason to be here: shared memory, the operating system, C's interface.
 const FILES_WITH_UNSAFE: &[&str] = &[
+    "crates/osprofiler/src/delivery/exit.rs",
+    "crates/osprofiler/src/delivery/fork.rs",
+    "crates/osprofiler/src/delivery/futex.rs",
+    "crates/osprofiler/src/delivery/process.rs",
+    "crates/osprofiler/src/delivery/table.rs",
+    "crates/osprofiler/src/delivery/thread.rs",
     "crates/osprofiler/src/driver/store_file.rs",
     "crates/osprofiler/src/recorder/clock.rs",
     "crates/osprofiler/src/recorder/context.rs",
