@@ -8,7 +8,7 @@ const INDENT = 16;
 const INDENT_LEAST = 1;
 
 // Runs: neighbouring points without children, with the same parent, name and service, and nothing remarkable about any.
-function findRuns({ parent, end, flags, service, count, columns }) {
+function findRuns({ start, stop, parent, end, flags, service, count, columns }) {
   const usual = FLAG.started | FLAG.stopped;
   const first = [];
   const last = [];
@@ -27,7 +27,19 @@ function findRuns({ parent, end, flags, service, count, columns }) {
     }
     from = Math.max(to, from + 1);
   }
-  return { first, last, ofPoint };
+  return { first, last, ofPoint, totals: first.map((from, run) => runTotal(start, stop, from, last[run])) };
+}
+
+// How long the members of a run took, all together and the longest.
+function runTotal(start, stop, from, to) {
+  let total = 0;
+  let most = 0;
+  for (let point = from; point < to; point++) {
+    const took = stop[point] - start[point];
+    total += took;
+    if (took > most) most = took;
+  }
+  return { total, most };
 }
 
 // The rows that are there to scroll through, from top to bottom. `keep` (or null) leaves only some points, all unfolded.
@@ -117,14 +129,16 @@ function offsetShowing(row, rowHeight, offset, viewport) {
   return Math.max(0, Math.min(top, Math.max(offset, bottom)));
 }
 
+const LEAST_BAR = 2;
+
 // A bar in pixels within `width`, at least two wide; null if it lies outside of the window.
 function bar(start, stop, { from, to }, width) {
   const scale = width / (to - from);
   const left = (start - from) * scale;
   const right = (Math.max(start, stop) - from) * scale;
   if (right < 0 || left > width) return null;
-  const x = Math.max(-4, left);
-  return { x, width: Math.max(2, Math.min(width + 4, right) - x) };
+  const x = Math.max(-4, Math.min(left, width - LEAST_BAR));
+  return { x, width: Math.max(LEAST_BAR, Math.min(width + 4, right) - x) };
 }
 
 // Round steps of the time axis, about one in `spacing` pixels.

@@ -123,6 +123,7 @@ class Page {
     const depths = shown.map(({ code }) => rowDepth(this.model, this.runs, code));
     const room = (this.stacked ? this.across : this.left) * 0.42;
     const { base, step } = indentation(depths, room);
+    byId("column-name").textContent = base > 0 ? `Trace point · from level ${count(base + 1)}` : "Trace point";
     let active = null;
     this.pool.forEach((made, slot) => {
       made.row.hidden = slot >= shown.length;

@@ -54,14 +54,18 @@ function pointFacts(model, point) {
   return facts;
 }
 
+// A run may be as long as the trace; what its members did is read from their infos, for so many of them.
+const MOST_GROUPED = 5000;
+
 function runDetails({ model, runs }, run, actions) {
   const [first, last] = [runs.first[run], runs.last[run]];
-  const { total, most } = runTotal(model, runs, run);
+  const { total, most } = runs.totals[run];
   const service = serviceOf(model, first);
   let until = 0;
   for (let point = first; point < last; point++) until = Math.max(until, model.stop[point]);
   const groups = new Map();
-  for (let point = first; point < last; point++) {
+  const grouped = Math.min(last, first + MOST_GROUPED);
+  for (let point = first; point < grouped; point++) {
     const text = summaryOf(model, point).text || pointName(model, point);
     const group = groups.get(text) ?? { count: 0, total: 0, first: point };
     group.count++;
@@ -83,7 +87,7 @@ function runDetails({ model, runs }, run, actions) {
       ["Total", duration(total)], ["Longest", duration(most)], ["On average", duration(Math.round(total / (last - first)))],
       ["Begins at", `+ ${duration(model.start[first])}`], ["Spread over", duration(until - model.start[first])], ["Of the trace", share(total, model.duration)],
     ]),
-    section("By what they did", element("table", "table", element("thead", "", head), element("tbody", "", ...rows)), null),
+    section(grouped < last ? `What the first ${count(MOST_GROUPED)} did` : "By what they did", element("table", "table", element("thead", "", head), element("tbody", "", ...rows)), null),
   ];
 }
 

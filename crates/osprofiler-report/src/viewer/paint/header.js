@@ -22,7 +22,7 @@ function heading(model) {
   }
   if (longest < 0) return "Empty trace";
   const text = oneLine(summaryOf(model, longest).text || pointName(model, longest));
-  return model.tops > 1 ? `${text} and ${model.tops - 1} more` : text;
+  return model.tops > 1 ? `${text} and ${count(model.tops - 1)} more` : text;
 }
 
 function facts(model) {

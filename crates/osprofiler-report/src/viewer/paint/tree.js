@@ -44,7 +44,7 @@ function fillRow({ row, parts }, view, code, place) {
   parts.tag.textContent = oneLine(pointName(model, point));
   parts.service.textContent = visible(service.label);
   if (isRun) {
-    const sum = runTotal(model, runs, run);
+    const sum = runs.totals[run];
     parts.badge.textContent = `× ${count(members)}`;
     parts.summary.textContent = "";
     parts.more.textContent = `in a row, at most ${duration(sum.most)}`;
@@ -71,20 +71,10 @@ function shortType(type) {
   return type.split(".").pop();
 }
 
-function runTotal(model, runs, run) {
-  let total = 0;
-  let most = 0;
-  for (let point = runs.first[run]; point < runs.last[run]; point++) {
-    const took = model.stop[point] - model.start[point];
-    total += took;
-    if (took > most) most = took;
-  }
-  return { total, most };
-}
-
 function isHit({ runs, state }, code) {
   if (!state.hits) return false;
   if (code >= 0) return state.hits[code] === 1;
   const run = -1 - code;
-  return state.hits.indexOf(1, runs.first[run]) >= 0 && state.hits.indexOf(1, runs.first[run]) < runs.last[run];
+  const next = state.hits.indexOf(1, runs.first[run]);
+  return next >= 0 && next < runs.last[run];
 }

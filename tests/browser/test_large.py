@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""100,000 points, below one another or side by side: the page opens, answers to keys and shows the last one."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from conftest import Reports, details, notification, press, rows, selected
+from playwright.sync_api import expect
+
+POINTS = 100_000
+
+
+def chain() -> Iterator[dict]:
+    """Each point within the one before."""
+    for point in range(POINTS):
+        info = {"function": {"name": f"module.step_{point}"}}
+        yield notification("rpc-start", str(point + 1), str(point) if point else "B", point * 10, info)
+    for point in reversed(range(POINTS)):
+        yield notification("rpc-stop", str(point + 1), str(point) if point else "B", 20 * POINTS - point * 10)
+
+
+def flat() -> Iterator[dict]:
+    """All side by side."""
+    for point in range(POINTS):
+        info = {"db": {"statement": f"SELECT a FROM t WHERE id = {point}"}}
+        yield notification("db-start", str(point + 1), "B", point * 20, info)
+        yield notification("db-stop", str(point + 1), "B", point * 20 + 15)
+
+
+@pytest.mark.parametrize(
+    ("lines", "unfold", "last", "word"),
+    [
+        (chain, [], "rpc module.step_99999 p/s 20 µs", "step_77777"),
+        (flat, ["ArrowRight"], "db SELECT t WHERE id = 99999 p/s 15 µs", "77777"),
+    ],
+    ids=["chain", "flat"],
+)
+def test_it_opens_and_answers(reports: Reports, lines, unfold: list[str], last: str, word: str):
+    trace = reports.folder / "large.jsonl"
+    with trace.open("w") as out:
+        for line in lines():
+            out.write(json.dumps(line) + "\n")
+    page = reports.open(trace)
+    press(page, *unfold, "End")
+    assert selected(page) == last
+    press(page, "ArrowUp")
+    assert "99998" in selected(page)
+    press(page, "Enter")
+    assert "99998" in details(page)
+    press(page, "Escape", "Home", "PageDown")
+    assert len(rows(page)) < 60
+    press(page, "/")
+    page.keyboard.type(word)
+    press(page, "Enter")
+    expect(page.locator("#found")).to_have_text("1 of 1")
+    assert word in selected(page)
+    indented = page.locator(".row:visible").evaluate_all(
+        "(rows) => rows.map((row) => parseFloat(row.style.paddingLeft))"
+    )
+    assert max(indented) < 400
