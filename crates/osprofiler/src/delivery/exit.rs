@@ -53,14 +53,19 @@ pub(super) fn forget() {
 
 extern "C" fn at_exit() {
     // Without a thread nothing was recorded, or it could not be started, or this is its own driver ending the process.
-    if !thread::is_running() || thread::is_current() || BEGUN.swap(true, SeqCst) {
+    if !thread::is_running() || thread::is_current() {
         return;
     }
     let deadline = Duration::from_millis(DEADLINE_MS.load(SeqCst));
-    if thread::await_flush(Instant::now() + deadline) {
+    let ticket = thread::ask_for_flush();
+    BEGUN.store(true, SeqCst);
+    if thread::await_flush(ticket, Instant::now() + deadline) {
         return;
     }
     let count = process::counters().waiting();
+    if count == 0 {
+        return;
+    }
     let reason = LossReason::Exit;
     TALLY.add_loss(Loss { count, reason });
     say_on_stderr(format_args!(

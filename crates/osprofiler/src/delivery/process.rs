@@ -181,7 +181,7 @@ pub fn flush(deadline: Duration) -> Counters {
         thread::wake();
     }
     if thread::is_running() {
-        thread::await_flush(Instant::now() + deadline);
+        thread::await_flush(thread::ask_for_flush(), Instant::now() + deadline);
     }
     counters()
 }

@@ -61,12 +61,20 @@ pub(super) fn is_current() -> bool {
     THREAD_ID.load(SeqCst) == current_id()
 }
 
-/// Waits until all that was recorded before is settled; false if the deadline passed first.
-pub(super) fn await_flush(deadline: Instant) -> bool {
-    let ticket = ASKED.fetch_add(1, SeqCst).wrapping_add(1);
+/// A flush that was asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Ticket(u32);
+
+/// Asks for all that was recorded before to be settled.
+pub(super) fn ask_for_flush() -> Ticket {
+    Ticket(ASKED.fetch_add(1, SeqCst).wrapping_add(1))
+}
+
+/// Waits until it is; false if the deadline passed first.
+pub(super) fn await_flush(ticket: Ticket, deadline: Instant) -> bool {
     wake();
     futex::wait_until(&ANSWERED, deadline, |answered| {
-        ticket.wrapping_sub(answered).cast_signed() <= 0
+        ticket.0.wrapping_sub(answered).cast_signed() <= 0
     })
 }
 
@@ -118,19 +126,21 @@ fn serve(worker: &mut Worker) {
         fork::stand_aside(|| worker.close());
         // Read before looking: what was recorded before the call is seen by this turn.
         STATE.store(AWAKE, SeqCst);
+        // The end's own ticket was drawn before it began, so the last answer is one to it.
+        let is_last = exit::has_begun();
         let asked = ASKED.load(SeqCst);
         let pace = worker.turn(asked != ANSWERED.load(SeqCst));
         if !worker.has_open_store() {
             fork::nothing_is_open();
         }
         if worker.is_done() {
-            if exit::has_begun() {
+            if is_last {
+                worker.close();
                 exit::say_farewell();
             }
             ANSWERED.store(asked, SeqCst);
             futex::wake_all(&ANSWERED);
-            if exit::has_begun() {
-                // The last answer was given: what the process now writes to its files is nobody's but its own.
+            if is_last {
                 return;
             }
         }
