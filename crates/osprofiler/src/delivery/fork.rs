@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Forks: the child begins with nothing of its parent's, and the parent's stores are closed at that moment.
 //!
-//! Closed, because libraries keep state beside their connections: a child that opens a SQLite file anew finds the
-//! process-wide list of files that says its process had locked it, takes no lock of its own, and goes on writing to a log that the
-//! parent's last close deletes. So the forking thread asks the background thread to stand aside, waits a bounded time for that, and forks.
+//! Closed, because libraries keep state beside their connections: a child that opens a SQLite file anew finds in the
+//! library's list of files that its process had locked it, takes no lock of its own, and goes on writing to a journal
+//! that the parent's last close deletes. So, if such a store is in use, the forking thread asks the background thread to
+//! stand aside, waits a bounded time for that, and forks.
 //!
 //! ```text
 //!   forking thread         background thread
@@ -13,7 +14,8 @@
 //!   FORKS -= 1 ──────────▶ goes on (parent)          everything set to zero (child)
 //! ```
 //!
-//! The child's handler touches only atomics. Nothing in here runs where nothing was stored before the fork.
+//! The child's handler touches only atomics. Where nothing was stored before the fork, or only in stores that survive it,
+//! nobody waits.
 
 #![expect(unsafe_code, reason = "registering handlers has no safe form")]
 
@@ -24,8 +26,12 @@ use super::process::{Process, TALLY};
 use super::{exit, futex, thread};
 use crate::recorder;
 
-/// How long a fork waits for a store's call to end.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// How long a fork waits for a call to a store that does not survive it. Such a store is a local file: a batch takes it
+/// milliseconds, a slow disk's `fsync` a few hundred.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Whether any store of this process does not survive a fork in mid-call.
+static FRAGILE: AtomicBool = AtomicBool::new(false);
 
 /// Forks under way.
 static FORKS: AtomicU32 = AtomicU32::new(0);
@@ -44,6 +50,11 @@ pub(super) fn install() {
     }
     // SAFETY: the handlers are functions of this library that never unwind; the child's touches only atomics.
     unsafe { libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) };
+}
+
+/// Says that a store does not survive a fork in mid-call.
+pub(super) fn beware() {
+    FRAGILE.store(true, SeqCst);
 }
 
 /// Whether the state of a store's library may be that of a call which never ends in this process.
@@ -73,7 +84,7 @@ pub(super) fn nothing_is_open() {
 
 extern "C" fn prepare() {
     FORKS.fetch_add(1, SeqCst);
-    if OPEN.load(SeqCst) == 0 {
+    if !FRAGILE.load(SeqCst) || OPEN.load(SeqCst) == 0 {
         return;
     }
     // A driver that forks does so in the middle of its own call.

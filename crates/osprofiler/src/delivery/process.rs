@@ -16,7 +16,8 @@ use super::counters::{Counters, Tally};
 use super::messages::{self, Message, Messages, Severity};
 use super::table::{Store, Table};
 use super::{exit, fork, thread};
-use crate::driver::{ConnectionString, Writer, registry};
+use crate::driver::registry::{self, Capability};
+use crate::driver::{ConnectionString, Writer};
 use crate::recorder::{self, Origin, clock};
 use crate::{Error, ErrorKind, Loss, LossReason, Notification, Notifications, Result};
 
@@ -109,7 +110,9 @@ pub fn attach(
     host: &str,
     connection: &ConnectionString,
 ) -> Result<Origin> {
-    registry::capabilities(connection)?;
+    if !registry::capabilities(connection)?.contains(&Capability::SurvivesFork) {
+        fork::beware();
+    }
     attach_store(
         project,
         service,

@@ -236,6 +236,8 @@ impl Queue {
                     self.lose(&batch, reason, outlet);
                 }
                 self.sealed_bytes = 0;
+                // It will not hear of losses either.
+                self.losses_refused = true;
             }
             return Err(failure);
         }

@@ -524,3 +524,19 @@ fn a_store_that_flaps_is_not_told_of_each_time() {
     // Twenty seconds, two faults told, each with its end.
     assert_eq!(scene.texts().len(), 4);
 }
+
+#[test]
+fn a_store_that_cannot_be_opened_for_good_does_not_hold_up_a_flush() {
+    let mut scene = Scene::new(1);
+    scene.stores[0].with(|inner| inner.open = Mood::Refuses);
+    scene.record(1, "B", 5);
+    scene.pass(0);
+    assert!(scene.pipeline.is_done());
+    scene.stores[0].with(|inner| inner.open = Mood::Takes);
+    scene.record(1, "C", 1);
+    scene.pass(2_000);
+    assert_eq!(
+        scene.told(0),
+        [(Some("B".to_owned()), 5, LossReason::Refused)]
+    );
+}
