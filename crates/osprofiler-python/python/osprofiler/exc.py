@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Exceptions by the names that other packages catch."""
+
+
+class CommandError(Exception):
+    """Invalid usage of CLI."""
+
+    def __init__(self, message=None):
+        self.message = message
+
+    def __str__(self):
+        return self.message or self.__class__.__doc__
+
+
+class LogInsightAPIError(Exception):
+    """A Log Insight server answered with an error."""
+
+
+class LogInsightLoginTimeout(Exception):
+    """A session with a Log Insight server has ended."""

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The options of ``[profiler]`` for oslo.config. Importing this module registers them on ``cfg.CONF``."""
+
+from oslo_config import cfg
+
+from osprofiler import web
+
+__all__ = [
+    "disable_web_trace",
+    "enable_web_trace",
+    "is_db_trace_enabled",
+    "is_trace_enabled",
+    "list_opts",
+    "set_defaults",
+]
+
+
+def _group(name, title):
+    return cfg.OptGroup(name, title=title)
+
+
+_profiler_opt_group = _group("profiler", "OpenStack cross-service profiling")
+
+_enabled_opt = cfg.BoolOpt(
+    "enabled",
+    default=False,
+    deprecated_group="profiler",
+    deprecated_name="profiler_enabled",
+    help="Whether requests whose headers are signed with one of `hmac_keys` are traced by this service.",
+)
+_trace_sqlalchemy_opt = cfg.BoolOpt(
+    "trace_sqlalchemy",
+    default=False,
+    help="Whether each SQL statement is a point of a trace. Needs `enabled`.",
+)
+_trace_requests_opt = cfg.BoolOpt(
+    "trace_requests",
+    default=False,
+    help="Whether each HTTP request that this service makes with the library `requests` is a point of a trace.",
+)
+_hmac_keys_opt = cfg.StrOpt(
+    "hmac_keys",
+    default="SECRET_KEY",
+    secret=True,
+    help="Comma-separated keys. A request is traced if its trace headers are signed with one of them, so the services "
+    "of a cloud need one in common. Whoever knows a key can have requests traced.",
+)
+_connection_string_opt = cfg.StrOpt(
+    "connection_string",
+    default="messaging://",
+    secret=True,
+    help="The store that notifications go to, for example `sqlite:////var/lib/osprofiler/traces.db`, "
+    "`file:///var/log/osprofiler.jsonl` or `redis://:password@host:6379`.",
+)
+_es_doc_type_opt = cfg.StrOpt(
+    "es_doc_type",
+    default="notification",
+    help="Elasticsearch: the document type of notifications.",
+)
+_es_scroll_time_opt = cfg.StrOpt(
+    "es_scroll_time",
+    default="2m",
+    help="Elasticsearch: how long a scroll stays open between two pages.",
+)
+_es_scroll_size_opt = cfg.IntOpt(
+    "es_scroll_size",
+    default=10000,
+    help="Elasticsearch: how many documents a page has.",
+)
+_socket_timeout_opt = cfg.FloatOpt(
+    "socket_timeout",
+    default=0.1,
+    help="Redis Sentinel: seconds to wait for a sentinel.",
+)
+_sentinel_service_name_opt = cfg.StrOpt(
+    "sentinel_service_name",
+    default="mymaster",
+    help="Redis Sentinel: the name under which the sentinels know the master.",
+)
+_filter_error_trace = cfg.BoolOpt(
+    "filter_error_trace",
+    default=False,
+    help="Whether traces with an error are also kept apart, so that they can be listed alone.",
+)
+
+_PROFILER_OPTS = [
+    _enabled_opt,
+    _trace_sqlalchemy_opt,
+    _trace_requests_opt,
+    _hmac_keys_opt,
+    _connection_string_opt,
+    _es_doc_type_opt,
+    _es_scroll_time_opt,
+    _es_scroll_size_opt,
+    _socket_timeout_opt,
+    _sentinel_service_name_opt,
+    _filter_error_trace,
+]
+
+_jaegerprofiler_opt_group = _group("profiler_jaeger", "Jaeger (no longer supported)")
+_JAEGER_OPTS = [
+    cfg.StrOpt(
+        "service_name_prefix",
+        deprecated_for_removal=True,
+        deprecated_reason="Use OTLP instead.",
+        help="Not used.",
+    ),
+    cfg.DictOpt(
+        "process_tags",
+        default={},
+        deprecated_for_removal=True,
+        deprecated_reason="Use OTLP instead.",
+        help="Not used.",
+    ),
+]
+
+_otlp_profiler_opt_group = _group("profiler_otlp", "OTLP")
+_OTLP_OPTS = [
+    cfg.StrOpt("service_name_prefix", help="OTLP: what goes before the service's name."),
+]
+
+_GROUPS = (
+    (_profiler_opt_group, _PROFILER_OPTS),
+    (_jaegerprofiler_opt_group, _JAEGER_OPTS),
+    (_otlp_profiler_opt_group, _OTLP_OPTS),
+)
+
+
+def _register(conf):
+    """Register all groups on ``conf``, each a new object: a group holds the state of its options."""
+    for group, options in _GROUPS:
+        if group.name not in conf._groups:
+            conf.register_group(_group(group.name, group.title))
+        conf.register_opts(options, group=group.name)
+
+
+_register(cfg.CONF)
+
+
+def set_defaults(
+    conf,
+    enabled=None,
+    trace_sqlalchemy=None,
+    hmac_keys=None,
+    connection_string=None,
+    es_doc_type=None,
+    es_scroll_time=None,
+    es_scroll_size=None,
+    socket_timeout=None,
+    sentinel_service_name=None,
+):
+    """Register the options on ``conf`` and set the defaults that are given."""
+    _register(conf)
+    defaults = {
+        "enabled": enabled,
+        "trace_sqlalchemy": trace_sqlalchemy,
+        "hmac_keys": hmac_keys,
+        "connection_string": connection_string,
+        "es_doc_type": es_doc_type,
+        "es_scroll_time": es_scroll_time,
+        "es_scroll_size": es_scroll_size,
+        "socket_timeout": socket_timeout,
+        "sentinel_service_name": sentinel_service_name,
+    }
+    for name, value in defaults.items():
+        if value is not None:
+            conf.set_default(name, value, group=_profiler_opt_group.name)
+
+
+def is_trace_enabled(conf=None):
+    """Whether this service traces."""
+    return (cfg.CONF if conf is None else conf).profiler.enabled
+
+
+def is_db_trace_enabled(conf=None):
+    """Whether this service traces, its SQL statements too."""
+    conf = cfg.CONF if conf is None else conf
+    return conf.profiler.enabled and conf.profiler.trace_sqlalchemy
+
+
+def enable_web_trace(conf=None):
+    """Turn the middleware on if this service traces."""
+    conf = cfg.CONF if conf is None else conf
+    if conf.profiler.enabled:
+        web.enable(conf.profiler.hmac_keys)
+
+
+def disable_web_trace(conf=None):
+    """Turn the middleware off if this service traces."""
+    if (cfg.CONF if conf is None else conf).profiler.enabled:
+        web.disable()
+
+
+def list_opts():
+    """Return the options by group, for ``oslo-config-generator``."""
+    return [(group.name, list(options)) for group, options in _GROUPS]

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Stores as the Python drivers use them: attached for writing, opened for a report or a list.
+//!
+//! Reading happens without the interpreter: the report arrives in Python as one JSON text. An error keeps its help, and shows
+//! no password.
+
+use std::sync::OnceLock;
+
+use osprofiler::driver::{ConnectionString, ListFilter, registry};
+use osprofiler::recorder::Origin;
+use osprofiler::{Error, ErrorKind, Id, Notification, Notifications, delivery, wire};
+use osprofiler_report::{RenderOptions, Renderer, Report};
+use pyo3::exceptions::{PyOSError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyDictMethods};
+
+use crate::{notifier, value};
+
+/// Who records, and through that to which store.
+#[pyclass(frozen, module = "osprofiler._native", name = "Origin")]
+pub(crate) struct PyOrigin(pub(crate) Origin);
+
+/// This machine's name, as notifications tell it.
+pub(crate) fn host() -> &'static str {
+    static HOST: OnceLock<String> = OnceLock::new();
+    HOST.get_or_init(|| {
+        Python::attach(|py| {
+            py.import("socket")
+                .and_then(|socket| socket.call_method0("gethostname")?.extract())
+                .unwrap_or_default()
+        })
+    })
+}
+
+/// Raises `ValueError` if no driver can serve the connection string.
+#[pyfunction]
+pub(crate) fn check_connection(connection_string: &str) -> PyResult<()> {
+    let connection = parse(connection_string)?;
+    registry::capabilities(&connection)
+        .map(drop)
+        .map_err(|error| to_python(&error))
+}
+
+/// Sends what the project's service records to the store. Opens nothing yet.
+#[pyfunction]
+#[pyo3(signature = (connection_string, project=None, service=None))]
+pub(crate) fn attach(
+    connection_string: &str,
+    project: Option<&str>,
+    service: Option<&str>,
+) -> PyResult<PyOrigin> {
+    let connection = parse(connection_string)?;
+    delivery::attach(project, service, host(), &connection)
+        .map(PyOrigin)
+        .map_err(|error| to_python(&error))
+}
+
+/// Stores a ready-made notification, a dict. What it lacks is filled in; a value that cannot be is made text.
+#[pyfunction]
+pub(crate) fn submit(origin: &PyOrigin, notification: &Bound<'_, PyDict>) -> PyResult<()> {
+    let text = |key: &str| -> PyResult<String> {
+        match notification.get_item(key)? {
+            Some(value) if !value.is_none() => {
+                Ok(value::safe_str(&value)?.to_string_lossy().into_owned())
+            }
+            _ => Ok(String::new()),
+        }
+    };
+    let (name, timestamp) = (text("name")?, text("timestamp")?);
+    let (base_id, trace_id, parent_id) = (text("base_id")?, text("trace_id")?, text("parent_id")?);
+    let (Ok(base_id), Ok(trace_id)) = (Id::parse(&base_id), Id::parse(&trace_id)) else {
+        return Err(PyValueError::new_err(
+            "a notification needs `base_id` and `trace_id`, of 1 to 255 bytes",
+        ));
+    };
+    let given = notification.get_item("info")?;
+    let mut info = String::new();
+    match given {
+        Some(given) if given.is_instance_of::<PyDict>() => value::push_value(&given, &mut info)?,
+        _ => info.push_str("{}"),
+    }
+    delivery::submit(
+        origin.0,
+        &Notification {
+            name: &name,
+            base_id,
+            trace_id,
+            parent_id: Id::parse(&parent_id).unwrap_or(base_id),
+            timestamp: osprofiler::Timestamp::parse(&timestamp).unwrap_or_else(notifier::now),
+            info: &info,
+            project: None,
+            service: None,
+        },
+    );
+    Ok(())
+}
+
+/// The report of a trace, as JSON text.
+#[pyfunction]
+pub(crate) fn report(py: Python<'_>, connection_string: &str, base_id: &str) -> PyResult<String> {
+    let connection = parse(connection_string)?;
+    py.detach(|| {
+        let mut notifications = Notifications::default();
+        let summary = match Id::parse(base_id) {
+            Ok(id) => registry::open_reader(&connection)?.read(id, &mut notifications)?,
+            Err(_) => osprofiler::driver::ReadSummary::default(),
+        };
+        let report = Report::build(notifications, summary);
+        let mut json = Vec::new();
+        let renderer = Renderer::find("json")
+            .ok_or_else(|| Error::new(ErrorKind::NotFound, "there is no renderer `json`"))?;
+        (renderer.render)(&report, &RenderOptions::default(), &mut json)
+            .map_err(|error| Error::new(ErrorKind::Corrupt, error.to_string()))?;
+        Ok(String::from_utf8_lossy(&json).into_owned())
+    })
+    .map_err(|error: Error| to_python(&error))
+}
+
+/// The traces of a store, oldest first: ids and times.
+#[pyfunction]
+pub(crate) fn list_traces(
+    py: Python<'_>,
+    connection_string: &str,
+    with_errors: bool,
+) -> PyResult<Vec<(String, String)>> {
+    let connection = parse(connection_string)?;
+    let filter = if with_errors {
+        ListFilter::WithErrors
+    } else {
+        ListFilter::All
+    };
+    py.detach(|| {
+        let mut traces = Vec::new();
+        registry::open_reader(&connection)?.list(filter, &mut |trace| {
+            traces.push((trace.base_id.to_string(), trace.timestamp.to_string()));
+        })?;
+        Ok(traces)
+    })
+    .map_err(|error: Error| to_python(&error))
+}
+
+/// The first notification of a trace, as JSON text.
+#[pyfunction]
+pub(crate) fn first_notification(
+    py: Python<'_>,
+    connection_string: &str,
+    base_id: &str,
+) -> PyResult<Option<String>> {
+    let connection = parse(connection_string)?;
+    py.detach(|| {
+        let mut notifications = Notifications::default();
+        if let Ok(id) = Id::parse(base_id) {
+            registry::open_reader(&connection)?.read(id, &mut notifications)?;
+        }
+        Ok(notifications
+            .iter()
+            .min_by_key(|notification| notification.timestamp)
+            .map(|notification| {
+                let mut json = String::new();
+                wire::push_json(&notification, &mut json);
+                json
+            }))
+    })
+    .map_err(|error: Error| to_python(&error))
+}
+
+/// A connection string with its password hidden, or what can be shown of one that is none.
+#[pyfunction]
+pub(crate) fn mask(connection_string: &Bound<'_, PyAny>) -> PyResult<String> {
+    let text = value::safe_str(connection_string)?
+        .to_string_lossy()
+        .into_owned();
+    Ok(ConnectionString::parse(&text).map_or_else(
+        |_| {
+            let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
+            format!("{scheme}://***")
+        },
+        |connection| connection.to_string(),
+    ))
+}
+
+/// `text` without the connection string that it may quote.
+#[pyfunction]
+pub(crate) fn mask_text(text: &str, connection_string: &Bound<'_, PyAny>) -> PyResult<String> {
+    let masked = mask(connection_string)?;
+    let quoted = value::safe_str(connection_string)?
+        .to_string_lossy()
+        .into_owned();
+    let mut text = if quoted.is_empty() {
+        text.to_owned()
+    } else {
+        text.replace(&quoted, &masked)
+    };
+    if let Ok(connection) = ConnectionString::parse(&quoted)
+        && let Some(password) = connection
+            .password()
+            .filter(|password| !password.is_empty())
+    {
+        text = text.replace(password, "***");
+    }
+    Ok(text)
+}
+
+fn parse(connection_string: &str) -> PyResult<ConnectionString> {
+    ConnectionString::parse(connection_string).map_err(|error| to_python(&error))
+}
+
+/// The exception that upstream's callers expect: `ValueError` for what cannot be, `OSError` for a store that fails.
+fn to_python(error: &Error) -> PyErr {
+    let text = match error.help() {
+        Some(help) => format!("{error}: {help}"),
+        None => error.to_string(),
+    };
+    match error.kind() {
+        ErrorKind::Usage => PyValueError::new_err(text),
+        _ => PyOSError::new_err(text),
+    }
+}
