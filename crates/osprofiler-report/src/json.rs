@@ -313,6 +313,9 @@ impl JsonText {
 
     /// A token with its own escapes; what lies outside printable ASCII needs some of ours.
     fn token(&mut self, token: &str) {
+        if token.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return self.text.push_str(token);
+        }
         let mut rest = token;
         while let Some(begin) = rest.find(|character| !matches!(character, ' '..='~')) {
             let (before, others) = rest.split_at(begin);

@@ -14,7 +14,7 @@ use crate::totals::{NameTotal, ServiceTotal};
 use crate::walk::Walk;
 
 /// A trace's points as a tree, and its statistics. Made by [`Report::build`], shown by a
-/// [`Renderer`](crate::Renderer). About 60 bytes a point beside the notifications themselves.
+/// [`Renderer`](crate::Renderer). About 70 bytes a point beside the notifications themselves.
 #[derive(Debug)]
 pub struct Report {
     pub(crate) notifications: Notifications,

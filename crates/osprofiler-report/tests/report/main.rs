@@ -8,6 +8,8 @@ mod drawing;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
+mod formats;
+#[cfg(test)]
 mod json;
 #[cfg(test)]
 mod saved;
