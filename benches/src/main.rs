@@ -1,3 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The `osprofiler` command.
-fn main() {}
+//! Cost beside the peers: `cargo run --release -p osprofiler-benches -- NAME...`; without a name, everything.
+//!
+//! A bench is one file here and one line in [`BENCHES`]. It runs all its cases in one process, alternating, and returns a
+//! table as text; only this file prints.
+
+#![expect(
+    clippy::print_stdout,
+    reason = "the tables are what this command is for"
+)]
+
+mod ingest;
+
+use std::path::Path;
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+/// A bench's name, what it measures, and the function that does.
+type Bench = (&'static str, &'static str, fn() -> Outcome<String>);
+
+const BENCHES: &[Bench] = &[(
+    "ingest",
+    "what the SQLite driver takes and weighs, beside a bare loop of inserts",
+    || ingest::run(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures")),
+)];
+
+fn main() -> Outcome<()> {
+    let names: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(unknown) = names
+        .iter()
+        .find(|name| !BENCHES.iter().any(|(known, ..)| known == name))
+    {
+        let known: Vec<_> = BENCHES.iter().map(|(name, ..)| *name).collect();
+        return Err(format!("no bench `{unknown}`, there are: {}", known.join(", ")).into());
+    }
+    for (name, summary, run) in BENCHES {
+        if names.is_empty() || names.iter().any(|wanted| wanted == name) {
+            println!("{name}: {summary}\n\n{}", run()?);
+        }
+    }
+    Ok(())
+}

@@ -1,2 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! From notifications to report to text.
+//! What crosses crates, as far as several tests share it: sample notifications, and the drivers' conformance suite.
+
+pub mod conformance;
+pub mod memory;
+pub mod sample;

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Runs the conformance suite on every driver of the registry and on the one in memory, and lists each driver: passed,
+//! failed, or still to come. Not a libtest: a driver is a row of a table, and a second process is this program again.
+//!
+//! `cargo test -p osprofiler-tests --test conformance [PART OF A NAME]`
+
+#![expect(clippy::print_stdout, reason = "the table is what this program is for")]
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::process::ExitCode;
+
+use osprofiler::driver::ConnectionString;
+use osprofiler::driver::registry::{Availability, DRIVERS, Driver, open_reader};
+use osprofiler::{Error, Id, Notifications, Result};
+use osprofiler_tests::conformance::{CHECKS, Check, FILE_CHECKS, Subject, write_as_told};
+use osprofiler_tests::memory;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["--write", connection, from, count] => {
+            let number = |text: &str| text.parse().expect("a number");
+            exit(write_as_told(connection, number(from), number(count)).map(|()| String::new()))
+        }
+        ["--count", connection] => exit(count(connection)),
+        ref filter => run(filter.first().copied().unwrap_or_default()),
+    }
+}
+
+/// Says what a second process was asked, and its error in a form that checks can read.
+fn exit(result: Result<String>) -> ExitCode {
+    let describe = |error: Error| {
+        let help = error.help().unwrap_or_default();
+        format!(
+            "{:?} temporary={} {error}: {help}",
+            error.kind(),
+            error.is_temporary()
+        )
+    };
+    let failed = result.is_err();
+    print!("{}", result.unwrap_or_else(describe));
+    ExitCode::from(u8::from(failed))
+}
+
+fn count(connection: &str) -> Result<String> {
+    let mut notifications = Notifications::default();
+    let trace = Id::parse("t").expect("an id");
+    open_reader(&ConnectionString::parse(connection)?)?.read(trace, &mut notifications)?;
+    Ok(notifications.len().to_string())
+}
+
+fn run(filter: &str) -> ExitCode {
+    let folder = tempfile::tempdir().expect("a folder for the stores");
+    let mut failed = check_driver(&memory_subject(), CHECKS.iter(), filter);
+    for driver in DRIVERS {
+        match driver.availability {
+            Availability::Ready(_) => {
+                let checks = CHECKS.iter().chain(FILE_CHECKS);
+                failed += check_driver(&file_subject(driver, folder.path()), checks, filter);
+            }
+            Availability::CompiledOut => {
+                println!("{:<16} FAILED: not part of this build", driver.name);
+                failed += 1;
+            }
+            Availability::ToCome => println!("{:<16} still to come", driver.name),
+            Availability::Gone(instead) => println!("{:<16} gone: {instead}", driver.name),
+        }
+    }
+    ExitCode::from(u8::from(failed > 0))
+}
+
+fn memory_subject() -> Subject {
+    let next = Cell::new(0);
+    Subject {
+        name: "(memory)".to_owned(),
+        implementation: &memory::IMPLEMENTATION,
+        fresh: Box::new(move || {
+            next.set(next.get() + 1);
+            format!("memory:///{}", next.get())
+        }),
+        program: this_program(),
+    }
+}
+
+fn file_subject(driver: &Driver, folder: &Path) -> Subject {
+    let Availability::Ready(implementation) = driver.availability else {
+        unreachable!("only drivers that are ready are checked");
+    };
+    let next = Cell::new(0);
+    let prefix = format!(
+        "{}://{}/{}",
+        driver.schemes[0],
+        folder.display(),
+        driver.name
+    );
+    Subject {
+        name: driver.name.to_owned(),
+        implementation,
+        fresh: Box::new(move || {
+            next.set(next.get() + 1);
+            format!("{prefix}-{}", next.get())
+        }),
+        program: this_program(),
+    }
+}
+
+fn this_program() -> std::path::PathBuf {
+    std::env::current_exe().expect("this program has a path")
+}
+
+/// Runs the checks, prints the driver's line and what failed, and returns how many did.
+fn check_driver<'a>(
+    subject: &Subject,
+    checks: impl Iterator<Item = &'a Check>,
+    filter: &str,
+) -> usize {
+    let (mut passed, mut failed, mut left_out) = (0, Vec::new(), 0);
+    for check in checks {
+        let can = |need| subject.implementation.capabilities.contains(need);
+        if !format!("{}: {}", subject.name, check.name).contains(filter) {
+            continue;
+        }
+        if !check.needs.iter().all(can) {
+            left_out += 1;
+        } else if catch_unwind(AssertUnwindSafe(|| (check.run)(subject))).is_ok() {
+            passed += 1;
+        } else {
+            failed.push(check.name);
+        }
+    }
+    let verdict = if failed.is_empty() {
+        "passed"
+    } else {
+        "FAILED"
+    };
+    println!(
+        "{:<16} {verdict}: {passed} of {} checks, {left_out} about abilities it does not claim",
+        subject.name,
+        passed + failed.len()
+    );
+    for name in &failed {
+        println!("{:<16}   FAILED: {name}", "");
+    }
+    failed.len()
+}

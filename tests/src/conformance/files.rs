@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What drivers of files have to do beside: paths that are wrong, other users, removed folders.
+//!
+//! Root may do anything, so a check about permissions runs its other half as user 65534 when root runs the tests.
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use osprofiler::driver::ConnectionString;
+use osprofiler::{ErrorKind, Notifications};
+
+use super::{Check, Subject, assert_same, numbered, parse};
+use crate::sample::id;
+
+/// The checks for drivers whose store is a file at a path.
+#[rustfmt::skip] // one line a check
+pub const FILE_CHECKS: &[Check] = &[
+    Check { name: "a missing folder is temporary, and named", needs: &[], run: missing_folder },
+    Check { name: "a path below a file, or of a folder, is a mistake", needs: &[], run: impossible_paths },
+    Check { name: "a store that is not there is not found", needs: &[], run: no_store },
+    Check { name: "a store that may not be written says whose it is", needs: &[], run: unwritable },
+    Check { name: "a user without write access can read", needs: &[], run: read_only_user },
+    Check { name: "a removed folder comes back, and what was lost is counted", needs: &[], run: removed_folder },
+    Check { name: "junk in the store harms nothing else", needs: &[], run: junk },
+];
+
+/// A folder that everybody may pass through, removed at the end, and a connection string to a store in it.
+fn folder_and_store(subject: &Subject) -> (tempfile::TempDir, PathBuf, ConnectionString) {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    set_mode(folder.path(), 0o755);
+    let path = folder.path().join("store");
+    let connection = connect(subject, &path);
+    (folder, path, connection)
+}
+
+fn connect(subject: &Subject, path: &Path) -> ConnectionString {
+    let scheme = parse(subject.implementation.example).scheme().to_owned();
+    parse(&format!("{scheme}://{}", path.display()))
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    let permissions = std::fs::Permissions::from_mode(mode);
+    std::fs::set_permissions(path, permissions).expect("the mode can be set");
+}
+
+fn missing_folder(subject: &Subject) {
+    let (folder, _, _) = folder_and_store(subject);
+    let path = folder.path().join("gone/store");
+    let connection = connect(subject, &path);
+    let mut writer = subject.writer(&connection);
+    let error = writer.write(&numbered("t", 0, 10)).expect_err("no folder");
+    assert_eq!(
+        (error.kind(), error.is_temporary()),
+        (ErrorKind::Unavailable, true)
+    );
+    assert!(
+        error.to_string().contains("gone` does not exist"),
+        "{error}"
+    );
+    std::fs::create_dir(folder.path().join("gone")).expect("the folder can be made");
+    writer
+        .write(&numbered("t", 0, 10))
+        .expect("now there is one");
+    assert_same(&subject.read(&connection, "t").0, &numbered("t", 0, 10));
+}
+
+fn impossible_paths(subject: &Subject) {
+    let (folder, _, _) = folder_and_store(subject);
+    std::fs::write(folder.path().join("file"), "").expect("a file for the test");
+    for path in [folder.path().join("file/store"), folder.path().to_owned()] {
+        let connection = connect(subject, &path);
+        let error = subject
+            .writer(&connection)
+            .write(&numbered("t", 0, 1))
+            .expect_err("no such path");
+        assert_eq!(
+            (error.kind(), error.is_temporary()),
+            (ErrorKind::Usage, false),
+            "{error}"
+        );
+        assert!(
+            error.to_string().contains(&*path.to_string_lossy()),
+            "{error}"
+        );
+    }
+}
+
+fn no_store(subject: &Subject) {
+    let (folder, path, connection) = folder_and_store(subject);
+    let mut notifications = Notifications::default();
+    let error = subject
+        .reader(&connection)
+        .read(id("t"), &mut notifications)
+        .expect_err("no store");
+    assert_eq!(
+        (error.kind(), error.is_temporary()),
+        (ErrorKind::NotFound, false)
+    );
+    assert!(!path.exists(), "reading makes no file");
+    drop(folder);
+}
+
+fn unwritable(subject: &Subject) {
+    let (_folder, path, connection) = folder_and_store(subject);
+    let text = as_other_user(subject, &["--write", &connection.to_string(), "0", "10"]);
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    assert!(text.starts_with("Denied temporary=false cannot "), "{text}");
+    for part in ["permission denied", "belongs to", "chmod"] {
+        assert!(text.contains(part), "{text}");
+    }
+    assert!(!path.exists());
+}
+
+fn read_only_user(subject: &Subject) {
+    let (folder, path, connection) = folder_and_store(subject);
+    subject.write(&connection, &numbered("t", 0, 10));
+    set_mode(&path, 0o444);
+    set_mode(folder.path(), 0o555);
+    let text = as_other_user(subject, &["--count", &connection.to_string()]);
+    set_mode(folder.path(), 0o755);
+    assert_eq!(String::from_utf8_lossy(&text.stdout), "10");
+}
+
+fn removed_folder(subject: &Subject) {
+    let (folder, _, _) = folder_and_store(subject);
+    let inner = folder.path().join("inner");
+    std::fs::create_dir(&inner).expect("the folder can be made");
+    let connection = connect(subject, &inner.join("store"));
+    let mut writer = subject.writer(&connection);
+    writer
+        .write(&numbered("t", 0, 10))
+        .expect("the batch is stored");
+    std::fs::remove_dir_all(&inner).expect("the folder can be removed");
+    let error = writer.write(&numbered("t", 10, 10)).expect_err("no folder");
+    assert!(error.is_temporary(), "{error}");
+    std::fs::create_dir(&inner).expect("the folder can be made");
+    writer
+        .write(&numbered("t", 20, 10))
+        .expect("the batch is stored");
+    let lost: u64 = writer.take_losses().iter().map(|loss| loss.count).sum();
+    assert_eq!(lost, 10);
+    assert_same(&subject.read(&connection, "t").0, &numbered("t", 20, 10));
+}
+
+fn junk(subject: &Subject) {
+    let (_folder, path, connection) = folder_and_store(subject);
+    std::fs::write(&path, b"{\"name\": \"x\"}\n\0\xff\xfe\n{\"half").expect("junk can be written");
+    let mut writer = subject.writer(&connection);
+    let written = writer.write(&numbered("t", 0, 10));
+    let mut notifications = Notifications::default();
+    let read = subject
+        .reader(&connection)
+        .read(id("t"), &mut notifications);
+    // Either it lies between the notifications and is skipped, or it makes the whole file another one.
+    match (written, read) {
+        (Ok(()), Ok(summary)) => {
+            assert_same(&notifications, &numbered("t", 0, 10));
+            assert_eq!(summary.skipped, 3);
+        }
+        (Err(written), Err(read)) => {
+            assert_eq!(
+                (written.kind(), read.kind()),
+                (ErrorKind::Corrupt, ErrorKind::Corrupt)
+            );
+        }
+        (written, read) => panic!("written: {written:?}, read: {read:?}"),
+    }
+}
+
+/// Runs the second process as somebody who owns nothing here, or takes the folder's write permission from ourselves.
+fn as_other_user(subject: &Subject, arguments: &[&str]) -> Output {
+    let we_are_root = Path::new("/proc/self")
+        .metadata()
+        .is_ok_and(|process| process.uid() == 0);
+    let place = tempfile::tempdir().expect("a folder for the program");
+    set_mode(place.path(), 0o755);
+    let program = place.path().join("program");
+    std::fs::copy(&subject.program, &program).expect("the program can be copied");
+    let mut command = Command::new(&program);
+    command.args(arguments);
+    if we_are_root {
+        command.uid(65534).gid(65534);
+    } else {
+        let connection = parse(arguments[1]);
+        let folder = Path::new(connection.path())
+            .parent()
+            .expect("a store lies in a folder");
+        set_mode(folder, 0o555);
+    }
+    command.output().expect("the second process runs")
+}
