@@ -432,6 +432,10 @@ fn list_of_errors(subject: &Subject) {
             ("ok", "p", "ok", "x-start", 3, error),
             ("ok", "p", "ok", "x-stop", 4, r#"{"a": {"etype": "E"}}"#),
         ],
+        [
+            ("b", "r", "b", "x-stop", 40, error),
+            ("b", "r", "b", "x-stop", 50, error),
+        ],
     ] {
         writer
             .write(&notifications(&rows))

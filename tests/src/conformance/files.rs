@@ -23,6 +23,7 @@ pub const FILE_CHECKS: &[Check] = &[
     Check { name: "a store that may not be written says whose it is", needs: &[], run: unwritable },
     Check { name: "a user without write access can read", needs: &[], run: read_only_user },
     Check { name: "a removed folder comes back, and what was lost is counted", needs: &[], run: removed_folder },
+    Check { name: "a store that cannot grow keeps whole batches", needs: &[], run: full_store },
     Check { name: "junk in the store harms nothing else", needs: &[], run: junk },
 ];
 
@@ -142,6 +143,23 @@ fn removed_folder(subject: &Subject) {
     let lost: u64 = writer.take_losses().iter().map(|loss| loss.count).sum();
     assert_eq!(lost, 10);
     assert_same(&subject.read(&connection, "t").0, &numbered("t", 20, 10));
+}
+
+/// The limit of a file's size stands in for a full disk, which a test cannot make without mounting one.
+fn full_store(subject: &Subject) {
+    let (_folder, _, connection) = folder_and_store(subject);
+    let output = Command::new("sh")
+        .args(["-c", r#"trap "" XFSZ; ulimit -f 200; exec "$0" "$@""#])
+        .arg(&subject.program)
+        .args(["--write", &connection.to_string(), "0", "100000"])
+        .output()
+        .expect("the second process runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("temporary=true cannot "), "{text}");
+    let (read, summary) = subject.read(&connection, "t");
+    assert!(!read.is_empty());
+    assert_same(&read, &numbered("t", 0, read.len() as i64));
+    assert_eq!((read.len() % 10, summary.skipped), (0, 0));
 }
 
 fn junk(subject: &Subject) {
