@@ -7,6 +7,7 @@
 
 pub mod json;
 mod lines;
+mod text;
 
 use std::borrow::Cow;
 use std::fmt;

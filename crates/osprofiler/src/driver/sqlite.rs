@@ -6,12 +6,20 @@
 //! their own. The store stays within a size: the oldest traces go first, and are counted. A file that was removed or
 //! replaced is noticed before the next batch.
 
+mod writer;
+
 mod block;
-mod errors;
+mod bounds;
+mod packer;
+
 mod reader;
+
+mod errors;
 mod schema;
 mod size;
-mod writer;
+
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::time::Duration;

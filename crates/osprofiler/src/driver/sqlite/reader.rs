@@ -8,8 +8,7 @@ use std::collections::HashSet;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::schema::{self, State, block_id};
-use super::writer::SqlId;
+use super::schema::{self, SqlId, State, block_id};
 use super::{Settings, block, errors};
 use crate::driver::{ListFilter, ReadSummary, Reader, TraceSummary};
 use crate::{Id, Loss, LossReason, Notifications, Result, Timestamp};

@@ -7,11 +7,12 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+use rusqlite::{Connection, OpenFlags, ToSql, TransactionBehavior};
 
 use super::{Settings, errors};
 use crate::driver::store_file;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Id, Result};
 
 /// The layout of [`TABLES`]; kept in the file's `user_version`.
 const VERSION: i64 = 1;
@@ -51,6 +52,20 @@ pub(super) const MAX_BLOCKS: i64 = 1 << 24;
 /// The id of the block at `position` of the trace `number`.
 pub(super) fn block_id(number: i64, position: i64) -> i64 {
     number * MAX_BLOCKS + position
+}
+
+/// An id as a column holds it: 16 bytes if it is a UUID, else text.
+pub(super) struct SqlId<'a>(pub(super) Id<'a>);
+
+impl ToSql for SqlId<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(match (self.0.as_u128(), self.0.as_text()) {
+            (Some(uuid), _) => ToSqlOutput::Owned(Value::Blob(uuid.to_be_bytes().to_vec())),
+            (None, text) => {
+                ToSqlOutput::Borrowed(ValueRef::Text(text.unwrap_or_default().as_bytes()))
+            }
+        })
+    }
 }
 
 /// Whether a file has the tables yet.

@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What only this driver can be asked: sizes, damage, removed files, locks. The conformance suite asks the rest.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use super::reader::SqliteReader;
+use super::writer::SqliteWriter;
+use super::{Settings, schema};
+use crate::driver::{ListFilter, ReadSummary, Reader, Writer};
+use crate::{ErrorKind, Id, Loss, LossReason, Notification, Notifications, Timestamp};
+
+fn settings(path: &Path) -> Settings {
+    Settings {
+        path: path.to_owned(),
+        max_bytes: 1 << 30,
+        busy_timeout: Duration::from_secs(5),
+    }
+}
+
+fn writer(path: &Path) -> SqliteWriter {
+    SqliteWriter::new(settings(path))
+}
+
+/// Notifications `from..from + count` of the trace `base`, each with an info of its own.
+fn batch(base: u128, from: u32, count: u32) -> Notifications {
+    let mut batch = Notifications::default();
+    for number in from..from + count {
+        let info = format!(
+            r#"{{"number": "{:0100x}"}}"#,
+            number.wrapping_mul(2_654_435_761)
+        );
+        batch.push(&Notification {
+            name: "db-start",
+            base_id: Id::from_u128(base),
+            trace_id: Id::from_u128(u128::from(number) + 1000),
+            parent_id: Id::from_u128(base),
+            timestamp: Timestamp::from_micros(i64::from(number)),
+            info: &info,
+            project: Some("p"),
+            service: None,
+        });
+    }
+    batch
+}
+
+fn read(path: &Path, base: u128) -> (Notifications, ReadSummary) {
+    let mut notifications = Notifications::default();
+    let summary = SqliteReader::new(settings(path))
+        .read(Id::from_u128(base), &mut notifications)
+        .unwrap();
+    (notifications, summary)
+}
+
+fn query(path: &Path, text: &str) -> i64 {
+    let connection = Connection::open(path).unwrap();
+    connection.query_row(text, [], |row| row.get(0)).unwrap()
+}
+
+fn execute(path: &Path, text: &str) {
+    Connection::open(path).unwrap().execute_batch(text).unwrap();
+}
+
+#[test]
+fn small_batches_share_blocks() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trace.db");
+    let mut writer = writer(&path);
+    for number in 0..30 {
+        writer.write(&batch(1, number * 100, 100)).unwrap();
+    }
+    assert_eq!(query(&path, "SELECT count(*) FROM block"), 3);
+    let (notifications, summary) = read(&path, 1);
+    assert!(notifications.iter().eq(batch(1, 0, 3000).iter()));
+    assert_eq!(summary, ReadSummary::default());
+}
+
+#[test]
+fn a_batch_written_twice_is_read_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trace.db");
+    let mut writer = writer(&path);
+    for _ in 0..2 {
+        writer.write(&batch(1, 0, 700)).unwrap();
+    }
+    assert!(read(&path, 1).0.iter().eq(batch(1, 0, 700).iter()));
+}
+
+#[test]
+fn the_oldest_traces_go_when_the_store_is_full_and_everything_is_accounted_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trace.db");
+    let mut writer = SqliteWriter::new(Settings {
+        max_bytes: 300_000,
+        ..settings(&path)
+    });
+    let (mut written, mut evicted) = (0, 0);
+    for base in 0..200u32 {
+        writer
+            .write(&batch(u128::from(base), base * 100, 100))
+            .unwrap();
+        written += 100;
+        assert!(query(&path, "PRAGMA page_count") * 1024 < 320_000);
+    }
+    for loss in writer.take_losses() {
+        assert_eq!(loss.reason, LossReason::Evicted);
+        evicted += loss.count;
+    }
+    let mut listed = Vec::new();
+    SqliteReader::new(settings(&path))
+        .list(ListFilter::All, &mut |trace| {
+            listed.push(trace.base_id.as_u128().unwrap());
+        })
+        .unwrap();
+    let oldest = *listed.first().unwrap();
+    assert!(listed.iter().copied().eq(oldest..200) && oldest > 0);
+    let stored: usize = listed.iter().map(|&base| read(&path, base).0.len()).sum();
+    assert_eq!(stored as u64 + evicted, written);
+    let losses = query(
+        &path,
+        "SELECT sum(count) FROM loss WHERE reason = 'evicted'",
+    );
+    assert_eq!(losses as u64, evicted);
+    let (notifications, summary) = read(&path, oldest - 1);
+    assert!(notifications.is_empty());
+    assert_eq!(
+        summary.losses,
+        [Loss {
+            count: 100,
+            reason: LossReason::Evicted
+        }]
+    );
+}
+
+#[test]
+fn a_trace_larger_than_the_store_keeps_its_end_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trace.db");
+    let mut writer = SqliteWriter::new(Settings {
+        max_bytes: 300_000,
+        ..settings(&path)
+    });
+    for number in 0..40 {
+        writer.write(&batch(1, number * 1000, 1000)).unwrap();
+    }
+    let (notifications, summary) = read(&path, 1);
+    let kept = notifications.len() as u32;
+    assert!(
+        notifications
+            .iter()
+            .eq(batch(1, 40_000 - kept, kept).iter())
+    );
+    let loss = Loss {
+        count: u64::from(40_000 - kept),
+        reason: LossReason::Evicted,
+    };
+    assert!(loss.count > 0);
+    assert_eq!(summary.losses, [loss]);
+    assert_eq!(writer.take_losses(), [loss]);
+    assert_eq!(summary.skipped, 0);
+}
+
+#[test]
+fn losses_of_traces_that_are_gone_do_not_fill_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trace.db");
+    let mut writer = SqliteWriter::new(Settings {
+        max_bytes: 256 << 10,
+        ..settings(&path)
+    });
+    let loss = Loss {
+        count: 2,
+        reason: LossReason::QueueFull,
+    };
+    writer.write(&batch(5, 0, 1)).unwrap();
+    for base in 0..1000 {
+        writer.write_loss(Some(Id::from_u128(base)), loss).unwrap();
+    }
+    assert!(query(&path, "SELECT count(*) FROM loss") <= 129);
+    assert_eq!(query(&path, "SELECT sum(count) FROM loss"), 2000);
+    assert_eq!(read(&path, 5).1.losses, [loss]);
+}
+
+#[test]
+fn a_removed_file_is_made_again_and_what_it_held_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trace.db");
+    let (mut first, mut second) = (writer(&path), writer(&path));
+    first.write(&batch(1, 0, 5)).unwrap();
+    second.write(&batch(1, 5, 4)).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    first.write(&batch(1, 10, 3)).unwrap();
+    second.write(&batch(1, 20, 2)).unwrap();
+    first.write(&batch(1, 30, 1)).unwrap();
+    for (writer, count) in [(&mut first, 5), (&mut second, 4)] {
+        let reason = LossReason::StoreRemoved;
+        assert_eq!(writer.take_losses(), [Loss { count, reason }]);
+        assert_eq!(writer.take_losses(), []);
+    }
+    drop(second);
+    drop(first);
+    assert_eq!(read(&path, 1).0.len(), 6);
+}
+
+#[test]
+fn a_file_removed_after_the_last_batch_is_counted_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trace.db");
+    let mut writer = writer(&path);
+    writer.write(&batch(1, 0, 5)).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let reason = LossReason::StoreRemoved;
+    assert_eq!(writer.take_losses(), [Loss { count: 5, reason }]);
+}
+
+#[test]
+fn a_renamed_file_is_no_loss() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, old) = (folder.path().join("trace.db"), folder.path().join("old.db"));
+    let mut writer = writer(&path);
+    writer.write(&batch(1, 0, 5)).unwrap();
+    drop(std::mem::replace(&mut writer, self::writer(&path)));
+    writer.write(&batch(1, 5, 1)).unwrap();
+    std::fs::rename(&path, &old).unwrap();
+    writer.write(&batch(1, 10, 3)).unwrap();
+    assert_eq!(writer.take_losses(), []);
+    assert_eq!(read(&path, 1).0.len(), 3);
+}
+
+#[test]
+fn damaged_blocks_are_skipped_and_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trace.db");
+    let mut writer = writer(&path);
+    for number in 0..3 {
+        writer.write(&batch(1, number * 1000, 1000)).unwrap();
+    }
+    execute(
+        &path,
+        "UPDATE block SET data = x'0102' WHERE id = (SELECT min(id) + 1 FROM block)",
+    );
+    let (notifications, summary) = read(&path, 1);
+    assert_eq!((notifications.len(), summary.skipped), (2000, 1000));
+    execute(
+        &path,
+        "UPDATE block SET data = x'' WHERE id = (SELECT max(id) FROM block)",
+    );
+    writer.write(&batch(1, 9000, 10)).unwrap();
+    let (notifications, summary) = read(&path, 1);
+    assert_eq!((notifications.len(), summary.skipped), (1010, 2000));
+}
+
+#[test]
+fn what_is_no_store_of_ours_is_refused_for_good_with_a_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let check = |name: &str, make: &dyn Fn(&Path), expected: &str| {
+        let path = folder.path().join(name);
+        make(&path);
+        let before = std::fs::read(&path).ok();
+        let written = writer(&path).write(&batch(1, 0, 1)).unwrap_err();
+        let mut notifications = Notifications::default();
+        let read = SqliteReader::new(settings(&path))
+            .read(Id::from_u128(1), &mut notifications)
+            .unwrap_err();
+        for error in [written, read] {
+            assert_eq!(
+                (error.kind(), error.is_temporary()),
+                (ErrorKind::Corrupt, false),
+                "{error:?}"
+            );
+            assert!(error.to_string().contains(expected), "{error}");
+        }
+        assert_eq!(std::fs::read(&path).ok(), before);
+    };
+    check(
+        "text",
+        &|path| std::fs::write(path, "no database at all, but quite long").unwrap(),
+        "it is no SQLite database",
+    );
+    check(
+        "other",
+        &|path| execute(path, "CREATE TABLE x (a)"),
+        "another program's database",
+    );
+    check(
+        "later",
+        &|path| {
+            writer(path).write(&batch(1, 0, 1)).unwrap();
+            execute(path, "PRAGMA user_version = 2");
+        },
+        "it has layout 2, this version knows layout 1",
+    );
+    check(
+        "emptied",
+        &|path| {
+            writer(path).write(&batch(1, 0, 1)).unwrap();
+            execute(path, "DROP TABLE trace");
+        },
+        "its tables are not this driver's",
+    );
+}
+
+#[test]
+fn a_locked_store_is_temporary() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trace.db");
+    let mut writer = SqliteWriter::new(Settings {
+        busy_timeout: Duration::ZERO,
+        ..settings(&path)
+    });
+    writer.write(&batch(1, 0, 1)).unwrap();
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let error = writer.write(&batch(1, 1, 1)).unwrap_err();
+    assert_eq!(
+        (error.kind(), error.is_temporary()),
+        (ErrorKind::Unavailable, true)
+    );
+    other.execute_batch("ROLLBACK").unwrap();
+    writer.write(&batch(1, 1, 1)).unwrap();
+    assert_eq!(read(&path, 1).0.len(), 2);
+}
+
+/// Damages a whole file in many ways; writer and reader may refuse it, but must come back.
+#[test]
+fn a_damaged_file_never_panics() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trace.db");
+    for base in 0..4 {
+        writer(&path).write(&batch(base, 0, 40)).unwrap();
+    }
+    let good = std::fs::read(&path).unwrap();
+    let damaged_path = folder.path().join("damaged.db");
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    for round in 0..250 {
+        let mut damaged = good.clone();
+        for _ in 0..4 {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            let position = (state >> 20) as usize % damaged.len();
+            damaged[position] = (state >> 8) as u8;
+        }
+        if round % 4 == 0 {
+            damaged.truncate((state >> 30) as usize % good.len());
+        }
+        std::fs::write(&damaged_path, &damaged).unwrap();
+        let mut reader = SqliteReader::new(settings(&damaged_path));
+        let _ = reader.list(ListFilter::All, &mut |_| ());
+        let _ = reader.read(Id::from_u128(2), &mut Notifications::default());
+        let _ = writer(&damaged_path).write(&batch(3, 40, 10));
+        for beside in schema::journal_files(&damaged_path) {
+            let _ = std::fs::remove_file(beside);
+        }
+    }
+}
