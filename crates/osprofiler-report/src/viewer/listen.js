@@ -135,6 +135,7 @@ function dragOver(target, page, area, allowed) {
       document.removeEventListener("pointerup", finish);
       document.removeEventListener("pointercancel", finish);
       brush.remove();
+      byId("rows").focus({ preventScroll: true });
       if (!page.dragged || ending.type === "pointercancel") return;
       const [from, to] = [timeAt(began), timeAt(ending.clientX)].sort((a, b) => a - b);
       if (to - from >= 1) page.setWindow({ from, to: Math.max(to, from + 10) });

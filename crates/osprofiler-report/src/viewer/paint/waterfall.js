@@ -18,12 +18,15 @@ function paintAxis(canvas, { window: span }, colours, width, height) {
   }
 }
 
+// Beyond the end of the axis, so that the frame of a bar that ends there is whole.
+const EDGE = 6;
+
 // `shown` is [{ code, top }]; `area` is { left, width, height, rowHeight, stacked }.
 function paintWaterfall(canvas, view, shown, area, colours) {
-  const context = sizedContext(canvas, area.left + area.width, area.height);
+  const context = sizedContext(canvas, area.left + area.width + EDGE, area.height);
   context.save();
   context.beginPath();
-  context.rect(area.left, 0, area.width, area.height);
+  context.rect(area.left, 0, area.width + EDGE, area.height);
   context.clip();
   context.translate(area.left, 0);
   context.fillStyle = colours.faint;
