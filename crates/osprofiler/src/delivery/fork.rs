@@ -19,16 +19,25 @@
 
 #![expect(unsafe_code, reason = "registering handlers has no safe form")]
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use super::process::{Process, TALLY};
 use super::{exit, futex, thread};
 use crate::recorder;
 
-/// How long a fork waits for a call to a store that does not survive it. Such a store is a local file: a batch takes it
-/// milliseconds, a slow disk's `fsync` a few hundred.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a fork waits for a call to a store that does not survive it, unless told otherwise. Such a store is a local
+/// file: a batch takes it milliseconds, on a slow disk a few hundred.
+pub const FORK_DEADLINE: Duration = Duration::from_secs(1);
+
+static DEADLINE_MS: AtomicU64 = AtomicU64::new(FORK_DEADLINE.as_millis() as u64);
+
+/// Sets how long a fork of this process waits for a call to a store that does not survive it (`sqlite`) to end.
+/// [`FORK_DEADLINE`] without this. If the call has not ended by then, the fork goes ahead, and the child, which says so, stores nothing there.
+pub fn set_fork_deadline(deadline: Duration) {
+    let ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
+    DEADLINE_MS.store(ms, SeqCst);
+}
 
 /// Whether any store of this process does not survive a fork in mid-call.
 static FRAGILE: AtomicBool = AtomicBool::new(false);
@@ -90,7 +99,8 @@ extern "C" fn prepare() {
     // A driver that forks does so in the middle of its own call.
     let quiet = !thread::is_current() && {
         thread::wake();
-        futex::wait_until(&OPEN, Instant::now() + PATIENCE, |open| open == 0)
+        let deadline = Duration::from_millis(DEADLINE_MS.load(SeqCst));
+        futex::wait_until(&OPEN, Instant::now() + deadline, |open| open == 0)
     };
     if !quiet {
         HASTY.store(true, SeqCst);

@@ -34,6 +34,7 @@ mod scenarios;
 
 pub use counters::Counters;
 pub use exit::{EXIT_DEADLINE, set_exit_deadline};
+pub use fork::{FORK_DEADLINE, set_fork_deadline};
 pub use messages::{Message, Severity};
 pub(crate) use process::log_waiting_messages;
 pub use process::{attach, attach_own, counters, flush, submit, take_messages};
