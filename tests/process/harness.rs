@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Starts the traced program, talks to it, and reads what it left in its store.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+
+use osprofiler::driver::{ConnectionString, ListFilter, registry};
+use osprofiler::{Id, Kind, Notifications};
+
+/// A running traced program.
+pub(crate) struct Program {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+}
+
+/// How a program ended.
+pub(crate) struct End {
+    pub(crate) status: ExitStatus,
+    pub(crate) stderr: String,
+}
+
+/// What a program says its counters are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Numbers {
+    pub(crate) recorded: u64,
+    pub(crate) stored: u64,
+    pub(crate) lost: u64,
+    pub(crate) waiting: u64,
+    pub(crate) by_reason: HashMap<String, u64>,
+}
+
+impl Program {
+    pub(crate) fn start(store: &str) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_traced-program"))
+            .arg(store)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let input = child.stdin.take();
+        Self {
+            child,
+            input,
+            output,
+        }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Gives a command and returns its answer.
+    pub(crate) fn ask(&mut self, command: &str) -> String {
+        self.tell(command);
+        let mut answer = String::new();
+        self.output.read_line(&mut answer).unwrap();
+        assert!(answer.ends_with('\n'), "no answer to `{command}`: it ended");
+        answer.truncate(answer.len() - 1);
+        answer
+    }
+
+    /// Gives a command that has no answer.
+    pub(crate) fn tell(&mut self, command: &str) {
+        let input = self.input.as_mut().unwrap();
+        writeln!(input, "{command}").unwrap();
+        input.flush().unwrap();
+    }
+
+    pub(crate) fn numbers(&mut self, command: &str) -> Numbers {
+        let answer = self.ask(command);
+        let mut by_reason: HashMap<String, u64> = answer
+            .split(' ')
+            .map(|word| {
+                let (name, number) = word.split_once('=').unwrap();
+                (name.to_owned(), number.parse().unwrap())
+            })
+            .collect();
+        let mut take = |name: &str| by_reason.remove(name).unwrap();
+        Numbers {
+            recorded: take("recorded"),
+            stored: take("stored"),
+            lost: take("lost"),
+            waiting: take("waiting"),
+            by_reason,
+        }
+    }
+
+    /// Asks for the counters until they satisfy `condition`, which they are going to.
+    pub(crate) fn await_numbers(&mut self, condition: impl Fn(&Numbers) -> bool) -> Numbers {
+        loop {
+            let numbers = self.numbers("counters");
+            if condition(&numbers) {
+                return numbers;
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    /// Gives a last command and waits for the end.
+    pub(crate) fn end(mut self, command: &str) -> End {
+        self.tell(command);
+        self.wait()
+    }
+
+    pub(crate) fn signal(self, signal: &str) -> End {
+        let sent = Command::new("kill")
+            .args([signal, &self.pid().to_string()])
+            .status()
+            .unwrap();
+        assert!(sent.success());
+        self.wait()
+    }
+
+    fn wait(mut self) -> End {
+        let mut stderr = String::new();
+        // The input stays open: a program that ends only because its input does is not what is tried.
+        let mut pipe = self.child.stderr.take().unwrap();
+        pipe.read_to_string(&mut stderr).unwrap();
+        End {
+            status: self.child.wait().unwrap(),
+            stderr,
+        }
+    }
+
+    /// The thread of delivery: its folder in `/proc`.
+    pub(crate) fn delivery_thread(&self) -> Option<std::path::PathBuf> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
+        tasks
+            .filter_map(|task| Some(task.ok()?.path()))
+            .find(|task| {
+                std::fs::read_to_string(task.join("comm")).is_ok_and(|name| name == "osprofiler\n")
+            })
+    }
+}
+
+/// What is in a store, by trace.
+#[derive(Debug, Default)]
+pub(crate) struct Stored {
+    pub(crate) traces: Vec<StoredTrace>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct StoredTrace {
+    pub(crate) notifications: u64,
+    /// Points that have a start and no stop.
+    pub(crate) open: u64,
+    /// The numbers in the starts' infos, in order of time.
+    pub(crate) numbers: Vec<u64>,
+    pub(crate) lost: u64,
+}
+
+impl Stored {
+    pub(crate) fn read(store: &str) -> Self {
+        let connection = ConnectionString::parse(store).unwrap();
+        let mut reader = registry::open_reader(&connection).unwrap();
+        let mut ids = Vec::new();
+        reader
+            .list(ListFilter::All, &mut |trace| {
+                ids.push(trace.base_id.to_string());
+            })
+            .unwrap();
+        let traces = ids.iter().map(|id| {
+            let mut notifications = Notifications::default();
+            let summary = reader
+                .read(Id::parse(id).unwrap(), &mut notifications)
+                .unwrap();
+            notifications.sort_by_timestamp();
+            StoredTrace::new(
+                &notifications,
+                summary.losses.iter().map(|loss| loss.count).sum(),
+            )
+        });
+        Self {
+            traces: traces.collect(),
+        }
+    }
+
+    pub(crate) fn notifications(&self) -> u64 {
+        self.traces.iter().map(|trace| trace.notifications).sum()
+    }
+
+    pub(crate) fn lost(&self) -> u64 {
+        self.traces.iter().map(|trace| trace.lost).sum()
+    }
+
+    pub(crate) fn open(&self) -> u64 {
+        self.traces.iter().map(|trace| trace.open).sum()
+    }
+}
+
+impl StoredTrace {
+    fn new(notifications: &Notifications, lost: u64) -> Self {
+        let mut points: HashMap<String, (u64, u64)> = HashMap::new();
+        let mut numbers = Vec::new();
+        for notification in notifications.iter() {
+            let point = points.entry(notification.trace_id.to_string()).or_default();
+            match notification.kind() {
+                Kind::Start => {
+                    point.0 += 1;
+                    let number = notification
+                        .info
+                        .strip_prefix("{\"number\": ")
+                        .and_then(|rest| rest.split(',').next());
+                    numbers.extend(number.map(|number| number.parse::<u64>().unwrap()));
+                }
+                Kind::Stop => point.1 += 1,
+            }
+        }
+        for (id, (starts, stops)) in &points {
+            assert!(*starts <= 1 && *stops <= 1, "stored twice: {id}");
+        }
+        Self {
+            notifications: notifications.len() as u64,
+            open: points.values().filter(|(_, stops)| *stops == 0).count() as u64,
+            numbers,
+            lost,
+        }
+    }
+}

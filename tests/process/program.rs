@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A traced program that does what its standard input says, a line at a time, and answers each with a line: what the
+//! tests of whole processes start, feed, kill and look at.
+//!
+//! `traced-program CONNECTION` records into that store, `traced-program own:MOOD` into a driver of its own that hangs at a gate,
+//! panics, or takes everything.
+
+#![expect(
+    unsafe_code,
+    reason = "it forks and handles signals as no safe program can"
+)]
+
+use std::io::{BufRead, Write};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use osprofiler::delivery::{self, Counters};
+use osprofiler::driver::{ConnectionString, Writer};
+use osprofiler::recorder::{Context, Origin};
+use osprofiler::{Id, Loss, Notifications, Result, point};
+
+/// Longer than any test waits for anything that is going to happen.
+const LONG: Duration = Duration::from_mins(1);
+
+/// The gate at which the driver of `own:gate` waits; it counts how often it was opened.
+static GATE: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
+/// Calls to `write` that have begun.
+static CALLS: AtomicU64 = AtomicU64::new(0);
+static TAKEN: AtomicU64 = AtomicU64::new(0);
+/// What the driver was told to be lost.
+static TOLD: AtomicU64 = AtomicU64::new(0);
+
+fn main() {
+    let store = std::env::args().nth(1).unwrap_or_default();
+    let origin = attach(&store).unwrap_or_else(|error| panic!("{error}"));
+    // How long a busy machine's disk takes is not what is tried here.
+    delivery::set_exit_deadline(LONG);
+    delivery::set_fork_deadline(LONG);
+    let mut trace = Some(Context::new_trace(origin).attach());
+    let mut next = 0;
+    for line in std::io::stdin().lock().lines() {
+        let line = line.unwrap_or_default();
+        let words: Vec<&str> = line.split(' ').collect();
+        let number = |place: usize| words.get(place).map_or(0, |word| word.parse().unwrap_or(0));
+        let answer = match words[0] {
+            "record" => {
+                record(next, number(1));
+                next += number(1);
+                "recorded".to_owned()
+            }
+            "open" => {
+                std::mem::forget(point!("open"));
+                "opened".to_owned()
+            }
+            "thread" => {
+                std::thread::spawn(move || record_for_ever(origin));
+                "started".to_owned()
+            }
+            "flush" => show(delivery::flush(LONG)),
+            "try-flush" => show(delivery::flush(Duration::from_millis(number(1)))),
+            "counters" => show(delivery::counters()),
+            "messages" => messages(),
+            "exit-deadline" => {
+                delivery::set_exit_deadline(Duration::from_millis(number(1)));
+                "set".to_owned()
+            }
+            "open-gate" => {
+                *GATE.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+                GATE.1.notify_all();
+                "open".to_owned()
+            }
+            "driver" => format!(
+                "calls={} taken={} told={}",
+                CALLS.load(SeqCst),
+                TAKEN.load(SeqCst),
+                TOLD.load(SeqCst)
+            ),
+            "fork" => fork(origin, number(1), number(2)),
+            "handle-sigterm" => {
+                // SAFETY: the handler is a function of this program; that `exit` is not safe in one is what is tried here.
+                unsafe { libc::signal(libc::SIGTERM, end_by_signal as *const () as usize) };
+                "handling".to_owned()
+            }
+            "exit" => exit(number(1) as i32),
+            "return" => return,
+            // The current trace ends, the next commands record into another.
+            "trace" => {
+                drop(trace.take());
+                trace = Some(Context::new_trace(origin).attach());
+                "begun".to_owned()
+            }
+            other => panic!("unknown command `{other}`"),
+        };
+        say(&answer);
+    }
+}
+
+fn attach(store: &str) -> Result<Origin> {
+    let (project, service, host) = (Some("test"), Some("program"), "host-1");
+    let Some(mood) = store.strip_prefix("own:") else {
+        let connection = ConnectionString::parse(store)?;
+        return delivery::attach(project, service, host, &connection);
+    };
+    let panics = mood == "panic";
+    let waits = mood == "gate";
+    delivery::attach_own(project, service, host, store, move || {
+        Ok(Box::new(Own { panics, waits }))
+    })
+}
+
+/// A driver with defects, as wanted.
+struct Own {
+    panics: bool,
+    waits: bool,
+}
+
+impl Writer for Own {
+    fn write(&mut self, batch: &Notifications) -> Result<()> {
+        CALLS.fetch_add(1, SeqCst);
+        assert!(!self.panics, "a defect, on purpose");
+        if self.waits {
+            let open = GATE.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let opened = GATE.1.wait_while(open, |open| !*open);
+            drop(opened.unwrap_or_else(PoisonError::into_inner));
+        }
+        TAKEN.fetch_add(batch.len() as u64, SeqCst);
+        Ok(())
+    }
+
+    fn write_loss(&mut self, _base_id: Option<Id<'_>>, loss: Loss) -> Result<()> {
+        TOLD.fetch_add(loss.count, SeqCst);
+        Ok(())
+    }
+
+    fn take_losses(&mut self) -> Vec<Loss> {
+        Vec::new()
+    }
+}
+
+/// Records `count` points, each with its number in its start's info.
+fn record(first: u64, count: u64) {
+    for number in first..first + count {
+        let _point = point!("work", {"number": number});
+    }
+}
+
+fn record_for_ever(origin: Origin) {
+    let _trace = Context::new_trace(origin).attach();
+    for first in 0.. {
+        record(first, 1);
+        std::thread::yield_now();
+    }
+}
+
+/// Forks `children` that record `count` points each, into traces of their own, and end by `exit`; waits for them.
+fn fork(origin: Origin, children: u64, count: u64) -> String {
+    let mut pids = Vec::new();
+    for _ in 0..children {
+        // SAFETY: the child goes on with code of this program that takes no lock its parent's other thread could hold:
+        // that recording and delivery do not either is what is tried here.
+        match unsafe { libc::fork() } {
+            0 => {
+                let trace = Context::new_trace(origin).attach();
+                record(0, count);
+                drop(trace);
+                exit(0);
+            }
+            pid => pids.push(pid),
+        }
+    }
+    let mut failed = 0;
+    for pid in pids {
+        let mut status = 0;
+        // SAFETY: the pid is a child's, and the status a live place for one.
+        unsafe { libc::waitpid(pid, &raw mut status, 0) };
+        failed += u64::from(status != 0);
+    }
+    format!("failed={failed}")
+}
+
+extern "C" fn end_by_signal(_signal: i32) {
+    // SAFETY: C's `exit`, as a server's handler calls it; Rust's would first flush a standard output that may be in use.
+    unsafe { libc::exit(0) }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "that a program ends like this is what is tried here"
+)]
+fn exit(status: i32) -> ! {
+    std::process::exit(status);
+}
+
+fn show(counters: Counters) -> String {
+    let mut words = vec![
+        format!("recorded={}", counters.recorded()),
+        format!("stored={}", counters.stored()),
+        format!("lost={}", counters.lost()),
+        format!("waiting={}", counters.waiting()),
+    ];
+    words.extend(
+        counters
+            .losses()
+            .map(|loss| format!("{}={}", loss.reason.name(), loss.count)),
+    );
+    words.join(" ")
+}
+
+fn messages() -> String {
+    let messages = delivery::take_messages();
+    let texts: Vec<String> = messages.iter().map(ToString::to_string).collect();
+    texts.join(" | ")
+}
+
+fn say(answer: &str) {
+    let mut out = std::io::stdout().lock();
+    let said = writeln!(out, "{answer}").and_then(|()| out.flush());
+    // A test that has ended reads no more.
+    drop(said);
+}
