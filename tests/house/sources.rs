@@ -8,6 +8,7 @@ const MOST_LINES: usize = 600;
 
 /// The only files with `unsafe` in them. Each has a reason to be here: shared memory, the operating system, C's interface.
 const FILES_WITH_UNSAFE: &[&str] = &[
+    "crates/osprofiler-python/src/context.rs",
     "crates/osprofiler/src/delivery/exit.rs",
     "crates/osprofiler/src/delivery/fork.rs",
     "crates/osprofiler/src/delivery/futex.rs",
