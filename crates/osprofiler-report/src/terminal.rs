@@ -19,6 +19,7 @@ mod duration;
 mod line;
 mod rows;
 
+use std::collections::HashMap;
 use std::io;
 
 use duration::{duration, grouped, share};
@@ -46,6 +47,12 @@ pub(crate) fn render(
             width: options.width.max(LEAST_WIDTH),
             ..*options
         },
+        service_colors: (report.services().iter().enumerate())
+            .map(|(position, total)| {
+                let service = (total.project.as_deref(), total.service.as_deref());
+                (service, rows::color_of_service(position))
+            })
+            .collect(),
         text: String::new(),
         to,
     };
@@ -61,11 +68,17 @@ pub(crate) fn render(
 struct Page<'a> {
     report: &'a Report,
     options: RenderOptions,
+    service_colors: HashMap<(Option<&'a str>, Option<&'a str>), u8>,
     text: String,
     to: &'a mut dyn io::Write,
 }
 
 impl Page<'_> {
+    fn service_color(&self, project: Option<&str>, service: Option<&str>) -> u8 {
+        let known = self.service_colors.get(&(project, service));
+        known.copied().unwrap_or(rows::color_of_service(0))
+    }
+
     fn line(&self) -> Line {
         Line::new(self.options.width, self.options.color)
     }
@@ -170,6 +183,7 @@ impl Page<'_> {
             .iter()
             .map(|total| Total {
                 label: service_label(total.project.as_deref(), total.service.as_deref()),
+                color: self.service_color(total.project.as_deref(), total.service.as_deref()),
                 count: total.count,
                 errors: total.errors,
                 duration_us: total.duration_us,
@@ -181,6 +195,7 @@ impl Page<'_> {
             .iter()
             .map(|total| Total {
                 label: total.name.to_string(),
+                color: rows::color_of_name(&total.name),
                 count: total.count,
                 errors: total.errors,
                 duration_us: total.duration_us,
@@ -221,8 +236,7 @@ impl Page<'_> {
         self.end(line)?;
         for total in totals.iter().take(MOST_TOTALS) {
             let mut line = self.line();
-            let color = rows::color_of(&total.label);
-            line.push_left(Style::BoldColor(color), &total.label, label_width);
+            line.push_left(Style::BoldColor(total.color), &total.label, label_width);
             line.push_right(Style::Plain, &grouped(total.count), 9);
             match total.errors {
                 0 => line.push_right(Style::Dim, "·", 8),
@@ -247,6 +261,7 @@ impl Page<'_> {
 /// A row of the tables at the end.
 struct Total {
     label: String,
+    color: u8,
     count: u64,
     errors: u64,
     duration_us: i64,

@@ -114,7 +114,7 @@ fn single(
     };
     columns.times(&mut line, span, point);
     columns.guides(&mut line, path, Guide::Point);
-    who(report, &mut line, point);
+    who(page, &mut line, point);
     for (is_so, what) in [
         (point.never_ended(), " never ended"),
         (point.never_started(), " without a start"),
@@ -186,7 +186,7 @@ fn folded(
     let mut line = page.line();
     columns.times(&mut line, span, first);
     columns.guides(&mut line, path, Guide::Point);
-    who(report, &mut line, first);
+    who(page, &mut line, first);
     line.push(Style::Bold, &format!(" ×{}", grouped(run.len() as u64)));
     line.push(
         Style::Dim,
@@ -233,35 +233,41 @@ fn more_below(page: &mut Page<'_>, columns: &Columns, path: &mut Vec<Level<'_>>)
 }
 
 /// The point's name, and its service where that is not the parent's.
-fn who(report: &Report, line: &mut Line, point: Point<'_>) {
-    line.push(Style::BoldColor(color_of(point.name())), point.name());
+fn who(page: &Page<'_>, line: &mut Line, point: Point<'_>) {
+    line.push(Style::BoldColor(color_of_name(point.name())), point.name());
     let is_same = point.parent().is_some_and(|parent| {
-        let parent = report.point(parent);
+        let parent = page.report.point(parent);
         (parent.project(), parent.service()) == (point.project(), point.service())
     });
     if !is_same {
         let label = service_label(point.project(), point.service());
         line.push(Style::Plain, " ");
-        line.push(Style::Color(color_of(&label)), &label);
+        let color = page.service_color(point.project(), point.service());
+        line.push(Style::Color(color), &label);
     }
 }
 
-/// The colour of a name, the same in every trace; red is for errors and yellow for warnings.
-pub(super) fn color_of(name: &str) -> u8 {
-    const COLORS: [u8; 8] = [32, 34, 35, 36, 92, 94, 95, 96];
+/// The colour of a point's name, the same in every trace; red is for errors and yellow for warnings.
+pub(super) fn color_of_name(name: &str) -> u8 {
+    const OTHERS: [u8; 4] = [94, 95, 92, 96];
     match name.rsplit('.').next().unwrap_or(name) {
         "wsgi" => 34,
         "db" => 36,
         "rpc" => 35,
         "driver" => 32,
-        "http" | "https" => 94,
         _ => {
             let sum = name
                 .bytes()
                 .fold(7u32, |sum, byte| sum.wrapping_mul(31) ^ u32::from(byte));
-            COLORS[sum as usize % COLORS.len()]
+            OTHERS[sum as usize % OTHERS.len()]
         }
     }
+}
+
+/// The colour of the service that is the trace's `position`-th: different for as many as there are colours.
+pub(super) fn color_of_service(position: usize) -> u8 {
+    const COLORS: [u8; 8] = [92, 95, 94, 96, 32, 35, 34, 36];
+    COLORS[position % COLORS.len()]
 }
 
 /// What a row's times cover, in microseconds: one point, or a run of them.
@@ -321,7 +327,7 @@ impl Columns {
         if self.axis > 0 {
             let (before, bar, after) = self.bar(span);
             line.blanks(before);
-            line.push(Style::Color(color_of(point.name())), &bar);
+            line.push(Style::Color(color_of_name(point.name())), &bar);
             line.blanks(after + 1);
         }
     }
