@@ -4,8 +4,9 @@
 import json
 
 import pytest
-from conftest import Reports, details, notification, press, rows
 from playwright.sync_api import expect
+
+from browser.reading import Reports, details, notification, press, rows
 
 SCRIPT = "</script><script>window.pwned=1</script>"
 VALUES = [

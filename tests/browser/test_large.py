@@ -5,8 +5,9 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from conftest import Reports, details, notification, press, rows, selected
 from playwright.sync_api import expect
+
+from browser.reading import Reports, details, notification, press, rows, selected
 
 POINTS = 100_000
 

@@ -4,8 +4,9 @@
 import json
 
 import pytest
-from conftest import DESKTOP, FIXTURES, PHONE, Reports, details, notification, picture, press, rows, selected
 from playwright.sync_api import Page, expect
+
+from browser.reading import DESKTOP, FIXTURES, PHONE, Reports, details, notification, picture, press, rows, selected
 
 TRACES = sorted(path.stem for path in FIXTURES.glob("*.jsonl"))
 
