@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command};
 
 use osprofiler::driver::registry::{Capability, Implementation};
-use osprofiler::driver::{ConnectionString, ListFilter, ReadSummary, Reader, Writer};
+use osprofiler::driver::{ConnectionString, ListFilter, ReadSummary, Reader, Writer, export};
 use osprofiler::{Loss, LossReason, Notifications};
 
 use crate::sample::{Row, id, json_lines, notifications, recorded_traces};
@@ -59,6 +59,7 @@ pub const CHECKS: &[Check] = &[
     Check { name: "a list has the oldest first, at its first notification's time", needs: &[List], run: list_in_order },
     Check { name: "a list of errors has the first error's time", needs: &[ListErrors], run: list_of_errors },
     Check { name: "losses add up by trace and reason", needs: &[Losses], run: losses_add_up },
+    Check { name: "an export is the traces as JSON lines, their losses too", needs: &[Read, List, Losses], run: exported },
     Check { name: "two processes write one store", needs: &[Read, ManyWriters], run: two_processes },
     Check { name: "a bounded store accounts for what it gives up", needs: &[Read, List, Bounded], run: bounded_store },
 ];
@@ -479,6 +480,33 @@ fn losses_add_up(subject: &Subject) {
         (0, vec![loss(6, LossReason::MemoryFull)])
     );
     assert_eq!(losses("other"), (0, vec![]));
+}
+
+fn exported(subject: &Subject) {
+    let connection = subject.connection();
+    let mut writer = subject.writer(&connection);
+    for (trace, from) in [("b", 10), ("a", 0)] {
+        writer
+            .write(&numbered(trace, from, 5))
+            .expect("the batch is stored");
+    }
+    let loss = Loss {
+        count: 3,
+        reason: LossReason::Exit,
+    };
+    writer
+        .write_loss(Some(id("a")), loss)
+        .expect("the loss is stored");
+    drop(writer);
+    let of_a = json_lines(&numbered("a", 0, 5))
+        + "{\"osprofiler_lost\": 3, \"reason\": \"exit\", \"base_id\": \"a\"}\n";
+    let all = of_a.clone() + &json_lines(&numbered("b", 10, 5));
+    for (trace, expected) in [(Some(id("a")), of_a), (None, all)] {
+        let mut out = Vec::new();
+        let summary = export(&mut *subject.reader(&connection), trace, &mut out).expect("export");
+        assert_eq!(String::from_utf8_lossy(&out), expected);
+        assert_eq!(summary.losses, [loss]);
+    }
 }
 
 fn two_processes(subject: &Subject) {

@@ -8,6 +8,7 @@
 pub mod registry;
 
 mod connection_string;
+mod export;
 #[cfg(feature = "file")]
 mod file;
 #[cfg(feature = "sqlite")]
@@ -18,6 +19,7 @@ mod store_file;
 use crate::{Id, Loss, Notifications, Result, Timestamp};
 
 pub use connection_string::ConnectionString;
+pub use export::export;
 
 /// The writing half of a driver.
 ///

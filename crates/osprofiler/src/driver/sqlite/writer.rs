@@ -90,14 +90,15 @@ impl SqliteWriter {
                 transaction.commit()?;
                 Ok(result)
             });
-        result.map_err(|error| {
-            let error = errors::sort("write", &self.settings.path, error);
-            // A damaged or forbidden file may be put right without being replaced: look at it afresh next time.
-            if !error.is_temporary() {
-                self.open = None;
-            }
-            error
-        })
+        let error = match result {
+            Ok(result) => return Ok(result),
+            Err(error) => errors::sort("write", &self.settings.path, error),
+        };
+        // A damaged or forbidden file may be put right without being replaced: look at it afresh next time.
+        if !error.is_temporary() {
+            self.open = None;
+        }
+        Err(error)
     }
 }
 
