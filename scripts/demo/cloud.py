@@ -11,7 +11,6 @@ from contextlib import closing
 from pathlib import Path
 
 from demo import accounts, glance, keystone
-from demo.uwsgi import Api
 from house.ending import one_at_a_time
 from house.environments import Environment
 from house.places import cache, version_key
@@ -70,10 +69,9 @@ class Cloud:
         ports = free_port(keystone_port), free_port(glance_port)
         self.keystone_url = f"http://127.0.0.1:{ports[0]}/v3"
         self._write_addresses(*ports)
-        self.apis: list[Api] = [
-            keystone.api(environment, folder, ports[0], connection_string),
-            glance.api(environment, folder, ports[1], self.keystone_url, connection_string),
-        ]
+        self.keystone = keystone.api(environment, folder, ports[0], connection_string)
+        self.glance = glance.api(environment, folder, ports[1], self.keystone_url, connection_string)
+        self.apis = (self.keystone, self.glance)
 
     def _write_addresses(self, keystone_port: int, glance_port: int) -> None:
         addresses = {keystone.PLACEHOLDER: keystone_port, glance.PLACEHOLDER: glance_port}

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Profiled requests to Glance made by hand, so that a test can stop in the middle of one.
+
+A client is the administrator's token and a trace: each request carries the signed headers of that trace.
+"""
+
+import base64
+import hashlib
+import hmac
+import http.client
+import json
+import uuid
+
+from demo.accounts import Identity
+from demo.cloud import Cloud
+from demo.settings import HMAC_KEY
+
+
+def trace_headers(base_id: str) -> dict[str, str]:
+    """Return the headers with which a service joins the trace."""
+    info = base64.urlsafe_b64encode(json.dumps({"base_id": base_id, "parent_id": base_id}).encode())
+    signature = hmac.new(HMAC_KEY.encode(), info, hashlib.sha1).hexdigest()
+    return {"X-Trace-Info": info.decode(), "X-Trace-HMAC": signature}
+
+
+class Tracer:
+    """Makes requests to Glance that belong to one trace."""
+
+    def __init__(self, cloud: Cloud):
+        """Log in, and begin a trace."""
+        self.port = cloud.glance.port
+        self.base_id = str(uuid.uuid4())
+        self.headers = {"X-Auth-Token": Identity(cloud.keystone_url).token, **trace_headers(self.base_id)}
+
+    def request(self, method: str, path: str, body: object = None) -> tuple[int, dict]:
+        """Make a request; return the status and what came."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        text = None if body is None else json.dumps(body)
+        connection.request(method, path, text, {"Content-Type": "application/json", **self.headers})
+        answer = connection.getresponse()
+        data = answer.read()
+        connection.close()
+        return answer.status, json.loads(data) if data else {}
+
+    def begin_upload(self) -> "Upload":
+        """Make an image and begin to upload its data."""
+        image = {"name": "by-hand", "disk_format": "raw", "container_format": "bare"}
+        status, made = self.request("POST", "/v2/images", image)
+        assert status == 201, made
+        return Upload(self, made["file"])
+
+
+class Upload:
+    """An upload in mid-request: Glance waits for more data until `finish`."""
+
+    def __init__(self, tracer: Tracer, path: str):
+        """Send the request's head and a first piece of data."""
+        self.connection = http.client.HTTPConnection("127.0.0.1", tracer.port, timeout=60)
+        self.connection.putrequest("PUT", path)
+        headers = {"Content-Type": "application/octet-stream", "Transfer-Encoding": "chunked", **tracer.headers}
+        for name, value in headers.items():
+            self.connection.putheader(name, value)
+        self.connection.endheaders()
+        self.connection.send(b"5\r\nfirst\r\n")
+
+    def finish(self) -> int:
+        """Send the last piece; return the answer's status."""
+        self.connection.send(b"4\r\nlast\r\n0\r\n\r\n")
+        status = self.connection.getresponse().status
+        self.connection.close()
+        return status
