@@ -64,7 +64,7 @@ def _inside(program: Path) -> None:
 
 
 def _outside(command: Path, programs: dict[str, Path], upstream: Environment, redis: Redis) -> None:
-    store = f"sqlite:///{FOLDER}/traces.db"
+    store = f"sqlite://{FOLDER}/traces.db"
     with step(f"{material.NOTIFICATIONS:,} notifications into SQLite and Redis"):
         _fill(programs["fill"], store, upstream, redis.url)
     ours = [command, "trace", "show", "--json", "--connection-string", store]

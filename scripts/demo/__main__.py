@@ -21,7 +21,7 @@ from house.waiting import free_port
 
 LOGS = DEMO / "logs"
 STORE = DEMO / "traces.db"
-CONNECTION_STRING = f"sqlite:///{STORE}"
+CONNECTION_STRING = f"sqlite://{STORE}"
 
 
 def main() -> int:

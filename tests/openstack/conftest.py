@@ -68,7 +68,7 @@ def template(upstream: Environment) -> Path:
 def recorded_by_us(ours, template, command, tmp_path_factory) -> Recorded:
     """Record the scenario with our wheel into SQLite."""
     folder = tmp_path_factory.mktemp("ours")
-    return record(ours, template, folder / "cloud", f"sqlite:///{folder}/traces.db", command)
+    return record(ours, template, folder / "cloud", f"sqlite://{folder}/traces.db", command)
 
 
 @pytest.fixture(scope="session")

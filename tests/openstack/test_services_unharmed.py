@@ -29,7 +29,7 @@ class Store:
         folder.mkdir()
         self.away = folder.with_name("away")
         self.command = command
-        self.connection_string = f"sqlite:///{folder}/traces.db"
+        self.connection_string = f"sqlite://{folder}/traces.db"
 
     def report(self, trace_id: str) -> dict | None:
         """Return the report of a trace, None as long as the store has nothing of it."""
