@@ -109,12 +109,15 @@ fn an_unwritable_path_is_said_once_and_heals() {
         println!("{store}: {messages}");
         std::fs::remove_file(&inner).unwrap();
         std::fs::create_dir(&inner).unwrap();
-        program.ask("trace");
         program.ask("record 20");
         let numbers = program.numbers("flush");
         balanced(&numbers, &format!("{store}, unwritable at first"));
         let stored = Stored::read(&store);
-        assert_eq!(stored.notifications(), numbers.stored, "{store}");
+        assert_eq!(
+            (stored.notifications(), stored.lost()),
+            (numbers.stored, numbers.lost),
+            "{store}: the trace says what it lacks"
+        );
         let messages = program.ask("messages");
         assert!(
             messages.contains("takes trace notifications again"),

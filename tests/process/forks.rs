@@ -38,6 +38,20 @@ fn a_fork_after_everything_was_stored_is_as_good() {
 }
 
 #[test]
+fn a_child_that_outlives_its_parent_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    for store in stores(folder.path()) {
+        let mut program = Program::start(&store);
+        program.ask("record 300");
+        program.ask("flush");
+        assert_eq!(program.ask("fork-orphan 200 100"), "left=true");
+        // The end of the child too: it has the same standard error.
+        assert!(program.end("return").status.success());
+        check(&store, 300, &[300]);
+    }
+}
+
+#[test]
 fn sixteen_children_at_once_store_their_own() {
     let folder = tempfile::tempdir().unwrap();
     for store in stores(folder.path()) {

@@ -10,7 +10,7 @@
     reason = "it forks and handles signals as no safe program can"
 )]
 
-use std::io::{BufRead, Write};
+use std::io::{BufRead, Read, Write};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -77,6 +77,7 @@ fn main() {
                 TOLD.load(SeqCst)
             ),
             "fork" => fork(origin, number(1), number(2)),
+            "fork-orphan" => fork_orphan(origin, number(1), number(2)),
             "handle-sigterm" => {
                 // SAFETY: the handler is a function of this program; that `exit` is not safe in one is what is tried here.
                 unsafe { libc::signal(libc::SIGTERM, end_by_signal as *const () as usize) };
@@ -177,6 +178,30 @@ fn fork(origin: Origin, children: u64, count: u64) -> String {
         failed += u64::from(status != 0);
     }
     format!("failed={failed}")
+}
+
+/// Forks a child that stores `before` points, waits for its parent's end, and records `after` points more.
+fn fork_orphan(origin: Origin, before: u64, after: u64) -> String {
+    let (mut from_child, to_parent) = std::io::pipe().unwrap_or_else(|error| panic!("{error}"));
+    let (mut from_parent, to_child) = std::io::pipe().unwrap_or_else(|error| panic!("{error}"));
+    // SAFETY: as in `fork`.
+    if unsafe { libc::fork() } == 0 {
+        drop((from_child, to_child));
+        let trace = Context::new_trace(origin).attach();
+        record(0, before);
+        let stored = delivery::flush(LONG).stored();
+        // Its parent reads until this end closes.
+        drop(to_parent);
+        // Nobody writes: this ends with the parent.
+        let ended = from_parent.read(&mut [0]);
+        record(before, after);
+        drop(trace);
+        exit(i32::from(ended.is_err() || stored != 2 * before));
+    }
+    drop(to_parent);
+    std::mem::forget(to_child);
+    let read = from_child.read(&mut [0]);
+    format!("left={}", read.is_ok())
 }
 
 extern "C" fn end_by_signal(_signal: i32) {
