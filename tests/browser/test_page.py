@@ -254,6 +254,7 @@ def test_statistics_add_up_and_sort(reports: Reports):
     assert [row.locator("td").nth(2).inner_text() for row in table.all()] == ["579", "3", "1", "1"]
     table.first.get_by_role("button", name="db").click()
     expect(page.locator("#found")).to_have_text("1 of 579")
+    expect(page.locator("#rows")).to_be_focused()
     picture(page, "image-list-search-light")
 
 

@@ -381,8 +381,10 @@ class Page {
       byId(`tab-${view}`).setAttribute("aria-selected", view === name);
       byId(`tab-${view}`).tabIndex = view === name ? 0 : -1;
     }
-    if (name === "statistics") this.paintStatistics();
-    else this.resized();
+    if (name === "statistics") return this.paintStatistics();
+    this.resized();
+    const focused = document.activeElement;
+    if (focused === document.body || byId("statistics").contains(focused)) byId("rows").focus({ preventScroll: true });
   }
 
   toggleView() {
