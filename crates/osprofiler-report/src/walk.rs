@@ -32,16 +32,9 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// How many points lie around the next step's children: 0 before the first step, 1 after a root was entered.
+    /// How many points have been entered and not left: 1 right after a root was entered.
     pub fn depth(&self) -> usize {
         self.path.len()
-    }
-
-    /// Leaves out the children of the point that was entered last.
-    pub fn skip_children(&mut self) {
-        if let Some(rest) = self.rest.last_mut() {
-            *rest = [].iter();
-        }
     }
 }
 
