@@ -210,6 +210,44 @@ def test_an_interruption_ends_the_point_without_an_error(recording, base_id):
     assert recording.tree(base_id) == "x"
 
 
+def test_a_generator_left_open_closes_its_own_point_only(recording, base_id):
+    def generate():
+        with profiler.Trace("generator"):
+            yield 1
+
+    profiler.init("key", base_id)
+    left = generate()
+    with profiler.Trace("first"):
+        next(left)
+    with profiler.Trace("second"):
+        left.close()
+        with profiler.Trace("inner"):
+            pass
+    assert recording.tree(base_id) == drawn("""
+        first
+          generator (GeneratorExit)
+        second
+          inner
+    """)
+
+
+def test_a_point_around_init_closes_nothing_of_it(recording, base_id):
+    profiler.clean()
+    with profiler.Trace("outside"):
+        profiler.init("key", base_id)
+        profiler.start("open")
+    profiler.stop()
+    assert recording.tree(base_id) == "open"
+
+
+def test_errors_are_not_touched_without_a_profiler():
+    profiler.clean()
+    with pytest.raises(UnprintableError), profiler.Trace("x"):
+        raise UnprintableError
+    with pytest.raises(UnprintableError):
+        profiler.trace("x")(lambda: (_ for _ in ()).throw(UnprintableError()))().__next__()
+
+
 def test_one_decorator_on_two_functions_names_each(collected):
     """D-29."""
     decorate = profiler.trace("x", hide_args=True)

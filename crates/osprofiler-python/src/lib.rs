@@ -28,8 +28,8 @@ mod _native {
     use super::notifier::{counters, flush, get_notifier, log_messages_now, set_notifier};
     #[pymodule_export]
     use super::profiler::{
-        Profiler, clean, current_context, enter_context, get, init, is_tracing, open_context,
-        start, stop,
+        Profiler, clean, close_point, current_context, enter_context, get, init, is_tracing,
+        open_context, open_point, start, stop,
     };
     #[pymodule_export]
     use super::store::{

@@ -319,6 +319,45 @@ pub(crate) fn stop(py: Python<'_>, info: Option<&Bound<'_, PyAny>>) -> PyResult<
     }
 }
 
+/// Opens a point in this context's trace and returns its place, to be closed by [`close_point`]; `None` if none was opened.
+#[pyfunction]
+#[pyo3(signature = (name, info=None))]
+pub(crate) fn open_point<'py>(
+    name: &Bound<'py, PyAny>,
+    info: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Option<Bound<'py, Node>>> {
+    let py = name.py();
+    let Some(around) = context::current(py) else {
+        return Ok(None);
+    };
+    Profiler::start(around.get().profiler.bind(py), name, info)?;
+    Ok(context::current(py).filter(|place| !place.is(&around)))
+}
+
+/// Closes the point that was opened at `place`, wherever the caller is now: what was left open inside it stays so, and a caller
+/// outside of it (a generator is closed by whoever drops it) keeps its own place.
+#[pyfunction]
+#[pyo3(signature = (place, info=None))]
+pub(crate) fn close_point(
+    place: &Bound<'_, Node>,
+    info: Option<&Bound<'_, PyAny>>,
+) -> PyResult<()> {
+    let py = place.py();
+    let here = context::current(py);
+    let mut around = here.clone();
+    while let Some(node) = &around
+        && !node.is(place)
+    {
+        around = node.get().parent(py);
+    }
+    context::set(py, Some(place))?;
+    let told = Profiler::stop(place.get().profiler.bind(py), info);
+    if around.is_none() {
+        context::set(py, here.as_ref())?;
+    }
+    told
+}
+
 /// Whether this context is inside a trace.
 #[pyfunction]
 pub(crate) fn is_tracing(py: Python<'_>) -> bool {

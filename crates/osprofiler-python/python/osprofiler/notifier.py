@@ -5,6 +5,7 @@ A store's notifications leave the traced thread at once. A callable made in Pyth
 order; what it raises is counted and forgotten.
 """
 
+import atexit
 import logging
 
 from osprofiler import _native
@@ -19,6 +20,7 @@ def _noop_notifier(info, context=None):
 
 _notifier_cache = {}
 _native.set_notifier(_noop_notifier, None, True)
+atexit.register(_native.log_messages)
 
 
 def notify(info):

@@ -28,6 +28,7 @@ __all__ = [
 
 _is_tracing = _native.is_tracing
 _native_start = start
+_native_stop = stop
 _safe_repr = _native.safe_repr
 _safe_str = _native.safe_str
 
@@ -67,23 +68,50 @@ def _arguments_text(arguments):
     return f"({items},)" if len(arguments) == 1 else f"({items})"
 
 
+# The place of a point that somebody else's ``start`` has opened.
+_ELSEWHERE = object()
+
+
+def _open(name, info):
+    """Open a point and return its place; ``None`` if there is none to close."""
+    if start is _native_start:
+        return _native.open_point(name, info)
+    start(name, info=info)
+    return _ELSEWHERE
+
+
+def _close(place, info=None):
+    """Close the point that ``_open`` has opened."""
+    if stop is not _native_stop or place is _ELSEWHERE:
+        stop(info=info)
+    elif place is not None:
+        _native.close_point(place, info)
+
+
+def _close_failed(place, error):
+    """Close the point with an error; what is no ``Exception`` just ends it."""
+    if place is None:
+        return
+    _close(place, _error_info(error) if isinstance(error, Exception) else None)
+
+
 class Trace:
     """A point as a context manager: ``with Trace("name", info={...}): ...``."""
 
     def __init__(self, name, info=None):
         self._name = name
         self._info = info
+        # One object may be entered again before it is left.
+        self._places = []
 
     def __enter__(self):
-        start(self._name, info=self._info)
+        self._places.append(None if _inactive() else _open(self._name, self._info))
 
     def __exit__(self, etype, value, traceback):
-        if etype is None:
-            stop()
-        elif value is None:
-            stop(info={"etype": _class_name(etype), "message": ""})
-        else:
-            stop(info=_error_info(value))
+        place = self._places.pop()
+        if place is None:
+            return
+        _close(place, None if value is None else _error_info(value))
 
 
 class _Point:
@@ -98,18 +126,15 @@ class _Point:
         self.hide_args = hide_args
         self.hide_result = hide_result
 
-    def start(self, args, kwargs):
+    def open(self, args, kwargs):
         function = {"name": self.function_name}
         if not self.hide_args:
             function["args"] = _arguments_text(args)
             function["kwargs"] = _arguments_text(kwargs)
-        start(self.name, info={**self.info, "function": function})
+        return _open(self.name, {**self.info, "function": function})
 
-    def stop(self, result):
-        if self.hide_result:
-            stop()
-        else:
-            stop(info={"function": {"result": _safe_repr(result)}})
+    def close(self, place, result):
+        _close(place, None if self.hide_result else {"function": {"result": _safe_repr(result)}})
 
 
 def _wrap(point, function):
@@ -119,16 +144,13 @@ def _wrap(point, function):
         async def wrapper(*args, **kwargs):
             if _inactive():
                 return await function(*args, **kwargs)
-            point.start(args, kwargs)
+            place = point.open(args, kwargs)
             try:
                 result = await function(*args, **kwargs)
-            except Exception as error:
-                stop(info=_error_info(error))
+            except BaseException as error:
+                _close_failed(place, error)
                 raise
-            except BaseException:
-                stop()
-                raise
-            point.stop(result)
+            point.close(place, result)
             return result
 
     else:
@@ -137,16 +159,13 @@ def _wrap(point, function):
         def wrapper(*args, **kwargs):
             if _inactive():
                 return function(*args, **kwargs)
-            point.start(args, kwargs)
+            place = point.open(args, kwargs)
             try:
                 result = function(*args, **kwargs)
-            except Exception as error:
-                stop(info=_error_info(error))
+            except BaseException as error:
+                _close_failed(place, error)
                 raise
-            except BaseException:
-                stop()
-                raise
-            point.stop(result)
+            point.close(place, result)
             return result
 
     return wrapper
