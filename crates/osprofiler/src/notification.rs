@@ -52,6 +52,12 @@ impl<'a> Notification<'a> {
         }
     }
 
+    /// The bytes of its name, info, project and service.
+    pub fn text_bytes(&self) -> usize {
+        let optional = |text: Option<&str>| text.map_or(0, str::len);
+        self.name.len() + self.info.len() + optional(self.project) + optional(self.service)
+    }
+
     /// The name of the point, hyphens of its own included: without the last `-start` or `-stop`.
     pub fn point_name(&self) -> &'a str {
         self.name

@@ -30,6 +30,10 @@ const MAX_BODY_BYTES: usize = 64 << 20;
 /// A writer begins a new block after this many rows, or this many bytes of distinct text.
 pub(super) const BLOCK_ROWS: usize = 1024;
 pub(super) const BLOCK_TEXT_BYTES: usize = 4 << 20;
+/// A writer packs a block again with what follows it up to this many rows: a larger block is hardly denser.
+pub(super) const MERGED_ROWS: usize = 512;
+/// The most text that one notification may bring: with it a block can still be read.
+pub(super) const ROW_TEXT_BYTES: usize = 32 << 20;
 
 const COLUMNS: usize = 7;
 

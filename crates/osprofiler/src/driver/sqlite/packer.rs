@@ -133,7 +133,7 @@ impl Packer {
         rows: &[u32],
         trace: &mut StoredTrace,
     ) -> rusqlite::Result<bool> {
-        if trace.tail == 0 || trace.tail + rows.len() as i64 > block::BLOCK_ROWS as i64 {
+        if trace.tail == 0 || trace.tail + rows.len() as i64 > block::MERGED_ROWS as i64 {
             return Ok(false);
         }
         let id = block_id(trace.number, trace.blocks - 1);
@@ -182,7 +182,7 @@ impl Packer {
         while !rows.is_empty() {
             let mut text_bytes = 0;
             let full = rows.iter().take(block::BLOCK_ROWS).position(|&row| {
-                text_bytes += batch.get(row as usize).info.len();
+                text_bytes += batch.get(row as usize).text_bytes();
                 text_bytes > block::BLOCK_TEXT_BYTES
             });
             let count = full.unwrap_or(block::BLOCK_ROWS).clamp(1, rows.len());

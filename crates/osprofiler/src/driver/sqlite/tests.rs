@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use super::reader::SqliteReader;
 use super::writer::SqliteWriter;
-use super::{Settings, schema};
+use super::{Settings, block, schema};
 use crate::driver::{ListFilter, ReadSummary, Reader, Writer};
 use crate::{ErrorKind, Id, Loss, LossReason, Notification, Notifications, Timestamp};
 
@@ -71,10 +71,32 @@ fn small_batches_share_blocks() {
     for number in 0..30 {
         writer.write(&batch(1, number * 100, 100)).unwrap();
     }
-    assert_eq!(query(&path, "SELECT count(*) FROM block"), 3);
+    assert_eq!(query(&path, "SELECT count(*) FROM block"), 6);
     let (notifications, summary) = read(&path, 1);
     assert!(notifications.iter().eq(batch(1, 0, 3000).iter()));
     assert_eq!(summary, ReadSummary::default());
+}
+
+#[test]
+fn a_notification_too_large_is_refused_and_a_large_one_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trace.db");
+    let mut writer = writer(&path);
+    for (bytes, fits) in [
+        (block::ROW_TEXT_BYTES - 100, true),
+        (block::ROW_TEXT_BYTES, false),
+    ] {
+        let info = format!(r#"{{"a": "{}"}}"#, "x".repeat(bytes));
+        let mut batch = Notifications::default();
+        batch.push(&Notification {
+            info: &info,
+            ..self::batch(1, 0, 1).get(0)
+        });
+        let result = writer.write(&batch).map_err(|error| error.kind());
+        assert_eq!(result, if fits { Ok(()) } else { Err(ErrorKind::Usage) });
+    }
+    let (notifications, summary) = read(&path, 1);
+    assert_eq!((notifications.len(), summary.skipped), (1, 0));
 }
 
 #[test]

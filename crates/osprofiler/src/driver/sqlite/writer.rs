@@ -11,7 +11,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::packer::Packer;
-use super::{Settings, bounds, errors, schema};
+use super::{Settings, block, bounds, errors, schema};
 use crate::driver::Writer;
 use crate::driver::store_file::{self, FileIdentity};
 use crate::{Error, ErrorKind, Id, Loss, LossReason, Notifications, Result};
@@ -125,6 +125,14 @@ impl Writer for SqliteWriter {
     fn write(&mut self, batch: &Notifications) -> Result<()> {
         if batch.is_empty() {
             return Ok(());
+        }
+        if let Some(large) = batch
+            .iter()
+            .map(|notification| notification.text_bytes())
+            .find(|&bytes| bytes > block::ROW_TEXT_BYTES)
+        {
+            let message = format!("a notification of {large} bytes is too large for this store");
+            return Err(Error::new(ErrorKind::Usage, message));
         }
         let max_bytes = self.settings.max_bytes;
         let evicted = self.transact(|connection, packer| {
