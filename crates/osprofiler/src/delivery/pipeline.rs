@@ -148,9 +148,14 @@ impl Pipeline {
         self.queues.iter().any(Queue::is_open)
     }
 
-    /// Whether all stores have been told all.
-    pub(super) fn is_done(&self) -> bool {
-        self.queues.iter().all(Queue::is_done)
+    /// Remembers what has been accepted so far.
+    pub(super) fn mark(&mut self) {
+        self.queues.iter_mut().for_each(Queue::mark);
+    }
+
+    /// Whether all that had been accepted at the last mark is stored or lost, and the stores know of the losses.
+    pub(super) fn is_past_mark(&self) -> bool {
+        self.queues.iter().all(Queue::is_past_mark)
     }
 
     /// Forgets waits.

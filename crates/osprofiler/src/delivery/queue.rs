@@ -83,6 +83,9 @@ pub(super) struct Queue {
     ticks: Vec<u64>,
     sealed: VecDeque<Notifications>,
     sealed_bytes: usize,
+    /// How many were ever pushed, and were so at the last mark.
+    pushed: u64,
+    mark: u64,
     losses: Ledger,
     /// The store would not hear of losses; it is asked again once it has taken a batch.
     losses_refused: bool,
@@ -130,6 +133,8 @@ impl Queue {
             ticks: Vec::new(),
             sealed: VecDeque::new(),
             sealed_bytes: 0,
+            pushed: 0,
+            mark: 0,
             losses: Ledger::default(),
             losses_refused: false,
             next_losses: Duration::ZERO,
@@ -143,6 +148,7 @@ impl Queue {
 
     /// Adds a notification that was recorded at `ticks`.
     pub(super) fn push(&mut self, notification: &Notification<'_>, ticks: u64, outlet: Outlet<'_>) {
+        self.pushed += 1;
         self.tail.push(notification);
         self.ticks.push(ticks);
         if self.tail.len() >= self.limits.batch_len
@@ -170,11 +176,23 @@ impl Queue {
         self.writer.is_some()
     }
 
+    /// Remembers what has been pushed so far.
+    pub(super) fn mark(&mut self) {
+        self.mark = self.pushed;
+    }
+
+    /// Whether all that had been pushed at the last mark has left: what is pushed later leaves later.
+    pub(super) fn is_past_mark(&self) -> bool {
+        self.pushed - self.len() as u64 >= self.mark && self.has_told_losses()
+    }
+
+    fn has_told_losses(&self) -> bool {
+        self.losses.is_empty() || self.losses_refused
+    }
+
     /// Whether there is nothing left to tell the store that it would hear.
-    pub(super) fn is_done(&self) -> bool {
-        self.tail.is_empty()
-            && self.sealed.is_empty()
-            && (self.losses.is_empty() || self.losses_refused)
+    fn is_done(&self) -> bool {
+        self.tail.is_empty() && self.sealed.is_empty() && self.has_told_losses()
     }
 
     /// Forgets waits: somebody asked for a flush.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The background thread: started by the first event of a process, woken rarely, ended only by the process's end.
 //!
-//! It runs [`Worker::turn`] every 100 ms while something is recorded, sleeps without a timer otherwise, never touches Python,
+//! It has its [`Worker`] collect and write every 100 ms while something is recorded, sleeps without a timer otherwise, never touches Python,
 //! and takes no signal that the program waits for. Whoever wakes it touches atomics only. A panic in here ends a turn, not the program.
 
 #![expect(unsafe_code, reason = "signal masks have no safe form")]
@@ -122,27 +122,40 @@ fn run() {
 
 /// Turns until the process has ended.
 fn serve(worker: &mut Worker) {
+    let mut flush = None;
     loop {
         fork::stand_aside(|| worker.close());
         // Read before looking: what was recorded before the call is seen by this turn.
         STATE.store(AWAKE, SeqCst);
-        // The end's own ticket was drawn before it began, so the last answer is one to it.
+        // The end's own ticket was drawn before it began, so a flush from here on is one for it.
         let is_last = exit::has_begun();
         let asked = ASKED.load(SeqCst);
-        let pace = worker.turn(asked != ANSWERED.load(SeqCst));
+        let found = worker.collect();
+        if flush.is_none() && asked != ANSWERED.load(SeqCst) {
+            flush = Some((asked, is_last));
+            worker.mark();
+        }
+        if flush.is_some() {
+            worker.hurry();
+        }
+        let pace = worker.write(found);
         if !worker.has_open_store() {
             fork::nothing_is_open();
         }
-        if worker.is_done() {
+        if let Some((ticket, is_last)) = flush
+            && worker.is_past_mark()
+        {
             if is_last {
                 worker.close();
                 exit::say_farewell();
             }
-            ANSWERED.store(asked, SeqCst);
+            flush = None;
+            ANSWERED.store(ticket, SeqCst);
             futex::wake_all(&ANSWERED);
             if is_last {
                 return;
             }
+            continue;
         }
         match pace {
             Pace::Now => {}

@@ -37,6 +37,8 @@ pub(super) struct Worker {
     calibration: Calibration,
     pipeline: Pipeline,
     table_version: u32,
+    /// Events taken from the recorder or the inbox, and not yet in the pipeline.
+    in_hand: usize,
     /// Sweeps in a row that found nothing. Beyond [`QUIET_SWEEPS`] the recorder has been told.
     quiet_sweeps: u32,
 }
@@ -58,16 +60,13 @@ impl Worker {
             calibration: Calibration::new(),
             pipeline: Pipeline::new(directory, Limits::DEFAULT),
             table_version: TABLE.version(),
+            in_hand: 0,
             quiet_sweeps: 0,
         }
     }
 
-    /// One look at everything. `hurried`: somebody waits for a flush, so stores that failed are tried at once.
-    pub(super) fn turn(&mut self, hurried: bool) -> Pace {
-        let found = self.collect();
-        if hurried {
-            self.pipeline.hurry();
-        }
+    /// Gives each store a batch. `found` is what [`collect`](Self::collect) just said.
+    pub(super) fn write(&mut self, found: bool) -> Pace {
         let begin = self.begin;
         let next = self.pipeline.step(&|| begin.elapsed(), self.outlet);
         let sweep = self.next_sweep(found);
@@ -82,9 +81,19 @@ impl Worker {
         }
     }
 
-    /// Whether everything collected so far is settled.
-    pub(super) fn is_done(&self) -> bool {
-        self.pipeline.is_done()
+    /// Has stores that failed tried at once: somebody waits.
+    pub(super) fn hurry(&mut self) {
+        self.pipeline.hurry();
+    }
+
+    /// Remembers what was collected so far.
+    pub(super) fn mark(&mut self) {
+        self.pipeline.mark();
+    }
+
+    /// Whether all that had been collected at the last mark is settled.
+    pub(super) fn is_past_mark(&self) -> bool {
+        self.pipeline.is_past_mark()
     }
 
     /// Whether a store is open.
@@ -99,23 +108,26 @@ impl Worker {
 
     /// After a panic: whatever it still holds will not be stored.
     pub(super) fn count_as_lost(&self) {
-        let count = catch_unwind(AssertUnwindSafe(|| self.pipeline.len())).unwrap_or(0) as u64;
+        let queued = catch_unwind(AssertUnwindSafe(|| self.pipeline.len())).unwrap_or(0);
+        let count = (queued + self.in_hand) as u64;
         let reason = LossReason::DriverFailed;
         self.outlet.tally.add_loss(Loss { count, reason });
     }
 
     /// Brings everything recorded and handed in so far into the pipeline; whether there was anything.
-    fn collect(&mut self) -> bool {
+    pub(super) fn collect(&mut self) -> bool {
         let version = TABLE.version();
         if version != self.table_version {
             self.table_version = version;
             self.pipeline.forget_routes();
         }
         self.calibration.update();
-        let (pipeline, calibration, outlet) = (&mut self.pipeline, &self.calibration, self.outlet);
         let mut found = false;
+        let (pipeline, calibration, outlet) = (&mut self.pipeline, &self.calibration, self.outlet);
+        let in_hand = &mut self.in_hand;
         self.sweeper.sweep(&mut |event| {
             found = true;
+            *in_hand = 1;
             pipeline.accept(
                 &Incoming {
                     origin: event.origin.number(),
@@ -130,6 +142,7 @@ impl Worker {
                 },
                 outlet,
             );
+            *in_hand = 0;
         });
         recorder::take_losses(&mut |base_id, loss| {
             found = true;
@@ -137,9 +150,11 @@ impl Worker {
             pipeline.accept_loss(base_id, loss);
         });
         let inbox = self.process.take_inbox();
+        *in_hand = inbox.origins.len();
         for (notification, (origin, ticks)) in inbox.notifications.iter().zip(&inbox.origins) {
             found = true;
             pipeline.accept_ready(origin.number(), notification, *ticks, outlet);
+            *in_hand -= 1;
         }
         found
     }
