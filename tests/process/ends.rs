@@ -100,6 +100,21 @@ fn a_store_that_is_down_at_exit_costs_the_deadline_once_and_is_told() {
 }
 
 #[test]
+fn what_nobody_has_logged_is_said_at_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    for store in stores(&folder.path().join("file")) {
+        let mut program = Program::start(&store);
+        program.ask("record 10");
+        let end = program.end("return");
+        assert!(end.status.success(), "{store}");
+        let start = format!("osprofiler: cannot store trace notifications in `{store}`: ");
+        assert!(end.stderr.starts_with(&start), "{}", end.stderr);
+        assert_eq!(end.stderr.lines().count(), 1, "{}", end.stderr);
+    }
+}
+
+#[test]
 fn a_process_that_recorded_nothing_ends_without_a_word() {
     let folder = tempfile::tempdir().unwrap();
     for store in stores(folder.path()) {

@@ -61,6 +61,26 @@ fn a_driver_that_panics_is_survived_and_counted() {
 }
 
 #[test]
+fn what_there_is_to_say_is_logged_by_the_next_thread_that_leaves_a_trace() {
+    let mut program = Program::start("own:panic");
+    assert_eq!(program.ask("logger"), "set=true");
+    program.ask("record 1");
+    program.numbers("flush");
+    assert_eq!(program.ask("logged"), "", "nobody has left a trace yet");
+    program.ask("trace");
+    let logged = program.ask("logged");
+    assert!(
+        logged.starts_with("WARN in main: the driver of `own:panic`"),
+        "{logged}"
+    );
+    assert_eq!(program.ask("messages"), "");
+    assert_eq!(
+        program.end("return").stderr.matches("osprofiler:").count(),
+        0
+    );
+}
+
+#[test]
 fn a_removed_folder_that_comes_back_is_written_again() {
     let folder = tempfile::tempdir().unwrap();
     let inner = folder.path().join("store");

@@ -61,6 +61,14 @@ fn main() {
             "try-flush" => show(delivery::flush(Duration::from_millis(number(1)))),
             "counters" => show(delivery::counters()),
             "messages" => messages(),
+            "logger" => {
+                log::set_max_level(log::LevelFilter::Info);
+                format!("set={}", log::set_logger(&LOGGER).is_ok())
+            }
+            "logged" => {
+                let logged = LOGGED.lock().unwrap_or_else(PoisonError::into_inner);
+                logged.join(" | ")
+            }
             "exit-deadline" => {
                 delivery::set_exit_deadline(Duration::from_millis(number(1)));
                 "set".to_owned()
@@ -95,6 +103,34 @@ fn main() {
         };
         say(&answer);
     }
+}
+
+/// What the program's logger was given.
+static LOGGED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+static LOGGER: Logger = Logger;
+
+struct Logger;
+
+impl log::Log for Logger {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        let thread = std::thread::current();
+        let line = format!(
+            "{} in {}: {}",
+            record.level(),
+            thread.name().unwrap_or("?"),
+            record.args()
+        );
+        LOGGED
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(line);
+    }
+
+    fn flush(&self) {}
 }
 
 fn attach(store: &str) -> Result<Origin> {
