@@ -10,7 +10,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from house.environments import cached
+from house.ending import one_at_a_time
+from house.environments import Environment, cached
 from house.failure import Failure
 from house.places import CLONE, DIST, TARGET, cache
 from house.process import capture, run
@@ -50,7 +51,11 @@ def wheel(log: Path) -> Path:
     """Build the wheel for the running Python; return its path, the only one in `dist/`."""
     need("cargo", "cc")
     tools = cached("tools", log)
-    built = TARGET / "wheels"
+    with one_at_a_time(TARGET / "wheels"):
+        return _wheel(tools, TARGET / "wheels", log)
+
+
+def _wheel(tools: Environment, built: Path, log: Path) -> Path:
     shutil.rmtree(built, ignore_errors=True)
     env = cargo_environment()
     # What the package's build backend does before it calls maturin.
