@@ -14,6 +14,7 @@ from demo import accounts, glance, keystone
 from house.ending import one_at_a_time
 from house.environments import Environment
 from house.places import cache, version_key
+from house.process import end_recorded
 from house.waiting import free_port
 
 READY = ".ready"
@@ -64,6 +65,8 @@ class Cloud:
         self.environment = environment
         self.folder = folder
         self.connection_string = connection_string
+        for left_behind in folder.glob("*.pid"):
+            end_recorded(left_behind)
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(template, folder)
         ports = free_port(keystone_port), free_port(glance_port)
