@@ -7,6 +7,7 @@
 mod context;
 mod profiler;
 
+mod json_text;
 mod value;
 
 mod notifier;

@@ -7,6 +7,7 @@
 //! Only what is no `Exception` (`KeyboardInterrupt`, an eventlet `Timeout`) leaves here as an error: it is the program's.
 
 use std::cell::Cell;
+use std::fmt::Write;
 
 use base64::Engine;
 use pyo3::exceptions::PyException;
@@ -14,9 +15,11 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{
-    PyBool, PyByteArray, PyBytes, PyDate, PyDateTime, PyDict, PyFloat, PyFrozenSet, PyInt, PyList,
-    PyMemoryView, PyNone, PySet, PyString, PyTuple, PyType,
+    PyBool, PyByteArray, PyBytes, PyDate, PyDateAccess, PyDateTime, PyDict, PyFloat, PyFrozenSet,
+    PyInt, PyList, PyMemoryView, PyNone, PySet, PySlice, PyString, PyTimeAccess, PyTuple, PyType,
 };
+
+use crate::json_text;
 
 /// The longest text of one `info`, a little below the recorder's own bound so that marks and `host` still fit.
 pub(crate) const MAX_BYTES: usize = (1 << 20) - 8192;
@@ -44,7 +47,7 @@ pub(crate) fn with_info_json<R>(
     // A `repr` may run traced code, which comes here again: the buffer is taken, not borrowed.
     let mut text = BUFFER.try_with(Cell::take).unwrap_or_default();
     text.clear();
-    let mut writer = Writer {
+    let mut writer = InfoWriter {
         out: &mut text,
         open: [std::ptr::null_mut(); MAX_LEVELS],
         level: 0,
@@ -66,7 +69,7 @@ pub(crate) fn with_info_json<R>(
 
 /// The JSON text of any one value, under the same bounds.
 pub(crate) fn push_value(value: &Bound<'_, PyAny>, out: &mut String) -> PyResult<()> {
-    Writer {
+    InfoWriter {
         out,
         open: [std::ptr::null_mut(); MAX_LEVELS],
         level: 0,
@@ -74,14 +77,14 @@ pub(crate) fn push_value(value: &Bound<'_, PyAny>, out: &mut String) -> PyResult
     .value(value)
 }
 
-struct Writer<'a> {
+struct InfoWriter<'a> {
     out: &'a mut String,
     /// The containers around the current value, to find cycles.
     open: [*mut ffi::PyObject; MAX_LEVELS],
     level: usize,
 }
 
-impl Writer<'_> {
+impl InfoWriter<'_> {
     fn room(&self) -> usize {
         MAX_BYTES.saturating_sub(self.out.len())
     }
@@ -274,7 +277,7 @@ impl Writer<'_> {
         let head = if long {
             // Only the head is turned into UTF-8.
             text.as_any()
-                .get_item(pyo3::types::PySlice::new(text.py(), 0, room as isize, 1))?
+                .get_item(PySlice::new(text.py(), 0, room as isize, 1))?
                 .cast_into::<PyString>()?
         } else {
             text.clone()
@@ -288,33 +291,8 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// The characters of `text` as far as there is room, and the mark if some are missing.
     fn escape(&mut self, text: &str, cut: bool) {
-        let mut cut = cut;
-        let bytes = text.as_bytes();
-        let mut start = 0;
-        while start < bytes.len() {
-            let plain = bytes[start..]
-                .iter()
-                .take(self.room())
-                .take_while(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\'))
-                .count();
-            self.out.push_str(&text[start..start + plain]);
-            start += plain;
-            let Some(character) = text[start..].chars().next() else {
-                break;
-            };
-            if self.room() == 0 {
-                cut = true;
-                break;
-            }
-            let mut units = [0; 2];
-            for &mut unit in character.encode_utf16(&mut units) {
-                push_unit(unit, self.out);
-            }
-            start += character.len_utf8();
-        }
-        if cut {
+        if !json_text::push_head(text, MAX_BYTES, self.out) || cut {
             self.out.push_str(CUT);
         }
     }
@@ -330,7 +308,7 @@ impl Writer<'_> {
                 cut = true;
                 break;
             }
-            push_unit(u16::from_le_bytes([pair[0], pair[1]]), self.out);
+            json_text::push_unit(u16::from_le_bytes([pair[0], pair[1]]), self.out);
         }
         if cut {
             self.out.push_str(CUT);
@@ -355,7 +333,7 @@ impl Writer<'_> {
 
     fn int(&mut self, number: &Bound<'_, PyInt>) -> PyResult<()> {
         if let Ok(number) = number.extract::<i64>() {
-            self.out.push_str(itoa(number, &mut [0; 20]));
+            json_text::push_integer(number, self.out);
             return Ok(());
         }
         // Beyond 64 bits, through `int` itself (a subclass may print as it likes); it refuses thousands of digits.
@@ -395,9 +373,6 @@ impl Writer<'_> {
     }
 
     fn datetime(&mut self, time: &Bound<'_, PyDateTime>) -> PyResult<()> {
-        use std::fmt::Write;
-
-        use pyo3::types::{PyDateAccess, PyTimeAccess};
         write!(
             self.out,
             "\"{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}\"",
@@ -416,7 +391,7 @@ impl Writer<'_> {
     fn numbers_of(&mut self, value: &Bound<'_, PyAny>) -> PyResult<()> {
         let room = self.room();
         let head = value
-            .get_item(pyo3::types::PySlice::new(value.py(), 0, room as isize, 1))
+            .get_item(PySlice::new(value.py(), 0, room as isize, 1))
             .and_then(|head| value.py().get_type::<PyList>().call1((head,)));
         match head {
             Ok(head) => {
@@ -511,43 +486,4 @@ fn is_imported_type(
 ) -> bool {
     cell.import(value.py(), module, name)
         .is_ok_and(|class| value.is_instance(class.as_any()).unwrap_or(false))
-}
-
-/// The decimal digits of `number`, as `json.dumps` writes it.
-fn itoa(number: i64, buffer: &mut [u8; 20]) -> &str {
-    let mut rest = number.unsigned_abs();
-    let mut start = buffer.len();
-    loop {
-        start -= 1;
-        buffer[start] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    if number < 0 {
-        start -= 1;
-        buffer[start] = b'-';
-    }
-    std::str::from_utf8(&buffer[start..]).unwrap_or_default()
-}
-
-/// One UTF-16 unit as `json.dumps` writes it.
-fn push_unit(unit: u16, out: &mut String) {
-    match u8::try_from(unit) {
-        Ok(b'\n') => out.push_str("\\n"),
-        Ok(b'\r') => out.push_str("\\r"),
-        Ok(b'\t') => out.push_str("\\t"),
-        Ok(0x08) => out.push_str("\\b"),
-        Ok(0x0c) => out.push_str("\\f"),
-        Ok(byte @ (b'"' | b'\\')) => out.extend(['\\', char::from(byte)]),
-        Ok(byte @ b' '..=b'~') => out.push(char::from(byte)),
-        _ => {
-            out.push_str("\\u");
-            for shift in [12, 8, 4, 0] {
-                let digit = b"0123456789abcdef"[usize::from(unit >> shift & 15)];
-                out.push(char::from(digit));
-            }
-        }
-    }
 }
