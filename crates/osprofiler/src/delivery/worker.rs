@@ -14,8 +14,8 @@ use crate::{Error, ErrorKind, Loss, LossReason};
 
 /// From sweep to sweep.
 const SWEEP: Duration = Duration::from_millis(100);
-/// After so many sweeps that found nothing the recorder is told that the thread will sleep without a timer.
-const QUIET_SWEEPS: u32 = 10;
+/// After so long without an event the recorder is told that the thread will sleep without a timer.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// When the next turn is due, unless somebody calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +39,9 @@ pub(super) struct Worker {
     table_version: u32,
     /// Events taken from the recorder or the inbox, and not yet in the pipeline.
     in_hand: usize,
-    /// Sweeps in a row that found nothing. Beyond [`QUIET_SWEEPS`] the recorder has been told.
-    quiet_sweeps: u32,
+    /// When the last sweep began, since `begin`.
+    swept: Duration,
+    rest: Rest,
 }
 
 impl Worker {
@@ -61,15 +62,16 @@ impl Worker {
             pipeline: Pipeline::new(directory, Limits::DEFAULT),
             table_version: TABLE.version(),
             in_hand: 0,
-            quiet_sweeps: 0,
+            swept: Duration::ZERO,
+            rest: Rest::default(),
         }
     }
 
     /// Gives each store a batch. `found` is what [`collect`](Self::collect) just said.
     pub(super) fn write(&mut self, found: bool) -> Pace {
         let begin = self.begin;
+        let sweep = self.rest.after_sweep(self.swept, found);
         let next = self.pipeline.step(&|| begin.elapsed(), self.outlet);
-        let sweep = self.next_sweep(found);
         match (next, sweep) {
             (Next::Now, _) => Pace::Now,
             (Next::At(time), sweep) => {
@@ -122,6 +124,7 @@ impl Worker {
             self.pipeline.forget_routes();
         }
         self.calibration.update();
+        self.swept = self.begin.elapsed();
         let mut found = false;
         let (pipeline, calibration, outlet) = (&mut self.pipeline, &self.calibration, self.outlet);
         let in_hand = &mut self.in_hand;
@@ -158,19 +161,36 @@ impl Worker {
         }
         found
     }
+}
 
-    /// How long to wait for the next sweep; `None` if the recorder calls when there is something.
-    fn next_sweep(&mut self, found: bool) -> Option<Duration> {
+/// How the thread comes to sleep without a timer: quiet for a while, the recorder is told, and a sweep at least
+/// [`SWEEP`] later still finds nothing. Turns may follow each other at any pace; only times count.
+#[derive(Default)]
+struct Rest {
+    quiet_since: Option<Duration>,
+    announced: Option<Duration>,
+}
+
+impl Rest {
+    /// How long to wait after a sweep that began `now` (one that finds nothing takes microseconds); `None` if the recorder calls when there is something.
+    fn after_sweep(&mut self, now: Duration, found: bool) -> Option<Duration> {
         if found {
-            self.quiet_sweeps = 0;
+            *self = Self::default();
             return Some(SWEEP);
         }
-        self.quiet_sweeps = self.quiet_sweeps.saturating_add(1);
-        if self.quiet_sweeps == QUIET_SWEEPS {
-            recorder::announce_idle();
+        let quiet_since = *self.quiet_since.get_or_insert(now);
+        match self.announced {
+            Some(announced) => (announced + SWEEP)
+                .checked_sub(now)
+                .filter(|left| !left.is_zero()),
+            None => {
+                if now - quiet_since >= QUIET {
+                    recorder::announce_idle();
+                    self.announced = Some(now);
+                }
+                Some(SWEEP)
+            }
         }
-        // The sweep after the announcement still has to find nothing.
-        (self.quiet_sweeps <= QUIET_SWEEPS).then_some(SWEEP)
     }
 }
 
@@ -191,4 +211,68 @@ fn store(number: usize) -> (String, Open) {
         None => Err(Error::new(ErrorKind::NotFound, "no such store")),
     });
     (store.map(ToString::to_string).unwrap_or_default(), open)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `sweeps` are times in milliseconds and whether something was found; expected is the wait, 0 for none.
+    fn check(sweeps: &[(u64, bool)], expected: &[u64]) {
+        let mut rest = Rest::default();
+        let waits: Vec<u64> = sweeps
+            .iter()
+            .map(|&(ms, found)| rest.after_sweep(Duration::from_millis(ms), found))
+            .map(|wait| wait.map_or(0, |wait| wait.as_millis() as u64))
+            .collect();
+        assert_eq!(waits, expected);
+    }
+
+    #[test]
+    fn the_timer_stops_a_sweep_after_the_announcement() {
+        check(
+            &[
+                (0, true),
+                (100, false),
+                (1_050, false),
+                (1_100, false),
+                (1_200, false),
+                (9_000, false),
+            ],
+            &[100, 100, 100, 100, 0, 0],
+        );
+    }
+
+    #[test]
+    fn turns_without_a_pause_do_not_count_as_quiet() {
+        let mut sweeps = vec![(0, true)];
+        sweeps.extend((1..50).map(|ms| (ms, false)));
+        check(&sweeps, &[100; 50]);
+        // Nor do they shorten the time between the announcement and the sweep that confirms it.
+        check(
+            &[
+                (0, false),
+                (1_000, false),
+                (1_001, false),
+                (1_060, false),
+                (1_100, false),
+            ],
+            &[100, 100, 99, 40, 0],
+        );
+    }
+
+    #[test]
+    fn an_event_starts_the_timer_again() {
+        check(
+            &[
+                (0, false),
+                (1_000, false),
+                (1_100, false),
+                (5_000, true),
+                (5_100, false),
+                (6_100, false),
+            ],
+            &[100, 100, 0, 100, 100, 100],
+        );
+    }
 }
