@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use osprofiler::driver::ConnectionString;
-use osprofiler::{ErrorKind, Notifications};
+use osprofiler::{ErrorKind, Loss, LossReason, Notifications};
 
 use super::{Check, Subject, assert_same, numbered, parse};
 use crate::sample::id;
@@ -142,6 +142,10 @@ fn removed_folder(subject: &Subject) {
         .expect("the batch is stored");
     let lost: u64 = writer.take_losses().iter().map(|loss| loss.count).sum();
     assert_eq!(lost, 10);
+    assert_eq!(writer.take_losses(), []);
+    let (_, summary) = subject.read(&connection, "t");
+    let reason = LossReason::StoreRemoved;
+    assert_eq!(summary.losses, [Loss { count: 10, reason }]);
     assert_same(&subject.read(&connection, "t").0, &numbered("t", 20, 10));
 }
 

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::registry::{Capability, Implementation};
-use super::store_file::{self, FileIdentity};
+use super::store_file::{self, FileIdentity, Written};
 use super::{ConnectionString, ListFilter, ReadSummary, Reader, TraceSummary, Writer};
 use crate::wire::{self, Line, Lines};
 use crate::{
@@ -46,15 +46,16 @@ struct FileWriter {
     path: PathBuf,
     open: Option<OpenFile>,
     text: String,
-    /// In files that were removed, told by the next `take_losses`.
-    removed: u64,
+    /// What files that were removed held: still to be told by `take_losses`, and to be kept in the file that follows.
+    removed_count: u64,
+    removed: Written,
 }
 
 struct OpenFile {
     file: File,
     identity: FileIdentity,
-    /// Notifications this writer put into this very file: what is gone if it is removed.
-    written: u64,
+    /// What this writer put into this very file: what is gone if it is removed.
+    written: Written,
 }
 
 impl FileWriter {
@@ -63,36 +64,48 @@ impl FileWriter {
             path: path.to_owned(),
             open: None,
             text: String::new(),
-            removed: 0,
+            removed_count: 0,
+            removed: Written::default(),
         }
     }
 
     /// Appends `self.text` to the file at the path, whatever happened to the one that was open.
-    fn append(&mut self, notifications: u64) -> Result<()> {
+    fn append(&mut self) -> Result<&mut OpenFile> {
         self.reopen()
             .map_err(|error| store_file::error("open", &self.path, error))?;
+        for (trace, loss) in self.removed.losses() {
+            push_loss_line(trace, loss, &mut self.text);
+        }
         let Some(open) = &mut self.open else {
-            return Ok(());
+            return Err(Error::new(ErrorKind::Unavailable, "the file is not open"));
         };
         lock(&open.file, &self.path)?;
         let appended = append_whole(&mut open.file, &mut self.text);
         let _ = open.file.unlock();
         appended.map_err(|error| store_file::error("write", &self.path, error))?;
-        open.written += notifications;
+        self.removed = Written::default();
+        Ok(open)
+    }
+
+    /// Leaves a file that is not at the path any more, and counts what went with it.
+    fn forget_removed(&mut self) -> io::Result<()> {
+        let at_path = FileIdentity::at(&self.path)?;
+        if let Some(mut open) = self
+            .open
+            .take_if(|open| Some(open.identity) != at_path)
+            // A file that was renamed can still be read; one without a name is gone with all that it held.
+            && open.file.metadata().is_ok_and(|file| file.nlink() == 0)
+        {
+            self.removed_count += open.written.total();
+            self.removed.take_from(&mut open.written);
+        }
         Ok(())
     }
 
     fn reopen(&mut self) -> io::Result<()> {
-        let at_path = FileIdentity::at(&self.path)?;
-        if let Some(open) = &self.open {
-            if Some(open.identity) == at_path {
-                return Ok(());
-            }
-            // A file that was renamed can still be read; one without a name is gone with all that it held.
-            if open.file.metadata().is_ok_and(|file| file.nlink() == 0) {
-                self.removed += open.written;
-            }
-            self.open = None;
+        self.forget_removed()?;
+        if self.open.is_some() {
+            return Ok(());
         }
         store_file::create(&self.path)?;
         let file = OpenOptions::new()
@@ -102,7 +115,7 @@ impl FileWriter {
         self.open = Some(OpenFile {
             identity: FileIdentity::of(&file.metadata()?),
             file,
-            written: 0,
+            written: Written::default(),
         });
         Ok(())
     }
@@ -114,18 +127,20 @@ impl Writer for FileWriter {
         for notification in batch.iter() {
             push_line(&notification, &mut self.text);
         }
-        self.append(batch.len() as u64)
+        self.append()?.written.add(batch);
+        Ok(())
     }
 
     fn write_loss(&mut self, base_id: Option<Id<'_>>, loss: Loss) -> Result<()> {
         self.text.clear();
-        wire::push_loss_json(base_id, loss, &mut self.text);
-        self.text.push('\n');
-        self.append(0)
+        push_loss_line(base_id, loss, &mut self.text);
+        self.append().map(|_| ())
     }
 
     fn take_losses(&mut self) -> Vec<Loss> {
-        match std::mem::take(&mut self.removed) {
+        // A path that cannot be looked at says nothing about the file; the next batch will.
+        let _ = self.forget_removed();
+        match std::mem::take(&mut self.removed_count) {
             0 => Vec::new(),
             count => vec![Loss {
                 count,
@@ -143,6 +158,11 @@ fn push_line(notification: &Notification<'_>, text: &mut String) {
         let line = text.split_off(start).replace(['\n', '\r'], " ");
         text.push_str(&line);
     }
+    text.push('\n');
+}
+
+fn push_loss_line(base_id: Option<Id<'_>>, loss: Loss, text: &mut String) {
+    wire::push_loss_json(base_id, loss, text);
     text.push('\n');
 }
 

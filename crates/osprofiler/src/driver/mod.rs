@@ -37,7 +37,8 @@ pub trait Writer: Send {
     fn write_loss(&mut self, base_id: Option<Id<'_>>, loss: Loss) -> Result<()>;
 
     /// Takes what this writer or its store has itself given up since the last call (evicted to stay within a size, gone
-    /// with a removed file), so that delivery counts it. An empty list if there is nothing, which is also the right answer for
+    /// with a removed file), so that delivery counts it; what is known of it by trace the writer keeps in the store itself, as
+    /// with [`write_loss`](Writer::write_loss). An empty list if there is nothing, which is also the right answer for
     /// a driver that never gives anything up.
     fn take_losses(&mut self) -> Vec<Loss>;
 }

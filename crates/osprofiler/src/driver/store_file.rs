@@ -5,12 +5,13 @@
 //! never made, because one that is missing is a mount that is gone or a typing error more often than a wish. An error's
 //! help names owner, group, mode and a remedy.
 
+use std::collections::HashMap;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, Id, Loss, LossReason, Notifications};
 
 /// Which file an open one is: device and inode, which a removed and replaced file does not share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +35,60 @@ impl FileIdentity {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// Who wrote how much into one file: what is gone if the file is. By trace, so that each trace's report can say so; beyond
+/// [`Written::MAX_TRACES`] traces only as a number.
+#[derive(Default)]
+pub(super) struct Written {
+    by_trace: HashMap<String, u64>,
+    others: u64,
+}
+
+impl Written {
+    const MAX_TRACES: usize = 4096;
+
+    pub(super) fn add(&mut self, batch: &Notifications) {
+        let mut by_trace = HashMap::<Id<'_>, u64>::new();
+        for notification in batch.iter() {
+            *by_trace.entry(notification.base_id).or_default() += 1;
+        }
+        for (trace, count) in by_trace {
+            self.add_trace(trace.to_string(), count);
+        }
+    }
+
+    /// Adds what `other` holds and leaves it empty.
+    pub(super) fn take_from(&mut self, other: &mut Self) {
+        self.others += std::mem::take(&mut other.others);
+        for (trace, count) in other.by_trace.drain() {
+            self.add_trace(trace, count);
+        }
+    }
+
+    fn add_trace(&mut self, trace: String, count: u64) {
+        if self.by_trace.len() >= Self::MAX_TRACES && !self.by_trace.contains_key(&trace) {
+            self.others += self.by_trace.drain().map(|(_, count)| count).sum::<u64>();
+        }
+        *self.by_trace.entry(trace).or_default() += count;
+    }
+
+    pub(super) fn total(&self) -> u64 {
+        self.others + self.by_trace.values().sum::<u64>()
+    }
+
+    /// What is lost with the file, by trace; `None` for the traces that were too many.
+    pub(super) fn losses(&self) -> impl Iterator<Item = (Option<Id<'_>>, Loss)> {
+        let reason = LossReason::StoreRemoved;
+        let others = (self.others > 0).then_some((None, self.others));
+        let by_trace = self
+            .by_trace
+            .iter()
+            .map(|(trace, &count)| (Id::parse(trace).ok(), count));
+        by_trace
+            .chain(others)
+            .map(move |(trace, count)| (trace, Loss { count, reason }))
     }
 }
 
@@ -178,6 +233,35 @@ mod tests {
             Some(FileIdentity::of(&metadata))
         );
         assert_eq!(FileIdentity::at(&folder.path().join("y")).unwrap(), None);
+    }
+
+    #[test]
+    fn what_was_written_is_known_by_trace_within_bounds() {
+        let mut batch = Notifications::default();
+        let traces = Written::MAX_TRACES as u128 + 10;
+        for id in (0..traces).chain([traces - 1]).map(Id::from_u128) {
+            batch.push(&crate::Notification {
+                name: "x-start",
+                base_id: id,
+                trace_id: id,
+                parent_id: id,
+                timestamp: crate::Timestamp::default(),
+                info: "{}",
+                project: None,
+                service: None,
+            });
+        }
+        let (mut written, mut all) = (Written::default(), Written::default());
+        written.add(&batch);
+        all.take_from(&mut written);
+        assert_eq!((written.total(), all.total()), (0, traces as u64 + 1));
+        let told: Vec<_> = all.losses().collect();
+        assert!(told.len() <= Written::MAX_TRACES + 1);
+        assert_eq!(
+            told.iter().map(|(_, loss)| loss.count).sum::<u64>(),
+            traces as u64 + 1
+        );
+        assert_eq!(told.iter().filter(|(trace, _)| trace.is_none()).count(), 1);
     }
 
     #[test]

@@ -13,16 +13,18 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::packer::Packer;
 use super::{Settings, block, bounds, errors, schema};
 use crate::driver::Writer;
-use crate::driver::store_file::{self, FileIdentity};
+use crate::driver::store_file::{self, FileIdentity, Written};
 use crate::{Error, ErrorKind, Id, Loss, LossReason, Notifications, Result};
 
 pub(super) struct SqliteWriter {
     settings: Settings,
     open: Option<OpenStore>,
     packer: Packer,
-    /// In files that were removed, and in traces that this writer evicted; told by the next `take_losses`.
-    removed: u64,
-    evicted: u64,
+    /// What files that were removed held, still to be kept in the file that follows.
+    removed: Written,
+    /// How much that was, and how much this writer evicted; told by the next `take_losses`.
+    removed_count: u64,
+    evicted_count: u64,
 }
 
 struct OpenStore {
@@ -31,8 +33,8 @@ struct OpenStore {
     /// Tells whether the file still has a name. Opened with `O_PATH`: closing any other descriptor of the file would drop
     /// SQLite's locks on it.
     watch: File,
-    /// Notifications this writer put into this very file: what is gone if it is removed.
-    written: u64,
+    /// What this writer put into this very file: what is gone if it is removed.
+    written: Written,
 }
 
 impl SqliteWriter {
@@ -41,8 +43,9 @@ impl SqliteWriter {
             settings,
             open: None,
             packer: Packer::default(),
-            removed: 0,
-            evicted: 0,
+            removed: Written::default(),
+            removed_count: 0,
+            evicted_count: 0,
         }
     }
 
@@ -61,10 +64,11 @@ impl SqliteWriter {
         let path = &self.settings.path;
         let at_path =
             FileIdentity::at(path).map_err(|error| store_file::error("open", path, error))?;
-        if let Some(open) = self.open.take_if(|open| Some(open.identity) != at_path) {
+        if let Some(mut open) = self.open.take_if(|open| Some(open.identity) != at_path) {
             // A file that was renamed can still be read; one without a name is gone with all that it held.
             if open.watch.metadata().is_ok_and(|file| file.nlink() == 0) {
-                self.removed += open.written;
+                self.removed_count += open.written.total();
+                self.removed.take_from(&mut open.written);
             }
             // Closing deletes the journal by its name, which may by now be that of another file's journal.
             let _ = open
@@ -87,7 +91,11 @@ impl SqliteWriter {
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .and_then(|transaction| {
                 let result = work(&transaction, &mut self.packer)?;
+                for (trace, loss) in self.removed.losses() {
+                    bounds::add_loss(&transaction, trace, loss)?;
+                }
                 transaction.commit()?;
+                self.removed = Written::default();
                 Ok(result)
             });
         let error = match result {
@@ -116,7 +124,7 @@ impl OpenStore {
             connection,
             identity,
             watch,
-            written: 0,
+            written: Written::default(),
         })
     }
 }
@@ -139,9 +147,9 @@ impl Writer for SqliteWriter {
             packer.write(connection, batch)?;
             bounds::evict(connection, max_bytes)
         })?;
-        self.evicted += evicted;
+        self.evicted_count += evicted;
         if let Some(open) = &mut self.open {
-            open.written += batch.len() as u64;
+            open.written.add(batch);
         }
         Ok(())
     }
@@ -158,8 +166,8 @@ impl Writer for SqliteWriter {
         // A path that cannot be looked at says nothing about the file; the next batch will.
         let _ = self.forget_removed();
         [
-            (&mut self.evicted, LossReason::Evicted),
-            (&mut self.removed, LossReason::StoreRemoved),
+            (&mut self.evicted_count, LossReason::Evicted),
+            (&mut self.removed_count, LossReason::StoreRemoved),
         ]
         .into_iter()
         .map(|(count, reason)| Loss {
