@@ -349,14 +349,13 @@ impl Queue {
         }
     }
 
-    /// Counts what the writer or its store gave up by itself.
+    /// Counts what the writer or its store gave up by itself. The writer has stored it, by trace.
     fn take_losses(&mut self, writer: &mut dyn Writer, outlet: Outlet<'_>) {
         let losses = catch_unwind(AssertUnwindSafe(|| writer.take_losses())).unwrap_or_default();
         for loss in losses {
             outlet.tally.add_loss(loss);
             if loss.reason != LossReason::Evicted {
                 self.lost_untold += loss.count;
-                self.losses.add(None, loss);
             }
         }
     }

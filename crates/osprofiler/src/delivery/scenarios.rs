@@ -508,7 +508,7 @@ fn what_a_store_gave_up_by_itself_is_counted() {
         (scene.counters().stored(), scene.counters().evicted()),
         (7, 50)
     );
-    assert_eq!(scene.told(0), [(None, 4, LossReason::StoreRemoved)]);
+    assert_eq!(scene.told(0), []);
 }
 
 #[test]
