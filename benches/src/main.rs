@@ -2,14 +2,19 @@
 //! Cost beside the peers: `cargo run --release -p osprofiler-benches -- NAME...`; without a name, everything.
 //!
 //! A bench is one file here and one line in [`BENCHES`]. It runs all its cases in one process, alternating, and returns a
-//! table as text; only this file prints.
+//! table as text; long ones print their lines as they are measured.
 
 #![expect(
     clippy::print_stdout,
     reason = "the tables are what this command is for"
 )]
 
+mod end_to_end;
 mod ingest;
+mod program;
+mod record;
+mod rounds;
+mod swept;
 
 use std::path::Path;
 
@@ -18,11 +23,23 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 /// A bench's name, what it measures, and the function that does.
 type Bench = (&'static str, &'static str, fn() -> Outcome<String>);
 
-const BENCHES: &[Bench] = &[(
-    "ingest",
-    "what the SQLite driver takes and weighs, beside a bare loop of inserts",
-    || ingest::run(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures")),
-)];
+const BENCHES: &[Bench] = &[
+    (
+        "record",
+        "what recording costs the traced thread, beside fastrace 0.7.19",
+        record::run,
+    ),
+    (
+        "end_to_end",
+        "CPU in all, with the JSON of both notifications, beside fastrace with the same JSON",
+        end_to_end::run,
+    ),
+    (
+        "ingest",
+        "what the SQLite driver takes and weighs, beside a bare loop of inserts",
+        || ingest::run(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures")),
+    ),
+];
 
 fn main() -> Outcome<()> {
     let names: Vec<String> = std::env::args().skip(1).collect();

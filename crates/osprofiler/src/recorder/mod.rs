@@ -44,6 +44,10 @@ mod macros;
     unsafe_code,
     reason = "the points closed early lie in the thread's state"
 )]
+#[expect(
+    clippy::inline_always,
+    reason = "the hot path is laid out by hand, measured in benches/"
+)]
 mod point;
 
 #[expect(
@@ -56,6 +60,10 @@ mod future;
 
 mod foreign;
 #[expect(unsafe_code, reason = "writes into the pool's slots")]
+#[expect(
+    clippy::inline_always,
+    reason = "the hot path is laid out by hand, measured in benches/"
+)]
 mod thread;
 
 #[expect(
@@ -64,6 +72,10 @@ mod thread;
 )]
 pub mod clock;
 #[expect(unsafe_code, reason = "seeds from the operating system")]
+#[expect(
+    clippy::inline_always,
+    reason = "the hot path is laid out by hand, measured in benches/"
+)]
 mod ids;
 mod info;
 #[expect(

@@ -9,6 +9,7 @@
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
+use super::record::{FORM_NONE, FORM_SITE};
 use super::value::Value;
 
 /// How many names given as text are interned.
@@ -155,6 +156,8 @@ fn hash(bytes: &[u8]) -> u64 {
 pub struct Site {
     name: &'static str,
     parts: &'static [Part],
+    /// What a start's flags say of the info.
+    form: u8,
     /// 0 until the site has entered itself into the table.
     number: AtomicU32,
 }
@@ -168,6 +171,11 @@ impl Site {
         Self {
             name,
             parts,
+            form: if parts.is_empty() {
+                FORM_NONE
+            } else {
+                FORM_SITE
+            },
             number: AtomicU32::new(0),
         }
     }
@@ -181,8 +189,8 @@ impl Site {
     }
 
     #[inline]
-    pub(super) fn has_info(&self) -> bool {
-        !self.parts.is_empty()
+    pub(super) fn form(&self) -> u8 {
+        self.form
     }
 
     #[cold]

@@ -140,6 +140,11 @@ impl Sweeper {
     /// Gives `each` what was published since the last sweep: each event once, those of one thread in their order. Costs 10 ns
     /// an event. What is published while it runs may come with this sweep or with the next. `each` must not sweep.
     pub fn sweep(&mut self, each: &mut dyn FnMut(&Event<'_>)) -> Swept {
+        self.sweep_at(clock::ticks(), each)
+    }
+
+    /// As [`sweep`](Self::sweep), as if the [`clock`] said `now`: which threads are idle is seen from there. For tests.
+    pub fn sweep_at(&mut self, now: u64, each: &mut dyn FnMut(&Event<'_>)) -> Swept {
         signal::sweeping();
         let Some(pool) = Pool::existing() else {
             return Swept::default();
@@ -149,7 +154,6 @@ impl Sweeper {
         let standing = &mut *standing;
         let lanes = pool.used_lanes();
         standing.cursors.resize(lanes.len(), Cursor::default());
-        let now = clock::ticks();
         let mut events = 0;
         for (index, lane) in lanes.iter().enumerate() {
             let cursor = &mut standing.cursors[index];

@@ -89,19 +89,14 @@ impl Drop for LaneEnd {
 }
 
 /// The thread's state. It has no destructor and a constant initial value: reaching it is one load, at any time.
-#[inline]
+#[inline(always)]
 pub(super) fn with<T>(work: impl FnOnce(&Thread) -> T) -> T {
     THREAD.with(work)
 }
 
 #[inline]
 pub(super) fn new_id() -> u128 {
-    with(|thread| {
-        if thread.seeded_for.get() != GENERATION.load(Ordering::Relaxed) {
-            thread.seed();
-        }
-        thread.ids.next_id()
-    })
+    with(Thread::new_id)
 }
 
 /// Ends the record that the thread is in the middle of without publishing anything.
@@ -123,8 +118,8 @@ pub(super) struct Head {
 }
 
 impl Head {
-    #[inline]
-    fn record(self, slots: u8, flags: u8) -> Record {
+    #[inline(always)]
+    pub(super) fn record(self, slots: u8, flags: u8) -> Record {
         Record {
             ticks: self.ticks,
             name: self.name,
@@ -146,8 +141,21 @@ impl Thread {
         self.seeded_for.set(GENERATION.load(Ordering::Relaxed));
     }
 
-    /// Writes a record without bytes. `head.base_id` is the trace's id.
     #[inline]
+    pub(super) fn new_id(&self) -> u128 {
+        if self.seeded_for.get() != GENERATION.load(Ordering::Relaxed) {
+            self.seed();
+        }
+        self.ids.next_id()
+    }
+
+    /// As [`new_id`](Self::new_id), after [`begin_here`](Self::begin_here) has succeeded.
+    #[inline(always)]
+    pub(super) fn new_id_here(&self) -> u128 {
+        self.ids.next_id()
+    }
+
+    /// Writes a record without bytes. `head.base_id` is the trace's id.
     pub(super) fn write(&self, head: Head) {
         match self.begin(1) {
             Ok(slot) => {
@@ -159,16 +167,19 @@ impl Thread {
         }
     }
 
-    /// Writes a record with the bytes that `encode` produces: into the chunk if they fit, else through memory of the encoder's
-    /// own. `encode` runs no code of the program while the encoder is in the chunk.
-    #[inline]
+    /// Writes a record with the bytes that `encode` produces. `encode` runs no code of the program while the encoder is in the
+    /// chunk. `head.base_id` is the trace's id.
     pub(super) fn write_encoded(&self, head: Head, encode: impl FnOnce(&mut Encoder)) {
-        let slot = match self.begin(2) {
-            Ok(slot) => slot,
-            Err(reason) => {
-                return losses::count(Id::from_u128(head.base_id), reason);
-            }
-        };
+        match self.begin(2) {
+            Ok(slot) => self.encode(slot, head, encode),
+            Err(reason) => losses::count(Id::from_u128(head.base_id), reason),
+        }
+    }
+
+    /// Writes a record that was begun with two slots, and the bytes that `encode` produces: into the chunk if they fit, else through
+    /// memory of the encoder's own.
+    #[inline(always)]
+    pub(super) fn encode(&self, slot: *mut Record, head: Head, encode: impl FnOnce(&mut Encoder)) {
         // The bytes begin with their number, which is known last.
         let room = (SLOTS - self.used.get() - 1) as usize * SLOT_BYTES - 4;
         // SAFETY: `begin` gave us the slots from here to the end of the chunk, and there are two at least.
@@ -263,11 +274,19 @@ impl Thread {
 
     /// Begins a record of `slots` slots: from here to [`end`](Self::end) the slots from the returned one to the end of the chunk,
     /// `slots` at least, are this thread's alone to write.
-    #[inline]
     fn begin(&self, slots: u32) -> Result<*mut Record, LossReason> {
+        match self.begin_here(slots) {
+            Some(slot) => Ok(slot),
+            None => self.begin_in_new_chunk(),
+        }
+    }
+
+    /// As [`begin`](Self::begin), if the thread has a chunk with room; in this process, it has ids to draw, too.
+    #[inline(always)]
+    pub(super) fn begin_here(&self, slots: u32) -> Option<*mut Record> {
         let used = self.used.get();
         if self.generation.get() != GENERATION.load(Ordering::Relaxed) || used + slots > SLOTS {
-            return self.begin_in_new_chunk();
+            return None;
         }
         // SAFETY: the generation is this process's, so the lane is in its pool, which is never unmapped.
         let lane = unsafe { &*self.lane.get() };
@@ -275,15 +294,15 @@ impl Thread {
         // The sweeper's side of this fence is `membarrier`.
         compiler_fence(Ordering::SeqCst);
         if lane.revoked.load(Ordering::Relaxed) != 0 {
-            return self.begin_in_new_chunk();
+            return None;
         }
         // SAFETY: `used` is below the chunk's number of slots.
-        Ok(unsafe { self.slots.get().add(used as usize) })
+        Some(unsafe { self.slots.get().add(used as usize) })
     }
 
     /// Publishes a record of `slots` slots.
-    #[inline]
-    fn end(&self, slots: u32) {
+    #[inline(always)]
+    pub(super) fn end(&self, slots: u32) {
         let used = self.used.get() + slots;
         self.used.set(used);
         // SAFETY: `begin` succeeded, so the lane is in the process's pool.
@@ -352,6 +371,9 @@ impl Thread {
             return Err(LossReason::ThreadGone);
         }
         let lane = pool.take_lane().ok_or(LossReason::MemoryFull)?;
+        if self.seeded_for.get() != generation {
+            self.seed();
+        }
         self.lane.set(lane);
         self.chunk.set(NONE);
         self.used.set(0);

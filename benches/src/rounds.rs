@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Rounds that alternate between ours and the peer's, and the table of their minima and medians.
+//!
+//! A round times a run of some thousand operations; what it needs is set up and torn down outside of the time. Noise only adds,
+//! so the minimum is the cost and the median says how noisy the machine was.
+
+use std::time::{Duration, Instant};
+
+/// What one side of a comparison does.
+pub(crate) struct Side {
+    /// Makes what `run` needs; dropped after the clock has stopped.
+    pub(crate) set_up: fn() -> Box<dyn std::any::Any>,
+    /// Does the operations.
+    pub(crate) run: fn(),
+}
+
+/// Nanoseconds an operation.
+#[derive(Clone, Copy)]
+pub(crate) struct Cost {
+    pub(crate) minimum: f64,
+    pub(crate) median: f64,
+}
+
+const ROUNDS: usize = 400;
+
+/// The cost of each side, `operations` a run.
+pub(crate) fn compare<const N: usize>(operations: u32, sides: [&Side; N]) -> [Cost; N] {
+    let mut times: [Vec<Duration>; N] = std::array::from_fn(|_| Vec::with_capacity(ROUNDS));
+    for round in 0..ROUNDS + 20 {
+        for (side, times) in sides.iter().zip(&mut times) {
+            let set_up = (side.set_up)();
+            let begin = Instant::now();
+            (side.run)();
+            let time = begin.elapsed();
+            drop(set_up);
+            // The first rounds fill caches, tables and pools.
+            if round >= 20 {
+                times.push(time);
+            }
+        }
+    }
+    times.map(|mut times| {
+        times.sort_unstable();
+        let nanoseconds = |time: Duration| time.as_secs_f64() * 1e9 / f64::from(operations);
+        Cost {
+            minimum: nanoseconds(times[0]),
+            median: nanoseconds(times[ROUNDS / 2]),
+        }
+    })
+}
+
+/// A line of the table: a name, what was measured, and what the ratio should be at most.
+pub(crate) fn line(name: &str, ours: Cost, peer: Option<Cost>, target: &str) {
+    let Some(peer) = peer else {
+        return print(&format!(
+            "{name:<44} {:>7.1} {:>7.1}",
+            ours.minimum, ours.median
+        ));
+    };
+    print(&format!(
+        "{name:<44} {:>7.1} {:>7.1} {:>9.1} {:>7.1} {:>7.2} {:>7.2}  {target}",
+        ours.minimum,
+        ours.median,
+        peer.minimum,
+        peer.median,
+        ours.minimum / peer.minimum,
+        ours.median / peer.median,
+    ));
+}
+
+/// The head of the table.
+pub(crate) fn head() {
+    print(&format!(
+        "{:<44} {:>7} {:>7} {:>9} {:>7} {:>7} {:>7}  target",
+        "ns an operation", "ours", "", "fastrace", "", "ratio", ""
+    ));
+    print(&format!(
+        "{:<44} {:>7} {:>7} {:>9} {:>7} {:>7} {:>7}",
+        "", "min", "median", "min", "median", "min", "median"
+    ));
+}
+
+#[expect(clippy::print_stdout, reason = "the table is what this program is for")]
+pub(crate) fn print(line: &str) {
+    println!("{line}");
+}

@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The recorder where it is hard: threads racing with the sweeper, a full pool, threads that end, forks.
+//!
+//! Recorder and sweeper are one a process, so each test here holds a lock while it runs.
+
+#![expect(unsafe_code, reason = "fork, and what a child may do after it")]
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::io::{Read, Write};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use osprofiler::recorder::{
+    Context, Event, Origin, Point, Sweeper, after_fork_in_child, announce_idle, clock, new_id,
+    recorded, set_waker, take_losses,
+};
+use osprofiler::{Kind, LossReason, point, stop};
+
+/// Runs a test in a thread of its own, which has ended, lane and all, before the next test begins.
+#[track_caller]
+fn alone(test: impl FnOnce() + Send + 'static) {
+    static ALONE: Mutex<()> = Mutex::new(());
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    Sweeper::new().sweep(&mut |_| {});
+    take_losses(&mut |_, _| {});
+    if let Err(panic) = std::thread::spawn(test).join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+fn origin() -> Origin {
+    Origin::register(Some("shop"), Some("limits"), "h").expect("the table of origins has room")
+}
+
+fn losses() -> HashMap<LossReason, u64> {
+    let mut losses = HashMap::new();
+    take_losses(&mut |_, loss| *losses.entry(loss.reason).or_default() += loss.count);
+    losses
+}
+
+/// What a sweep saw of points that carry their thread's and their own number.
+#[derive(Default)]
+struct Seen {
+    /// `(trace_id, is a stop)`.
+    ends: HashSet<(u128, bool)>,
+    /// The parent and the info, by point.
+    starts: HashMap<u128, (u128, String)>,
+    events: u64,
+}
+
+impl Seen {
+    fn add(&mut self, event: &Event<'_>) {
+        let id = |id: osprofiler::Id<'_>| id.as_u128().expect("only UUIDs here");
+        let trace_id = id(event.trace_id);
+        let is_stop = event.kind == Kind::Stop;
+        assert!(self.ends.insert((trace_id, is_stop)), "twice: {event:?}");
+        if is_stop {
+            assert!(
+                self.ends.contains(&(trace_id, false)),
+                "stop before start: {event:?}"
+            );
+        } else {
+            let mut info = String::new();
+            event.info.push_json("h", &mut info);
+            self.starts.insert(trace_id, (id(event.parent_id), info));
+        }
+        self.events += 1;
+    }
+}
+
+/// More than a pool holds.
+const POINTS: u64 = 300_000;
+const THREADS: u32 = 4;
+const ROUNDS: u32 = 3_000;
+
+fn record_rounds(thread: u32) {
+    for round in 0..ROUNDS {
+        let _trace = Context::new_trace(origin()).attach();
+        let _outer = point!("outer", {"thread": thread, "round": round});
+        let text = "x".repeat(round as usize * 7 % 600 * (1 + round as usize % 97 / 96 * 40));
+        let inner = point!("inner", {"thread": thread, "round": round, "text": text});
+        stop!(inner, {"round": round});
+        if round % 8 == 0 {
+            // Lets the sweeper find this thread idle.
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// Lets threads record while another sweeps as fast as it can, and checks that everything arrived, once and whole.
+#[track_caller]
+fn race(now: fn(u64) -> u64) {
+    alone(move || {
+        let before = recorded();
+        let ended = AtomicBool::new(false);
+        let mut seen = Seen::default();
+        std::thread::scope(|scope| {
+            let sweeper = scope.spawn(|| {
+                let mut sweeps = 0;
+                loop {
+                    let last = ended.load(Ordering::Acquire);
+                    sweeps += 1;
+                    Sweeper::new().sweep_at(now(sweeps), &mut |event| seen.add(event));
+                    if last {
+                        return;
+                    }
+                    std::thread::yield_now();
+                }
+            });
+            let threads: Vec<_> = (0..THREADS)
+                .map(|thread| scope.spawn(move || record_rounds(thread)))
+                .collect();
+            for thread in threads {
+                thread.join().expect("no thread panicked");
+            }
+            ended.store(true, Ordering::Release);
+            sweeper.join().expect("the sweeper did not panic");
+        });
+        let lost: u64 = losses().values().sum();
+        assert_eq!(recorded() - before, u64::from(THREADS * ROUNDS * 4));
+        assert_eq!(seen.events + lost, recorded() - before);
+        assert_eq!(lost, 0);
+        let mut rounds = HashSet::new();
+        for (parent_id, info) in seen.starts.values() {
+            let numbers = info
+                .split(", \"text\"")
+                .next()
+                .expect("split gives one part");
+            let numbers = numbers
+                .split(", \"host\"")
+                .next()
+                .expect("split gives one part");
+            if info.contains("\"text\"") {
+                let (_, outer) = &seen.starts[parent_id];
+                assert!(outer.starts_with(numbers), "{numbers} lies within {outer}");
+            } else {
+                assert!(rounds.insert(numbers), "twice: {numbers}");
+            }
+        }
+        assert_eq!(rounds.len() as u32, THREADS * ROUNDS);
+    });
+}
+
+#[test]
+fn each_event_arrives_once_while_threads_race_with_the_sweeper() {
+    race(|_| clock::ticks());
+}
+
+#[test]
+fn each_event_arrives_once_while_every_chunk_is_taken_away_as_idle() {
+    // Each sweep finds itself minutes after the one before, so that all lanes look idle to all sweeps.
+    race(|sweeps| clock::ticks() + (sweeps << 40));
+}
+
+#[test]
+fn an_idle_threads_chunk_returns_to_the_pool() {
+    alone(|| {
+        let later = |minutes: u64| clock::ticks() + (minutes << 40);
+        let trace = Context::new_trace(origin()).attach();
+        drop(point!("before"));
+        let mut events = 0;
+        let mut sweep = |now| {
+            Sweeper::new()
+                .sweep_at(now, &mut |_| events += 1)
+                .chunks_in_use
+        };
+        let busy = sweep(later(1));
+        sweep(later(2));
+        let idle = sweep(later(3));
+        assert_eq!(idle, busy - 1);
+        drop(point!("after"));
+        assert_eq!(sweep(later(3)), busy);
+        assert_eq!(events, 4);
+        drop(trace);
+    });
+}
+
+#[test]
+fn a_full_pool_loses_exactly_what_is_counted() {
+    static WOKEN: AtomicU32 = AtomicU32::new(0);
+    alone(|| {
+        set_waker(|| {
+            WOKEN.fetch_add(1, Ordering::Relaxed);
+        });
+        let before = recorded();
+        let context = Context::new_trace(origin());
+        let base_id = context.base_id().expect("it is in a trace").as_u128();
+        let trace = context.attach();
+        for _ in 0..POINTS {
+            drop(point!("flood"));
+        }
+        // What lies over several chunks is lost as a whole, and gives back what it had got.
+        drop(point!("long", {"text": "x".repeat(500_000)}));
+        drop(trace);
+        assert_eq!(
+            WOKEN.load(Ordering::Relaxed),
+            1,
+            "woken once before a sweep"
+        );
+        let swept = Sweeper::new().sweep(&mut |event| assert_eq!(event.name, "flood"));
+        let mut lost = 0;
+        take_losses(&mut |of, loss| {
+            assert_eq!(of.and_then(osprofiler::Id::as_u128), base_id);
+            assert_eq!(loss.reason, LossReason::MemoryFull);
+            lost += loss.count;
+        });
+        assert_eq!(recorded() - before, 2 * POINTS + 2);
+        assert_eq!(swept.events + lost, 2 * POINTS + 2);
+        assert_eq!(swept.events, 4096 * 128 - swept_elsewhere(swept.events));
+        // There is room again.
+        let _trace = Context::new_trace(origin()).attach();
+        drop(point!("after"));
+        assert_eq!(Sweeper::new().sweep(&mut |_| {}).events, 2);
+        assert!(losses().is_empty());
+    });
+}
+
+/// Slots in chunks that other threads of this process hold: less than one in a hundred.
+fn swept_elsewhere(events: u64) -> u64 {
+    let rest = 4096 * 128 - events;
+    assert!(rest < 5_000, "{rest}");
+    rest
+}
+
+#[test]
+fn ended_threads_leave_their_events_and_give_back_their_memory() {
+    alone(|| {
+        let in_use = Sweeper::new().sweep(&mut |_| {}).chunks_in_use;
+        for _ in 0..50 {
+            let threads: Vec<_> = (0..20)
+                .map(|_| {
+                    std::thread::spawn(|| {
+                        let _trace = Context::new_trace(origin()).attach();
+                        let _point = point!("short");
+                    })
+                })
+                .collect();
+            for thread in threads {
+                thread.join().expect("no thread panicked");
+            }
+            let swept = Sweeper::new().sweep(&mut |_| {});
+            assert_eq!((swept.events, swept.chunks_in_use), (40, in_use));
+        }
+    });
+}
+
+#[test]
+fn what_is_recorded_while_a_thread_ends_is_swept_or_counted() {
+    struct Recording;
+    impl Drop for Recording {
+        fn drop(&mut self) {
+            let _trace = Context::new_trace(origin()).attach();
+            let _point = point!("ending");
+        }
+    }
+    thread_local! {
+        static BEFORE: RefCell<Option<Recording>> = const { RefCell::new(None) };
+        static AFTER: RefCell<Option<Recording>> = const { RefCell::new(None) };
+    }
+    alone(|| {
+        let before = recorded();
+        std::thread::spawn(|| {
+            BEFORE.with(|value| value.replace(Some(Recording)));
+            let _trace = Context::new_trace(origin()).attach();
+            drop(point!("living"));
+            AFTER.with(|value| value.replace(Some(Recording)));
+        })
+        .join()
+        .expect("the thread did not panic");
+        let swept = Sweeper::new().sweep(&mut |_| {}).events;
+        let losses = losses();
+        let lost = losses.get(&LossReason::ThreadGone).copied().unwrap_or(0);
+        assert_eq!(losses.values().sum::<u64>(), lost);
+        // Of the two values one is destroyed before the lane ends and one after; which, is the system's affair.
+        assert_eq!((swept, lost, recorded() - before), (4, 2, 6));
+    });
+}
+
+#[test]
+fn the_first_record_after_idleness_wakes() {
+    static WOKEN: AtomicU32 = AtomicU32::new(0);
+    alone(|| {
+        set_waker(|| {
+            WOKEN.fetch_add(1, Ordering::Relaxed);
+        });
+        let _trace = Context::new_trace(origin()).attach();
+        drop(point!("busy"));
+        let before = WOKEN.load(Ordering::Relaxed);
+        drop(point!("busy"));
+        assert_eq!(WOKEN.load(Ordering::Relaxed), before);
+        announce_idle();
+        drop(point!("first"));
+        drop(point!("second"));
+        assert_eq!(WOKEN.load(Ordering::Relaxed), before + 1);
+        Sweeper::new().sweep(&mut |_| {});
+    });
+}
+
+/// What the child of a fork checks. `inherited` was open when it was made.
+fn child(inherited: Point) -> bool {
+    after_fork_in_child();
+    let mut names = Vec::new();
+    // The parent's records are not ours, nor is the end of its point.
+    drop(inherited);
+    Sweeper::new().sweep(&mut |event| names.push(event.name.to_owned()));
+    let nothing_inherited = names.is_empty() && recorded() == 0;
+    drop(point!("child"));
+    Sweeper::new().sweep(&mut |event| names.push(event.name.to_owned()));
+    nothing_inherited && names == ["child", "child"] && recorded() == 2
+}
+
+#[test]
+fn a_forked_child_records_for_itself() {
+    alone(|| {
+        let trace = Context::new_trace(origin()).attach();
+        drop(point!("parent"));
+        let open = point!("open");
+        let (mut reader, mut writer) = std::io::pipe().expect("a pipe can be made");
+        // SAFETY: the child runs `child` and leaves; that touches the recorder's atomics and allocates, which glibc allows after a fork.
+        let pid = unsafe { libc::fork() };
+        if pid == 0 {
+            let succeeded = std::panic::catch_unwind(|| child(open)).unwrap_or(false);
+            let written = writer.write_all(&new_id().to_ne_bytes()).is_ok();
+            // SAFETY: leaves at once; nothing of the parent's is to be run here.
+            unsafe { libc::_exit(i32::from(!(succeeded && written))) };
+        }
+        assert!(pid > 0, "fork failed");
+        drop(writer);
+        let mut id = [0; 16];
+        reader.read_exact(&mut id).expect("the child writes an id");
+        let mut status = -1;
+        // SAFETY: `status` is a valid place for an int.
+        let waited = unsafe { libc::waitpid(pid, &raw mut status, 0) };
+        assert_eq!((waited, status), (pid, 0));
+        // The child began with a copy of our generator and drew twice.
+        let ours = [new_id(), new_id(), new_id()];
+        assert!(!ours.contains(&u128::from_ne_bytes(id)));
+        drop(open);
+        drop(trace);
+        assert_eq!(Sweeper::new().sweep(&mut |_| {}).events, 4);
+    });
+}
