@@ -79,6 +79,8 @@ pub(super) struct Queue {
     limits: Limits,
     writer: Option<Box<dyn Writer>>,
     tail: Notifications,
+    /// Empty; memory for the next tail.
+    spare: Notifications,
     /// The order of `tail`.
     ticks: Vec<u64>,
     sealed: VecDeque<Notifications>,
@@ -130,6 +132,7 @@ impl Queue {
             limits,
             writer: None,
             tail: Notifications::default(),
+            spare: Notifications::default(),
             ticks: Vec::new(),
             sealed: VecDeque::new(),
             sealed_bytes: 0,
@@ -310,14 +313,18 @@ impl Queue {
         self.tail.sort_by_keys(&self.ticks);
         self.ticks.clear();
         self.sealed_bytes += self.tail.size_bytes();
-        self.sealed.push_back(std::mem::take(&mut self.tail));
+        let next = std::mem::take(&mut self.spare);
+        self.sealed
+            .push_back(std::mem::replace(&mut self.tail, next));
     }
 
-    /// Keeps a written batch's memory for the next one, if that is small.
+    /// Keeps a written batch's memory for one to come: a large one only while there is a backlog.
     fn reuse(&mut self, mut batch: Notifications) {
-        if self.tail.is_empty() && batch.size_bytes() <= self.limits.batch_bytes / 16 {
+        if !self.sealed.is_empty() || batch.size_bytes() <= self.limits.batch_bytes / 16 {
             batch.clear();
-            self.tail = batch;
+            self.spare = batch;
+        } else {
+            self.spare = Notifications::default();
         }
     }
 

@@ -179,18 +179,15 @@ impl Rest {
             return Some(SWEEP);
         }
         let quiet_since = *self.quiet_since.get_or_insert(now);
-        match self.announced {
-            Some(announced) => (announced + SWEEP)
-                .checked_sub(now)
-                .filter(|left| !left.is_zero()),
-            None => {
-                if now - quiet_since >= QUIET {
-                    recorder::announce_idle();
-                    self.announced = Some(now);
-                }
-                Some(SWEEP)
-            }
+        if let Some(announced) = self.announced {
+            let left = (announced + SWEEP).saturating_sub(now);
+            return (!left.is_zero()).then_some(left);
         }
+        if now - quiet_since >= QUIET {
+            recorder::announce_idle();
+            self.announced = Some(now);
+        }
+        Some(SWEEP)
     }
 }
 
