@@ -183,7 +183,7 @@ impl Rest {
             let left = (announced + SWEEP).saturating_sub(now);
             return (!left.is_zero()).then_some(left);
         }
-        if now - quiet_since >= QUIET {
+        if now.saturating_sub(quiet_since) >= QUIET {
             recorder::announce_idle();
             self.announced = Some(now);
         }
