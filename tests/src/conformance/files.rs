@@ -3,7 +3,7 @@
 //!
 //! Root may do anything, so a check about permissions runs its other half as user 65534 when root runs the tests.
 
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -22,6 +22,7 @@ pub const FILE_CHECKS: &[Check] = &[
     Check { name: "a store that is not there is not found", needs: &[], run: no_store },
     Check { name: "a store that may not be written says whose it is", needs: &[], run: unwritable },
     Check { name: "a user without write access can read", needs: &[], run: read_only_user },
+    Check { name: "users of one group share a store", needs: &[], run: shared_by_users },
     Check { name: "a removed folder comes back, and what was lost is counted", needs: &[], run: removed_folder },
     Check { name: "a store that cannot grow keeps whole batches", needs: &[], run: full_store },
     Check { name: "junk in the store harms nothing else", needs: &[], run: junk },
@@ -124,6 +125,35 @@ fn read_only_user(subject: &Subject) {
     assert_eq!(String::from_utf8_lossy(&text.stdout), "10");
 }
 
+/// Root, and user 65534 of the folder's group; somebody else who runs the tests shares with himself.
+fn shared_by_users(subject: &Subject) {
+    let (folder, path, connection) = folder_and_store(subject);
+    if we_are_root() {
+        chown(folder.path(), None, Some(OTHER_USER)).expect("root may change the group");
+    }
+    set_mode(folder.path(), 0o770);
+    let mut writer = subject.writer(&connection);
+    writer
+        .write(&numbered("t", 0, 10))
+        .expect("the batch is stored");
+    let mode = path.metadata().expect("the store is there").mode() & 0o777;
+    assert_eq!(mode, 0o660);
+    let (_place, mut command) = other_user(subject);
+    let output = command
+        .args(["--write", &connection.to_string(), "10", "10"])
+        .output();
+    let output = output.expect("the second process runs");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+    writer
+        .write(&numbered("t", 20, 10))
+        .expect("the batch is stored");
+    assert_same(&subject.read(&connection, "t").0, &numbered("t", 0, 30));
+}
+
 fn removed_folder(subject: &Subject) {
     let (folder, _, _) = folder_and_store(subject);
     let inner = folder.path().join("inner");
@@ -191,25 +221,38 @@ fn junk(subject: &Subject) {
     }
 }
 
+const OTHER_USER: u32 = 65534;
+
+fn we_are_root() -> bool {
+    let process = Path::new("/proc/self").metadata();
+    process.is_ok_and(|process| process.uid() == 0)
+}
+
 /// Runs the second process as somebody who owns nothing here, or takes the folder's write permission from ourselves.
 fn as_other_user(subject: &Subject, arguments: &[&str]) -> Output {
-    let we_are_root = Path::new("/proc/self")
-        .metadata()
-        .is_ok_and(|process| process.uid() == 0);
-    let place = tempfile::tempdir().expect("a folder for the program");
-    set_mode(place.path(), 0o755);
-    let program = place.path().join("program");
-    std::fs::copy(&subject.program, &program).expect("the program can be copied");
-    let mut command = Command::new(&program);
-    command.args(arguments);
-    if we_are_root {
-        command.uid(65534).gid(65534);
-    } else {
+    let (_place, mut command) = other_user(subject);
+    if !we_are_root() {
         let connection = parse(arguments[1]);
         let folder = Path::new(connection.path())
             .parent()
             .expect("a store lies in a folder");
         set_mode(folder, 0o555);
     }
-    command.output().expect("the second process runs")
+    command
+        .args(arguments)
+        .output()
+        .expect("the second process runs")
+}
+
+/// The second process as user 65534 if we may, in a place where that user can run it.
+fn other_user(subject: &Subject) -> (tempfile::TempDir, Command) {
+    let place = tempfile::tempdir().expect("a folder for the program");
+    set_mode(place.path(), 0o755);
+    let program = place.path().join("program");
+    std::fs::copy(&subject.program, &program).expect("the program can be copied");
+    let mut command = Command::new(&program);
+    if we_are_root() {
+        command.uid(OTHER_USER).gid(OTHER_USER);
+    }
+    (place, command)
 }
