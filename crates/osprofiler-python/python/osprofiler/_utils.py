@@ -77,8 +77,7 @@ def signed_unpack(data, hmac_data, hmac_keys):
 def itersubclasses(cls, _seen=None):
     """Each subclass of ``cls`` once, a class before its own subclasses."""
     seen = set() if _seen is None else _seen
-    subclasses = type.__subclasses__(cls) if cls is type else cls.__subclasses__()
-    for subclass in subclasses:
+    for subclass in type.__subclasses__(cls):
         if subclass not in seen:
             seen.add(subclass)
             yield subclass

@@ -8,6 +8,7 @@ import contextlib
 import logging
 
 from osprofiler import profiler
+from osprofiler.profiler import _error_info, _safe_str
 
 LOG = logging.getLogger(__name__)
 
@@ -48,19 +49,20 @@ def wrap_session(sqlalchemy, sess):
 
 def _before_cursor_execute(name):
     def handler(conn, cursor, statement, params, context, executemany):
-        if profiler._inactive():
+        if profiler.get() is None:
             return
         profiler.start(name, info={"db": {"statement": statement, "params": params}})
-        _count(context, 1)
+        _set_open_points(context, _open_points(context) + 1)
 
     return handler
 
 
 def _after_cursor_execute(hide_result=True):
     def handler(conn, cursor, statement, params, context, executemany):
-        if not _is_open(context):
+        count = _open_points(context)
+        if count == 0:
             return
-        _count(context, -1)
+        _set_open_points(context, count - 1)
         if hide_result:
             profiler.stop()
         else:
@@ -72,36 +74,39 @@ def _after_cursor_execute(hide_result=True):
 def handle_error(exception_context):
     """Close the points of the statement that failed, with the error."""
     context = exception_context.execution_context
-    if not _is_open(context):
+    count = _open_points(context)
+    if count == 0:
         return
+    _set_open_points(context, 0)
     error = exception_context.original_exception
     cause = getattr(error, "__cause__", None)
-    info = profiler._error_info(error)
+    info = _error_info(error)
     info["db"] = {
         "original_exception": info["message"],
-        "chained_exception": "" if cause is None else profiler._safe_str(cause),
+        "chained_exception": "" if cause is None else _safe_str(cause),
     }
     # SQLAlchemy calls a listener once, however often it was added.
-    while _is_open(context):
-        _count(context, -1)
+    for _ in range(count):
         profiler.stop(info=info)
     LOG.debug("a traced statement failed: %s", info["message"])
 
 
 def _result_info(cursor):
-    info = {}
+    """Return the rows where the cursor keeps them, their number where it does not."""
     rows = getattr(cursor, "_rows", None)
-    if rows is not None:
-        info["result"] = profiler._safe_str(rows)
-    info["rowcount"] = getattr(cursor, "rowcount", None)
-    return info
+    if rows is None:
+        return {"rowcount": getattr(cursor, "rowcount", None)}
+    return {"result": _safe_str(rows)}
 
 
-def _count(context, change):
+def _open_points(context):
+    """Return how many points an execution has open; of what is no execution context, such as a test's stand-in, one."""
+    if context is None:
+        return 0
+    count = getattr(context, _MARK, 0 if hasattr(context, "__dict__") else 1)
+    return count if isinstance(count, int) else 1
+
+
+def _set_open_points(context, count):
     with contextlib.suppress(AttributeError, TypeError):
-        setattr(context, _MARK, getattr(context, _MARK, 0) + change)
-
-
-def _is_open(context):
-    count = getattr(context, _MARK, 0)
-    return isinstance(count, int) and count > 0
+        setattr(context, _MARK, count)
