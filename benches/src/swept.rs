@@ -11,6 +11,7 @@ use osprofiler::recorder::{Event, Sweeper, recorded, set_waker, take_losses};
 
 static WOKEN: Mutex<bool> = Mutex::new(false);
 static WAKE: Condvar = Condvar::new();
+static SWEPT: Condvar = Condvar::new();
 static EVENTS: AtomicU64 = AtomicU64::new(0);
 static ENDED: AtomicBool = AtomicBool::new(false);
 
@@ -33,6 +34,7 @@ pub(crate) fn while_swept(each: impl FnMut(&Event<'_>) + Send, work: impl FnOnce
                 let ended = ENDED.load(Ordering::Acquire);
                 let swept = sweeper.sweep(&mut each);
                 EVENTS.fetch_add(swept.events, Ordering::Release);
+                SWEPT.notify_all();
                 if ended {
                     return;
                 }
@@ -58,6 +60,8 @@ pub(crate) fn while_swept(each: impl FnMut(&Event<'_>) + Send, work: impl FnOnce
 pub(crate) fn keep_pace() {
     while recorded() > EVENTS.load(Ordering::Acquire) + 100_000 {
         wake();
-        std::thread::yield_now();
+        // Asleep: what waiting costs would be counted as ours.
+        let woken = WOKEN.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(SWEPT.wait_timeout(woken, Duration::from_millis(5)));
     }
 }

@@ -258,6 +258,12 @@ fn take_text<'a>(bytes: &mut &'a [u8]) -> &'a str {
 fn push_json_string(text: &str, suffix: &str, out: &mut String) {
     out.push('"');
     for text in [text, suffix] {
+        // Nearly all texts are plain; bytes are looked at faster than characters.
+        let is_plain = |byte: u8| matches!(byte, b' ' | b'!' | b'#'..=b'[' | b']'..=b'~');
+        if text.bytes().all(is_plain) {
+            out.push_str(text);
+            continue;
+        }
         let mut plain = 0;
         for (at, character) in text.char_indices() {
             if matches!(character, ' '..='~') && character != '"' && character != '\\' {
