@@ -62,6 +62,9 @@ class Server:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
+        workers = int(options[options.index("--processes") + 1])
+        # A worker that is told to end while it loads its application does not: wait until all have.
+        self.awaited = {b"spawned uWSGI worker": workers, b"WSGI app 0": workers if "--lazy-apps" in options else 1}
         self.lines = []
         self.ready = threading.Event()
         self.reader = threading.Thread(target=self._read)
@@ -73,7 +76,9 @@ class Server:
     def _read(self):
         for line in self.process.stdout:
             self.lines.append(line.decode(errors="replace"))
-            if b"spawned uWSGI worker" in line:
+            for text in self.awaited:
+                self.awaited[text] -= text in line
+            if max(self.awaited.values()) <= 0:
                 self.ready.set()
         self.ready.set()
 
