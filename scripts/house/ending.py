@@ -11,10 +11,12 @@ from pathlib import Path
 from house.failure import Failure
 from house.progress import paint, say
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 def framed(main: Callable[[], int]) -> int:
     """Run `main`; return its status, 1 after a failure that it explains, 130 after Ctrl-C or another signal."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in SIGNALS:
         signal.signal(number, _interrupt)
     try:
         return main()
@@ -27,6 +29,9 @@ def framed(main: Callable[[], int]) -> int:
 
 
 def _interrupt(_number, _frame) -> None:
+    """Begin the orderly end; who presses Ctrl-C again doesn't stop it half-way."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

@@ -103,7 +103,7 @@ def test_a_port_in_use_is_said_in_one_line():
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_everything(tmp_path, number):
-    """Ctrl-C, a closed terminal, a polite kill: what was started is ended, and the status says so."""
+    """Ctrl-C, a closed terminal, a polite kill, again and again: what was started is ended, and the status says so."""
     told = tmp_path / "child"
     program = (
         f"import sys; sys.path.insert(0, {str(SCRIPTS)!r})\n"
@@ -115,8 +115,20 @@ def test_a_signal_ends_everything(tmp_path, number):
     )
     target = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     wait_until(lambda: told.exists() and told.read_text(), "the child to start", 20)
-    os.kill(target.pid, number)
-    output, _ = target.communicate(timeout=20)
+    child = int(told.read_text())
+
+    def ended() -> bool:
+        os.kill(target.pid, number)  # until it is reaped there is somebody with this number
+        return target.poll() is not None
+
+    try:
+        wait_until(ended, "the target to end", 20)
+        wait_until(lambda: not alive(child), "the child to end", 20)
+    except Failure:
+        os.killpg(os.getpgid(child), signal.SIGKILL)
+        raise
+    finally:
+        target.kill()
+        output, _ = target.communicate()
     assert target.returncode == 130
     assert "everything that was started has been ended" in output
-    wait_until(lambda: not alive(int(told.read_text())), "the child to end", 20)
