@@ -8,8 +8,6 @@ from maturin import (
     get_requires_for_build_editable,
     get_requires_for_build_sdist,
     get_requires_for_build_wheel,
-    prepare_metadata_for_build_editable,
-    prepare_metadata_for_build_wheel,
 )
 
 __all__ = [
@@ -34,3 +32,15 @@ def build_editable(wheel_directory, config_settings=None, metadata_directory=Non
     """Build an editable install with the command in its scripts."""
     command.lay()
     return maturin.build_editable(wheel_directory, config_settings, metadata_directory)
+
+
+def prepare_metadata_for_build_wheel(metadata_directory, config_settings=None):
+    """Write a wheel's metadata; maturin wants the scripts' folder for that, not yet what is in it."""
+    command.make_folder()
+    return maturin.prepare_metadata_for_build_wheel(metadata_directory, config_settings)
+
+
+def prepare_metadata_for_build_editable(metadata_directory, config_settings=None):
+    """Write an editable install's metadata."""
+    command.make_folder()
+    return maturin.prepare_metadata_for_build_editable(metadata_directory, config_settings)

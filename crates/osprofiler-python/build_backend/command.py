@@ -14,6 +14,11 @@ HERE = pathlib.Path(__file__).resolve().parent.parent
 SCRIPTS = HERE / "osprofiler.data" / "scripts"
 
 
+def make_folder():
+    """Make the folder of a wheel's scripts."""
+    SCRIPTS.mkdir(parents=True, exist_ok=True)
+
+
 def lay():
     """Build the command for release and copy it."""
     command = ["cargo", "build", "--release", "--package", "osprofiler-cli", "--bin", "osprofiler"]
@@ -25,7 +30,7 @@ def lay():
     )
     messages = [json.loads(line) for line in built.stdout.splitlines()]
     executable = [message["executable"] for message in messages if message.get("executable")][-1]
-    SCRIPTS.mkdir(parents=True, exist_ok=True)
+    make_folder()
     shutil.copy2(executable, SCRIPTS / "osprofiler")
     if shutil.which("strip"):
         subprocess.run(["strip", SCRIPTS / "osprofiler"], check=True)
