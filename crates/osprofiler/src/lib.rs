@@ -3,10 +3,38 @@
 //!
 //! A trace point costs nanoseconds: the [`recorder`] writes fixed records into memory of its thread and returns. One
 //! background thread, [`delivery`], turns them into [`Notification`]s and hands these to a [`driver`], which writes them
-//! to a store. Nothing that a store does can fail, block or slow the traced program:
-//! recorded = stored + spooled + counted as lost.
+//! to a store. Nothing that a store does can fail, block or slow the traced program: recorded = stored + counted as lost.
 //!
 //! The modules stand in the order of that flow; below them are the values that all stages speak.
+//!
+//! ```
+//! use osprofiler::recorder::Context;
+//! use osprofiler::{Config, delivery, driver::ConnectionString, point};
+//! # let folder = tempfile::tempdir()?;
+//! # let store = format!("file://{}", folder.path().join("traces.jsonl").display());
+//! // Once, when the service starts. `None` means that tracing is off.
+//! let origin = osprofiler::init(&Config {
+//!     enabled: true,
+//!     project: Some("shop".to_owned()),
+//!     service: Some("api".to_owned()),
+//!     connection_string: ConnectionString::parse(&store)?, // sqlite:///var/lib/osprofiler/traces.db
+//!     ..Config::default()
+//! })?;
+//!
+//! // For each request: join the caller's trace, or begin one.
+//! if let Some(origin) = origin {
+//!     let _trace = Context::new_trace(origin).attach();
+//!     let _request = point!("wsgi", {"request": {"method": "GET", "path": "/orders"}});
+//!     {
+//!         let _query = point!("db", {"db": {"statement": "SELECT 1"}});
+//!     }
+//! }
+//!
+//! // The end of the process waits for the store by itself; whoever wants to know earlier asks.
+//! let counters = delivery::flush(std::time::Duration::from_secs(5));
+//! assert_eq!((counters.recorded(), counters.lost()), (counters.stored(), 0));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod recorder;
 
