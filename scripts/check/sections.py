@@ -59,7 +59,9 @@ def _packages() -> Tally:
 
 
 def _rust() -> Tally:
-    return run_tests(["cargo", "test", "-q", "--workspace", "--all-features"], build.cargo_environment())
+    return run_tests(
+        ["cargo", "test", "-q", "--workspace", "--all-features", "--no-fail-fast"], build.cargo_environment()
+    )
 
 
 def _build() -> Tally:

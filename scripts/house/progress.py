@@ -43,22 +43,21 @@ def step(name: str) -> Iterator[None]:
     label = f"  {name} ".ljust(WIDTH, ".") + " "
     started = time.monotonic()
     ended = threading.Event()
-    sys.stdout.write(label)
-    sys.stdout.flush()
     ticker = threading.Thread(target=_tick, args=(label, started, ended), daemon=True)
-    if at_terminal():
-        ticker.start()
     outcome = paint("failed", "31")
     try:
+        sys.stdout.write(label)
+        sys.stdout.flush()
+        if at_terminal():
+            ticker.start()
         yield
-        outcome = ""
+        outcome = paint(f"{time.monotonic() - started:6.1f} s", "32")
     finally:
         ended.set()
         if ticker.is_alive():
             ticker.join()
         start = f"\r{label}" if at_terminal() else ""
-        seconds = paint(f"{time.monotonic() - started:6.1f} s", "32")
-        print(f"{start}{outcome or seconds}", flush=True)
+        print(f"{start}{outcome}", flush=True)
 
 
 def _tick(label: str, started: float, ended: threading.Event) -> None:
