@@ -6,11 +6,12 @@
 
 mod files;
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::{Child, Command};
 
 use osprofiler::driver::registry::{Capability, Implementation};
-use osprofiler::driver::{ConnectionString, ListFilter, ReadSummary, Reader, Writer, export};
+use osprofiler::driver::{ConnectionString, ListFilter, ReadSummary, Reader, Stored, Writer};
 use osprofiler::{Loss, LossReason, Notifications};
 
 use crate::sample::{Row, id, json_lines, notifications, recorded_traces};
@@ -59,7 +60,7 @@ pub const CHECKS: &[Check] = &[
     Check { name: "a list has the oldest first, at its first notification's time", needs: &[List], run: list_in_order },
     Check { name: "a list of errors has the first error's time", needs: &[ListErrors], run: list_of_errors },
     Check { name: "losses add up by trace and reason", needs: &[Losses], run: losses_add_up },
-    Check { name: "an export is the traces as JSON lines, their losses too", needs: &[Read, List, Losses], run: exported },
+    Check { name: "reading all gives each trace as reading one does, its losses too", needs: &[Read, List, Losses], run: read_all },
     Check { name: "two processes write one store", needs: &[Read, ManyWriters], run: two_processes },
     Check { name: "a bounded store accounts for what it gives up", needs: &[Read, List, Bounded], run: bounded_store },
 ];
@@ -482,7 +483,7 @@ fn losses_add_up(subject: &Subject) {
     assert_eq!(losses("other"), (0, vec![]));
 }
 
-fn exported(subject: &Subject) {
+fn read_all(subject: &Subject) {
     let connection = subject.connection();
     let mut writer = subject.writer(&connection);
     for (trace, from) in [("b", 10), ("a", 0)] {
@@ -498,15 +499,32 @@ fn exported(subject: &Subject) {
         .write_loss(Some(id("a")), loss)
         .expect("the loss is stored");
     drop(writer);
-    let of_a = json_lines(&numbered("a", 0, 5))
-        + "{\"osprofiler_lost\": 3, \"reason\": \"exit\", \"base_id\": \"a\"}\n";
-    let all = of_a.clone() + &json_lines(&numbered("b", 10, 5));
-    for (trace, expected) in [(Some(id("a")), of_a), (None, all)] {
-        let mut out = Vec::new();
-        let summary = export(&mut *subject.reader(&connection), trace, &mut out).expect("export");
-        assert_eq!(String::from_utf8_lossy(&out), expected);
-        assert_eq!(summary.losses, [loss]);
-    }
+    let (mut of_a, mut of_b) = (Notifications::default(), Notifications::default());
+    let mut losses = Vec::new();
+    let mut each = |stored: Stored<'_>| {
+        match stored {
+            Stored::Notification(notification) if notification.base_id == id("a") => {
+                of_a.push(&notification);
+            }
+            Stored::Notification(notification) => of_b.push(&notification),
+            Stored::Loss(base_id, loss) => losses.push((base_id.map(|id| id.to_string()), loss)),
+        }
+        ControlFlow::Continue(())
+    };
+    let mut reader = subject.reader(&connection);
+    let skipped = reader.read_all(&mut each).expect("the store is read");
+    assert_eq!(skipped, 0);
+    assert_same(&of_a, &numbered("a", 0, 5));
+    assert_same(&of_b, &numbered("b", 10, 5));
+    assert_eq!(losses, [(Some("a".to_owned()), loss)]);
+
+    let mut elements = 0;
+    let mut first = |_: Stored<'_>| {
+        elements += 1;
+        ControlFlow::Break(())
+    };
+    reader.read_all(&mut first).expect("the store is read");
+    assert_eq!(elements, 1);
 }
 
 fn two_processes(subject: &Subject) {

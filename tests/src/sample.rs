@@ -90,8 +90,7 @@ pub fn id(text: &str) -> Id<'_> {
 pub fn json_lines(notifications: &Notifications) -> String {
     let mut out = String::new();
     for notification in notifications.iter() {
-        wire::push_json(&notification, &mut out);
-        out.push('\n');
+        wire::push_line(&notification, &mut out);
     }
     out
 }

@@ -15,7 +15,7 @@ use std::fmt;
 use self::json::{Malformed, Scanner, Token};
 use crate::{Id, InvalidId, Kind, Notification, Timestamp};
 
-pub use lines::{Line, Lines, MAX_LINE_BYTES, parse_loss, push_loss_json};
+pub use lines::{Line, Lines, MAX_LINE_BYTES, parse_loss, push_line, push_loss_line};
 
 /// Appends the JSON object of `notification` to `out`.
 pub fn push_json(notification: &Notification<'_>, out: &mut String) {

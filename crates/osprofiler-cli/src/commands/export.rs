@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `osprofiler trace export`: what a store holds of a trace, or of all, as JSON lines that people and the driver `file` read.
 //!
-//! Notifications come in the store's order, a line each, then what is known to be lost. One trace is in memory at a time.
+//! A line a notification, in the store's order, and a line for what is known to be lost. One trace is in memory at a time.
 
-use std::io::Write;
+use std::io::{self, Write};
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use osprofiler::driver::{ListFilter, Reader};
-use osprofiler::{Id, wire};
+use osprofiler::driver::{Reader, Stored};
+use osprofiler::wire;
 
 use crate::out::Broken;
 use crate::printer::plural;
 use crate::registry::Command;
 use crate::source::Source;
 use crate::store::StoreArguments;
-use crate::{Outcome, Session, Status, out};
+use crate::{Failure, Outcome, Session, Status, out};
 
 /// Write the notifications of a trace, or of all traces, as JSON lines
 ///
@@ -26,7 +27,7 @@ pub(crate) struct Export {
     #[arg(group = "which")]
     id: Option<String>,
 
-    /// Every trace of the store, oldest first
+    /// Every trace of the store
     #[arg(long, group = "which")]
     all: bool,
 
@@ -44,27 +45,21 @@ impl Command for Export {
     fn run(self, session: &mut Session<'_>) -> Outcome {
         let mut store = self.store.open(session)?;
         let path = self.out.as_deref();
+        let mut count = 0;
         let mut skipped = 0;
         if let Some(id) = &self.id {
             let source = Source::from_store(id, &mut store)?;
-            out::write(path, &mut session.printer, |out| {
-                let base_id = source.notifications.get(0).base_id;
-                skipped = write_trace(base_id, &source, out)?;
-                Ok(())
-            })?;
+            skipped = source.summary.skipped;
+            out::write(path, &mut session.printer, |out| write_trace(&source, out))?;
         } else {
-            let ids = list(&mut *store.reader)?;
             out::write(path, &mut session.printer, |out| {
-                for id in ids.iter().filter_map(|id| Id::parse(id).ok()) {
-                    let source = Source::read(id, &mut *store.reader)?;
-                    skipped = write_trace(id, &source, out)?.max(skipped);
-                }
+                (count, skipped) = write_all(&mut *store.reader, out)?;
                 Ok(())
             })?;
-            let traces = plural(ids.len() as u64, "trace");
-            session
-                .printer
-                .note(&format!("exported {traces} from `{}`", store.connection));
+            let notifications = plural(count, "notification");
+            let from = &store.connection;
+            let told = format!("exported {notifications} from `{from}`");
+            session.printer.note(&told);
         }
         if skipped > 0 {
             session.printer.warning(&format!(
@@ -75,36 +70,46 @@ impl Command for Export {
     }
 }
 
-/// The ids of all traces.
-fn list(reader: &mut dyn Reader) -> Outcome<Vec<String>> {
-    let mut ids = Vec::new();
-    reader.list(ListFilter::All, &mut |trace| {
-        ids.push(trace.base_id.to_string());
-    })?;
-    Ok(ids)
-}
-
-/// Writes the lines of one trace. Returns how many stored elements were none.
-fn write_trace(base_id: Id<'_>, source: &Source, out: &mut dyn Write) -> Result<u64, Broken> {
+/// Writes the lines of one trace.
+fn write_trace(source: &Source, out: &mut dyn Write) -> Result<(), Broken> {
+    let notifications = &source.notifications;
+    let base_id = notifications.get(0).base_id;
+    let losses = source.summary.losses.iter();
+    let stored = notifications
+        .iter()
+        .map(Stored::Notification)
+        .chain(losses.map(|loss| Stored::Loss(Some(base_id), *loss)));
     let mut line = String::new();
-    for notification in source.notifications.iter() {
-        line.clear();
-        wire::push_json(&notification, &mut line);
-        write_line(&line, out)?;
+    for element in stored {
+        write_line(element, &mut line, out)?;
     }
-    for loss in &source.summary.losses {
-        line.clear();
-        wire::push_loss_json(Some(base_id), *loss, &mut line);
-        write_line(&line, out)?;
-    }
-    Ok(source.summary.skipped)
+    Ok(())
 }
 
-/// A line end within the JSON is white space between its tokens, and becomes a blank.
-fn write_line(line: &str, out: &mut dyn Write) -> std::io::Result<()> {
-    if line.contains(['\n', '\r']) {
-        writeln!(out, "{}", line.replace(['\n', '\r'], " "))
-    } else {
-        writeln!(out, "{line}")
+/// Writes the lines of all traces. Returns how many were notifications, and how many stored elements were none.
+fn write_all(reader: &mut dyn Reader, out: &mut dyn Write) -> Result<(u64, u64), Broken> {
+    let mut line = String::new();
+    let mut written = Ok(());
+    let mut count = 0;
+    let skipped = reader
+        .read_all(&mut |element| {
+            count += u64::from(matches!(element, Stored::Notification(_)));
+            written = write_line(element, &mut line, out);
+            match written {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(()),
+            }
+        })
+        .map_err(Failure::from)?;
+    written?;
+    Ok((count, skipped))
+}
+
+fn write_line(element: Stored<'_>, line: &mut String, out: &mut dyn Write) -> io::Result<()> {
+    line.clear();
+    match element {
+        Stored::Notification(notification) => wire::push_line(&notification, line),
+        Stored::Loss(base_id, loss) => wire::push_loss_line(base_id, loss, line),
     }
+    out.write_all(line.as_bytes())
 }

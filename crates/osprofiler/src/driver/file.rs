@@ -8,17 +8,16 @@
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::ops::ControlFlow;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::registry::{Capability, Implementation};
 use super::store_file::{self, FileIdentity, Written};
-use super::{ConnectionString, ListFilter, ReadSummary, Reader, TraceSummary, Writer};
+use super::{ConnectionString, ListFilter, ReadSummary, Reader, Stored, TraceSummary, Writer};
 use crate::wire::{self, Line, Lines};
-use crate::{
-    Error, ErrorKind, Id, Loss, LossReason, Notification, Notifications, Result, Timestamp,
-};
+use crate::{Error, ErrorKind, Id, Loss, LossReason, Notifications, Result, Timestamp};
 
 pub(super) const IMPLEMENTATION: Implementation = Implementation {
     capabilities: &[
@@ -74,7 +73,7 @@ impl FileWriter {
         self.reopen()
             .map_err(|error| store_file::error("open", &self.path, error))?;
         for (trace, loss) in self.removed.losses() {
-            push_loss_line(trace, loss, &mut self.text);
+            wire::push_loss_line(trace, loss, &mut self.text);
         }
         let Some(open) = &mut self.open else {
             return Err(Error::new(ErrorKind::Unavailable, "the file is not open"));
@@ -125,7 +124,7 @@ impl Writer for FileWriter {
     fn write(&mut self, batch: &Notifications) -> Result<()> {
         self.text.clear();
         for notification in batch.iter() {
-            push_line(&notification, &mut self.text);
+            wire::push_line(&notification, &mut self.text);
         }
         self.append()?.written.add(batch);
         Ok(())
@@ -133,7 +132,7 @@ impl Writer for FileWriter {
 
     fn write_loss(&mut self, base_id: Option<Id<'_>>, loss: Loss) -> Result<()> {
         self.text.clear();
-        push_loss_line(base_id, loss, &mut self.text);
+        wire::push_loss_line(base_id, loss, &mut self.text);
         self.append().map(|_| ())
     }
 
@@ -148,22 +147,6 @@ impl Writer for FileWriter {
             }],
         }
     }
-}
-
-/// Appends the notification as one line. Line ends between an info's tokens become blanks.
-fn push_line(notification: &Notification<'_>, text: &mut String) {
-    let start = text.len();
-    wire::push_json(notification, text);
-    if text.as_bytes()[start..].iter().any(|&byte| byte < b' ') {
-        let line = text.split_off(start).replace(['\n', '\r'], " ");
-        text.push_str(&line);
-    }
-    text.push('\n');
-}
-
-fn push_loss_line(base_id: Option<Id<'_>>, loss: Loss, text: &mut String) {
-    wire::push_loss_json(base_id, loss, text);
-    text.push('\n');
 }
 
 /// Waits for the lock, but not for ever: a process may be stopped while it holds it.
@@ -233,12 +216,21 @@ impl FileReader {
     }
 
     fn each_line(&self, mut each: impl FnMut(Line<'_>)) -> Result<()> {
+        self.lines_while(|line| {
+            each(line);
+            ControlFlow::Continue(())
+        })
+    }
+
+    fn lines_while(&self, mut each: impl FnMut(Line<'_>) -> ControlFlow<()>) -> Result<()> {
         let mut lines = self.lines()?;
         while let Some(line) = lines
             .next_line()
             .map_err(|error| store_file::error("read", &self.path, error))?
         {
-            each(line);
+            if each(line).is_break() {
+                break;
+            }
         }
         Ok(())
     }
@@ -286,11 +278,29 @@ impl Reader for FileReader {
         }
         Ok(())
     }
+
+    /// In the file's order, in one go.
+    fn read_all(&mut self, each: &mut dyn FnMut(Stored<'_>) -> ControlFlow<()>) -> Result<u64> {
+        let mut skipped = 0;
+        self.lines_while(|line| match line {
+            Line::Notification(parsed) => each(Stored::Notification(parsed.as_notification())),
+            Line::Loss(base_id, loss) => {
+                let base_id = base_id.as_deref().and_then(|text| Id::parse(text).ok());
+                each(Stored::Loss(base_id, loss))
+            }
+            Line::Junk(_) => {
+                skipped += 1;
+                ControlFlow::Continue(())
+            }
+        })?;
+        Ok(skipped)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Notification;
 
     fn batch(count: u32) -> Notifications {
         let mut batch = Notifications::default();
@@ -347,6 +357,34 @@ mod tests {
         writer.write(&batch(3)).unwrap();
         assert_eq!(writer.take_losses(), []);
         assert_eq!(read(&path).0, 3);
+    }
+
+    #[test]
+    fn all_traces_are_read_in_one_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("trace.jsonl");
+        let mut writer = FileWriter::new(&path);
+        writer.write(&batch(2)).unwrap();
+        let loss = Loss {
+            count: 3,
+            reason: LossReason::Exit,
+        };
+        writer.write_loss(None, loss).unwrap();
+        let mut reader = FileReader { path: path.clone() };
+        let mut names = Vec::new();
+        reader
+            .read_all(&mut |stored| {
+                // Another pass would not find the file.
+                let _ = std::fs::remove_file(&path);
+                names.push(match stored {
+                    Stored::Notification(notification) => notification.name.to_owned(),
+                    Stored::Loss(None, loss) => format!("{} lost", loss.count),
+                    Stored::Loss(Some(base_id), _) => panic!("{base_id}"),
+                });
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+        assert_eq!(names, ["db-start", "db-start", "3 lost"]);
     }
 
     #[test]

@@ -8,7 +8,6 @@
 pub mod registry;
 
 mod connection_string;
-mod export;
 #[cfg(feature = "file")]
 mod file;
 #[cfg(feature = "sqlite")]
@@ -16,10 +15,11 @@ mod sqlite;
 #[cfg(any(feature = "file", feature = "sqlite"))]
 mod store_file;
 
-use crate::{Id, Loss, Notifications, Result, Timestamp};
+use std::ops::ControlFlow;
+
+use crate::{Id, Loss, Notification, Notifications, Result, Timestamp};
 
 pub use connection_string::ConnectionString;
-pub use export::export;
 
 /// The writing half of a driver.
 ///
@@ -51,6 +51,44 @@ pub trait Reader: Send {
 
     /// Calls `each` once for each trace that `filter` lets through, oldest first. Does not read the traces.
     fn list(&mut self, filter: ListFilter, each: &mut dyn FnMut(TraceSummary<'_>)) -> Result<()>;
+
+    /// Calls `each` with what the store holds of every trace that it can list, until `each` breaks off. A trace's notifications
+    /// come in the order in which [`read`](Self::read) has them. Returns how many stored elements were skipped.
+    ///
+    /// Trace after trace, oldest first, one in memory at a time; a driver that would go through its whole store once for each trace
+    /// has a way of its own.
+    fn read_all(&mut self, each: &mut dyn FnMut(Stored<'_>) -> ControlFlow<()>) -> Result<u64> {
+        let mut traces = Vec::new();
+        self.list(ListFilter::All, &mut |trace| {
+            traces.push(trace.base_id.to_string());
+        })?;
+        let mut skipped = 0;
+        for trace in traces.iter().filter_map(|text| Id::parse(text).ok()) {
+            let mut notifications = Notifications::default();
+            let summary = self.read(trace, &mut notifications)?;
+            skipped += summary.skipped;
+            let losses = summary.losses.into_iter();
+            let stored = notifications
+                .iter()
+                .map(Stored::Notification)
+                .chain(losses.map(|loss| Stored::Loss(Some(trace), loss)));
+            for element in stored {
+                if each(element).is_break() {
+                    return Ok(skipped);
+                }
+            }
+        }
+        Ok(skipped)
+    }
+}
+
+/// What a store holds, as [`Reader::read_all`] yields it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Stored<'a> {
+    /// A notification of any trace.
+    Notification(Notification<'a>),
+    /// Notifications that were lost, of a trace or of traces nobody knows any more.
+    Loss(Option<Id<'a>>, Loss),
 }
 
 /// What reading a trace found beside its notifications.

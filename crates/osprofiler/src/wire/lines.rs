@@ -7,17 +7,28 @@
 use std::io::{self, BufRead};
 
 use super::json;
-use super::{ParsedNotification, Reject, parse, push_id};
-use crate::{Id, Loss, LossReason};
+use super::{ParsedNotification, Reject, parse, push_id, push_json};
+use crate::{Id, Loss, LossReason, Notification};
 
 /// The longest line that is read: room for one `info` of 1 MiB, each byte escaped as six.
 pub const MAX_LINE_BYTES: usize = 8 << 20;
 
 const LOSS_PREFIX: &str = r#"{"osprofiler_lost": "#;
 
-/// Appends the JSON of a loss: `{"osprofiler_lost": 3, "reason": "exit", "base_id": "..."}`, `base_id` null if nobody
-/// knows the trace.
-pub fn push_loss_json(base_id: Option<Id<'_>>, loss: Loss, out: &mut String) {
+/// Appends the notification as one line, its end included. Line ends between an info's tokens become blanks.
+pub fn push_line(notification: &Notification<'_>, out: &mut String) {
+    let start = out.len();
+    push_json(notification, out);
+    if out.as_bytes()[start..].iter().any(|&byte| byte < b' ') {
+        let line = out.split_off(start).replace(['\n', '\r'], " ");
+        out.push_str(&line);
+    }
+    out.push('\n');
+}
+
+/// Appends a loss as one line, its end included: `{"osprofiler_lost": 3, "reason": "exit", "base_id": "..."}`, `base_id` null
+/// if nobody knows the trace.
+pub fn push_loss_line(base_id: Option<Id<'_>>, loss: Loss, out: &mut String) {
     out.push_str(LOSS_PREFIX);
     out.push_str(&loss.count.to_string());
     out.push_str(r#", "reason": ""#);
@@ -27,10 +38,10 @@ pub fn push_loss_json(base_id: Option<Id<'_>>, loss: Loss, out: &mut String) {
         Some(id) => push_id(id, out),
         None => out.push_str("null"),
     }
-    out.push('}');
+    out.push_str("}\n");
 }
 
-/// Reads a loss that [`push_loss_json`] wrote. The id comes as its text.
+/// Reads a loss that [`push_loss_line`] wrote. The id comes as its text.
 pub fn parse_loss(line: &[u8]) -> Option<(Option<String>, Loss)> {
     let text = std::str::from_utf8(line).ok()?;
     if !text.starts_with(LOSS_PREFIX) {
@@ -179,7 +190,7 @@ mod tests {
             (None, LossReason::Exit),
         ] {
             let loss = Loss { count: 3, reason };
-            push_loss_json(id.map(|id| Id::parse(id).unwrap()), loss, &mut text);
+            push_loss_line(id.map(|id| Id::parse(id).unwrap()), loss, &mut text);
             text.push('\n');
         }
         check(
