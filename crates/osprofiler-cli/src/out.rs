@@ -46,11 +46,16 @@ pub(crate) fn write(
     printer: &mut Printer<'_>,
     write: impl FnOnce(&mut dyn Write) -> Result<(), Broken>,
 ) -> Result<(), Failure> {
-    match path {
-        Some(path) if path != Path::new("-") => write_file(path, write)
+    match path.filter(|path| !is_stdout(path)) {
+        Some(path) => write_file(path, write)
             .map_err(|broken| broken.into_failure(&format!("`{}`", path.display()))),
-        _ => printer.data(write),
+        None => printer.data(write),
     }
+}
+
+/// Whether `-o` got the name that stands for standard output.
+pub(crate) fn is_stdout(path: &Path) -> bool {
+    path == Path::new("-")
 }
 
 /// Writes the file `path` as a whole or not at all.

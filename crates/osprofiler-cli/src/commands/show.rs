@@ -97,7 +97,10 @@ impl Command for Show {
 
 impl Show {
     fn options(&self, session: &Session<'_>) -> RenderOptions {
-        let goes_to_file = self.out.is_some();
+        let goes_to_file = self
+            .out
+            .as_deref()
+            .is_some_and(|path| !out::is_stdout(path));
         let colors = if goes_to_file {
             self.color == Color::Always
         } else {
