@@ -8,6 +8,7 @@
 use std::io::{BufWriter, ErrorKind, Write};
 
 use clap::builder::StyledStr;
+use osprofiler_report::steers_terminal;
 
 use crate::environment::{Color, Environment};
 use crate::out::Broken;
@@ -105,7 +106,7 @@ impl<'a> Printer<'a> {
     }
 
     fn talk(&mut self, color: &str, label: &str, message: &str) {
-        let message = visible(message);
+        let message = escaped(message, |letter| letter != '\n' && steers_terminal(letter));
         // Nobody is left to be told when stderr is gone.
         let _gone = if self.colors_stderr {
             writeln!(self.stderr, "{color}{label}:{RESET} {message}")
@@ -148,11 +149,24 @@ pub(crate) fn plural(count: u64, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
-/// `text` with its control characters escaped, so that nothing read from a store can steer a terminal.
+/// `text` with all escaped that steers a terminal, so that nothing read from a store can; line ends too.
 pub(crate) fn visible(text: &str) -> String {
+    escaped(text, steers_terminal)
+}
+
+/// `text` as a word of a command line that somebody may copy into a shell; nothing in it can act there.
+pub(crate) fn shell_word(text: &str) -> String {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:@%+,".contains(letter);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", visible(text).replace('\'', "'\\''"))
+}
+
+fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> String {
     let mut shown = String::with_capacity(text.len());
     for letter in text.chars() {
-        if letter.is_control() && letter != '\n' {
+        if is_escaped(letter) {
             shown.extend(letter.escape_default());
         } else {
             shown.push(letter);
@@ -214,5 +228,20 @@ mod tests {
             String::from_utf8(stderr).unwrap(),
             "warning: id `\\u{1b}[2J\\u{9b}1m` é\n"
         );
+        assert_eq!(visible("a\nb\u{202e}"), "a\\nb\\u{202e}");
+    }
+
+    #[test]
+    fn a_word_to_be_copied_does_nothing_in_a_shell() {
+        for (text, expected) in [
+            ("/srv/traces-1.jsonl", "/srv/traces-1.jsonl"),
+            ("a b", "'a b'"),
+            ("x; reboot $(id) `id`", "'x; reboot $(id) `id`'"),
+            ("it's", "'it'\\''s'"),
+            ("a\nb", "'a\\nb'"),
+            ("", "''"),
+        ] {
+            assert_eq!(shell_word(text), expected);
+        }
     }
 }

@@ -14,7 +14,7 @@ use osprofiler::wire::{Line, Lines};
 use osprofiler::{Id, Notifications};
 use osprofiler_report::saved;
 
-use crate::printer::plural;
+use crate::printer::{plural, shell_word};
 use crate::store::{Store, StoreArguments};
 use crate::{Failure, Session};
 
@@ -74,7 +74,7 @@ impl Source {
     }
 
     /// What a store has under exactly this id; perhaps nothing.
-    pub(crate) fn read(id: Id<'_>, reader: &mut dyn Reader) -> Result<Self, Failure> {
+    fn read(id: Id<'_>, reader: &mut dyn Reader) -> Result<Self, Failure> {
         let mut notifications = Notifications::default();
         let summary = reader.read(id, &mut notifications)?;
         Ok(Self {
@@ -229,7 +229,9 @@ fn cannot_show(path: &Path, why: &str) -> Failure {
 
 fn several_traces(path: &Path, first: Id<'_>) -> Failure {
     let shown = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let store = format!("--connection-string file://{}", shown.display());
+    let connection = shell_word(&format!("file://{}", shown.display()));
+    let store = format!("--connection-string {connection}");
+    let first = shell_word(&first.to_string());
     cannot_show(path, "it holds several traces")
         .with_help(format!(
             "say which: `osprofiler trace show {first} {store}`"

@@ -23,5 +23,6 @@ mod terminal;
 
 pub use renderer::{Color, RENDERERS, RenderOptions, Renderer};
 pub use report::{Point, PointId, Report};
+pub use terminal::steers_terminal;
 pub use totals::{NameTotal, ServiceTotal};
 pub use walk::{Step, Walk};

@@ -135,22 +135,30 @@ pub(super) fn text_columns(text: &str) -> usize {
         .sum()
 }
 
-/// The character, or a visible one in its place if a terminal would act on it or show nothing.
+/// Whether a terminal would act on `character`, show nothing for it, or show its neighbours in another order.
+pub fn steers_terminal(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{ad}'
+                | '\u{61c}'
+                | '\u{180e}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e0fff}'
+        )
+}
+
+/// The character, or a visible one in its place if it [steers a terminal](steers_terminal).
 fn inert(character: char) -> char {
     match character {
         '\t' | '\n' | '\r' => ' ',
         '\0'..='\x1f' => char::from_u32(0x2400 + u32::from(character)).unwrap_or('�'),
         '\x7f' => '␡',
-        '\u{80}'..='\u{9f}'
-        | '\u{ad}'
-        | '\u{61c}'
-        | '\u{180e}'
-        | '\u{200b}'..='\u{200f}'
-        | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}'
-        | '\u{feff}'
-        | '\u{fff9}'..='\u{fffb}'
-        | '\u{e0000}'..='\u{e0fff}' => '�',
+        other if steers_terminal(other) => '�',
         other => other,
     }
 }
