@@ -66,7 +66,7 @@ pub(crate) fn render(
         out.member(&total.name);
         out.open('{');
         out.member("count");
-        out.number(total.count as i64);
+        out.number(total.count);
         out.member("duration");
         out.number(total.duration_ms);
         out.close('}');
@@ -91,18 +91,18 @@ fn total(report: &Report, out: &mut JsonText) {
     let lost = report.lost();
     if lost > 0 {
         out.member("lost");
-        out.number(lost as i64);
+        out.number(lost);
         out.member("lost_by_reason");
         out.open('{');
         for loss in report.summary().losses.iter().filter(|loss| loss.count > 0) {
             out.member(loss.reason.name());
-            out.number(loss.count as i64);
+            out.number(loss.count);
         }
         out.close('}');
     }
     for (key, count) in [
-        ("skipped", report.summary().skipped as i64),
-        ("cycles", report.cycles() as i64),
+        ("skipped", report.summary().skipped),
+        ("cycles", report.cycles() as u64),
     ] {
         if count > 0 {
             out.member(key);
@@ -246,7 +246,7 @@ impl JsonText {
         self.text.push('"');
     }
 
-    fn number(&mut self, number: i64) {
+    fn number(&mut self, number: impl std::fmt::Display) {
         self.display(format_args!("{number}"));
     }
 

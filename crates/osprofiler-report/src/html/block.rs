@@ -45,7 +45,8 @@ pub(super) fn make(report: &Report) -> io::Result<Vec<u8>> {
     }
     for loss in &report.summary().losses {
         columns.loss_reason.push(texts.number(loss.reason.name()));
-        columns.loss_count.push(loss.count as i64);
+        let count = i64::try_from(loss.count).unwrap_or(i64::MAX);
+        columns.loss_count.push(count);
     }
     let base_id = report
         .base_id()

@@ -168,6 +168,24 @@ fn what_upstream_has_no_member_for_is_told_only_when_there_is_something_to_tell(
 }
 
 #[test]
+fn numbers_that_a_store_made_up_are_not_bent() {
+    let loss = |reason| Loss {
+        count: u64::MAX,
+        reason,
+    };
+    let summary = ReadSummary {
+        skipped: u64::MAX,
+        losses: vec![loss(LossReason::QueueFull), loss(LossReason::Exit)],
+    };
+    let json = json(&Report::build(Notifications::default(), summary));
+    let most = u64::MAX;
+    let expected = format!(
+        r#""lost": {most}, "lost_by_reason": {{"queue_full": {most}, "exit": {most}}}, "skipped": {most}}}"#
+    );
+    assert!(outline(&json).contains(&expected), "{json}");
+}
+
+#[test]
 fn an_info_keeps_its_tokens() {
     let event = Event {
         info: r#"{"nan":NaN,"more" : [-Infinity,1e5 , 123456789012345678901234567890,{},[ ]],"lone":"\ud800","é":"é😀\/","host":7}"#.to_owned(),
