@@ -23,24 +23,24 @@ fn documents() -> Vec<String> {
 }
 
 /// What stands between backticks in `line`, and the targets of its links.
-fn spans(line: &str) -> impl Iterator<Item = &str> {
+fn references(line: &str) -> impl Iterator<Item = &str> {
     let quoted = line.split('`').skip(1).step_by(2);
     let linked = line
         .split("](")
         .skip(1)
         .filter_map(|rest| rest.split([')', '#']).next())
         .filter(|target| !target.contains("://") && !target.is_empty());
-    quoted.filter(|span| span.contains('/')).chain(linked)
+    quoted.filter(|word| word.contains('/')).chain(linked)
 }
 
 /// Whether a word in backticks is a path of ours: plain letters, no option, no URL, no placeholder.
-fn is_path(span: &str) -> bool {
+fn is_path(word: &str) -> bool {
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "_-./".contains(letter);
-    span.starts_with(|letter: char| letter.is_ascii_alphanumeric() || letter == '.')
-        && span.chars().all(is_plain)
-        && !MADE.iter().any(|made| span.starts_with(made))
+    word.starts_with(|letter: char| letter.is_ascii_alphanumeric() || letter == '.')
+        && word.chars().all(is_plain)
+        && !MADE.iter().any(|made| word.starts_with(made))
         // `NNNN-slug.md` and the like stand for names.
-        && !span.contains("NNNN")
+        && !word.contains("NNNN")
 }
 
 #[test]
@@ -50,12 +50,12 @@ fn paths_in_documents_exist() {
         let folder = document.rsplit_once('/').map_or("", |(folder, _)| folder);
         let is_top = folder.is_empty();
         for (number, line) in text(&document).unwrap().lines().enumerate() {
-            for span in spans(line).filter(|span| is_path(span)) {
-                let beside = format!("{folder}/{span}");
+            for word in references(line).filter(|word| is_path(word)) {
+                let beside = format!("{folder}/{word}");
                 // Below docs/ a word with a slash need not be a path; it is one if it begins like one.
-                let first = span.split('/').next().unwrap_or_default();
-                if !exists(span) && !exists(&beside) && (is_top || exists(first)) {
-                    faults.push(format!("{document}:{}: `{span}`", number + 1));
+                let first = word.split('/').next().unwrap_or_default();
+                if !exists(word) && !exists(&beside) && (is_top || exists(first)) {
+                    faults.push(format!("{document}:{}: `{word}`", number + 1));
                 }
             }
         }

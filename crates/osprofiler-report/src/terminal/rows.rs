@@ -107,12 +107,12 @@ fn single(
     let report = page.report;
     let point = report.point(id);
     let mut line = page.line();
-    let span = Span {
+    let extent = Extent {
         started: point.started_us(),
         finished: point.finished_us(),
         duration: point.duration_us(),
     };
-    columns.times(&mut line, span, point);
+    columns.times(&mut line, extent, point);
     columns.guides(&mut line, path, Guide::Point);
     who(page, &mut line, point);
     for (is_so, what) in [
@@ -170,21 +170,21 @@ fn folded(
     let report = page.report;
     let first = report.point(run[0]);
     let mut slowest = first;
-    let mut span = Span {
+    let mut extent = Extent {
         started: first.started_us(),
         finished: first.finished_us(),
         duration: 0,
     };
     for &id in run {
         let point = report.point(id);
-        span.finished = span.finished.max(point.finished_us());
-        span.duration = span.duration.saturating_add(point.duration_us());
+        extent.finished = extent.finished.max(point.finished_us());
+        extent.duration = extent.duration.saturating_add(point.duration_us());
         if point.duration_us() > slowest.duration_us() {
             slowest = point;
         }
     }
     let mut line = page.line();
-    columns.times(&mut line, span, first);
+    columns.times(&mut line, extent, first);
     columns.guides(&mut line, path, Guide::Point);
     who(page, &mut line, first);
     line.push(Style::Bold, &format!(" ×{}", grouped(run.len() as u64)));
@@ -192,7 +192,7 @@ fn folded(
         Style::Dim,
         &format!(
             " sum {}, max {}",
-            duration(span.duration),
+            duration(extent.duration),
             duration(slowest.duration_us())
         ),
     );
@@ -272,7 +272,7 @@ pub(super) fn color_of_service(position: usize) -> u8 {
 
 /// What a row's times cover, in microseconds: one point, or a run of them.
 #[derive(Clone, Copy)]
-struct Span {
+struct Extent {
     started: i64,
     finished: i64,
     duration: i64,
@@ -312,20 +312,20 @@ impl Columns {
         }
     }
 
-    fn times(&self, line: &mut Line, span: Span, point: Point<'_>) {
-        line.push_right(Style::Dim, &duration(span.started), 9);
-        let is_large = span.duration.saturating_mul(10) >= self.total_us;
+    fn times(&self, line: &mut Line, extent: Extent, point: Point<'_>) {
+        line.push_right(Style::Dim, &duration(extent.started), 9);
+        let is_large = extent.duration.saturating_mul(10) >= self.total_us;
         let style = if is_large { Style::Bold } else { Style::Plain };
         if point.never_ended() {
             line.push_right(Style::Warning, "…", 10);
             line.blanks(6);
         } else {
-            line.push_right(style, &duration(span.duration), 10);
-            line.push_right(style, &share(span.duration, self.total_us), 6);
+            line.push_right(style, &duration(extent.duration), 10);
+            line.push_right(style, &share(extent.duration, self.total_us), 6);
         }
         line.blanks(1);
         if self.axis > 0 {
-            let (before, bar, after) = self.bar(span);
+            let (before, bar, after) = self.bar(extent);
             line.blanks(before);
             line.push(Style::Color(color_of_name(point.name())), &bar);
             line.blanks(after + 1);
@@ -336,13 +336,13 @@ impl Columns {
         line.blanks(26 + if self.axis > 0 { self.axis + 1 } else { 0 });
     }
 
-    /// Where in the trace `span` lies: blanks, the bar in half characters, blanks.
-    fn bar(&self, span: Span) -> (usize, String, usize) {
+    /// Where in the trace `extent` lies: blanks, the bar in half characters, blanks.
+    fn bar(&self, extent: Extent) -> (usize, String, usize) {
         let halves = 2 * self.axis as i128;
         let total = i128::from(self.total_us.max(1));
         let at = |micros: i64| i128::from(micros) * halves / total;
-        let begin = at(span.started).min(halves - 1);
-        let end = at(span.finished).clamp(begin + 1, halves);
+        let begin = at(extent.started).min(halves - 1);
+        let end = at(extent.finished).clamp(begin + 1, halves);
         let mut bar = String::new();
         let (first, last) = (begin / 2, (end - 1) / 2);
         for cell in first..=last {
