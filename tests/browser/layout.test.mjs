@@ -107,6 +107,23 @@ test("ticks are round", () => {
   assert.ok(ticks({ from: 0, to: 1 }, 0).list.length < 10);
 });
 
+test("a tick at either end of any window lies within it", () => {
+  for (let width = 100; width < 1500; width++) {
+    for (const from of [0, 0.1, 7 / 3, 1e9 / 7]) {
+      for (const length of [10, 100, 70000, 1e6 / 3]) {
+        const span = { from, to: from + length };
+        assert.notEqual(bar(span.from, span.from, span, width), null);
+        assert.notEqual(bar(span.to, span.to, span, width), null);
+        for (const tick of ticks(span, width).list) assert.notEqual(bar(tick, tick, span, width), null);
+      }
+    }
+  }
+});
+
+test("ticks end where a step is too small to change a time", () => {
+  assert.ok(ticks({ from: 3e17, to: 3e17 + 64 }, 1000).list.length < 100);
+});
+
 test("zooming keeps what is under the pointer and stays within the trace", () => {
   assert.deepEqual({ ...zoomed({ from: 0, to: 1000 }, 0.5, 500, 1000) }, { from: 250, to: 750 });
   assert.deepEqual({ ...zoomed({ from: 250, to: 750 }, 4, 300, 1000) }, { from: 0, to: 1000 });

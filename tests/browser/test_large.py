@@ -60,3 +60,20 @@ def test_it_opens_and_answers(reports: Reports, lines, unfold: list[str], last: 
         "(rows) => rows.map((row) => parseFloat(row.style.paddingLeft))"
     )
     assert max(indented) < 400
+
+
+def test_a_name_a_service_and_a_value_for_each_point(reports: Reports):
+    """A page that shows some and says how many more there are, instead of one that freezes or fails."""
+    points = 130_000
+    trace = reports.folder / "names.jsonl"
+    with trace.open("w") as out:
+        for point in range(points):
+            info = {"values": list(range(10_000))} if point == 0 else None
+            line = notification(f"point {point}-start", str(point + 1), "B", point, info, service=f"service {point}")
+            out.write(json.dumps(line) + "\n")
+    page = reports.open(trace)
+    assert "and 129,960 more" in page.locator("#services").inner_text()
+    press(page, "Enter")
+    assert "and 8,003 more values" in details(page)
+    press(page, "s")
+    assert "and 129,500 more" in page.locator("#statistics").inner_text()

@@ -54,6 +54,7 @@ test("characters that mislead are written as their code", () => {
   assert.equal(visible("a\u202eb"), "a⟨U+202E⟩b");
   assert.equal(visible("\ud800x"), "⟨U+D800⟩x");
   assert.equal(visible("\u2028\u0000"), "⟨U+2028⟩⟨U+0000⟩");
+  assert.equal(visible("a\u00adb\u{e0041}\ufff9"), "a⟨U+00AD⟩b⟨U+E0041⟩⟨U+FFF9⟩");
   assert.equal(visible("é 😀\n\tתּ"), "é 😀\n\tתּ");
   assert.equal(oneLine("a\n  b"), "a b");
 });

@@ -133,9 +133,9 @@ const LEAST_BAR = 2;
 
 // A bar in pixels within `width`, at least two wide; null if it lies outside of the window.
 function bar(start, stop, { from, to }, width) {
-  const scale = width / (to - from);
-  const left = (start - from) * scale;
-  const right = (Math.max(start, stop) - from) * scale;
+  // A quotient first, so that the window's end comes out at `width` to the last bit.
+  const left = ((start - from) / (to - from)) * width;
+  const right = ((Math.max(start, stop) - from) / (to - from)) * width;
   if (right < 0 || left > width) return null;
   const x = Math.max(-4, Math.min(left, width - LEAST_BAR));
   return { x, width: Math.max(LEAST_BAR, Math.min(width + 4, right) - x) };
@@ -147,7 +147,12 @@ function ticks({ from, to }, width, spacing = 110) {
   const power = 10 ** Math.floor(Math.log10(Math.max(rough, 1)));
   const step = [1, 2, 5, 10].map((factor) => factor * power).find((candidate) => candidate >= rough) ?? 10 * power;
   const list = [];
-  for (let tick = Math.ceil(from / step) * step; tick <= to; tick += step) list.push(tick);
+  // By number: far from zero a step may be too small to change a time. Rounding may put the first before the window.
+  const first = Math.ceil(from / step);
+  for (let index = 0; index <= (to - from) / step; index++) {
+    const tick = (first + index) * step;
+    if (tick >= from && tick <= to) list.push(tick);
+  }
   return { step, list };
 }
 

@@ -85,11 +85,11 @@ function listenToSearch(page) {
   byId("previous").addEventListener("click", () => page.step(-1));
 }
 
-// Dragging over the bars or over the overview selects a span of time; a double click gives the whole trace back.
+// Dragging over the bars or over the overview selects a range of time; a double click gives the whole trace back.
 function listenToTimes(page) {
-  dragOver(byId("rows"), page, () => ({ left: page.left, width: page.across - page.left - 12, span: page.state.window }), () => !page.stacked);
-  dragOver(byId("axis"), page, () => ({ left: 0, width: byId("axis").clientWidth, span: page.state.window }), () => !page.stacked);
-  dragOver(byId("overview"), page, () => ({ left: 0, width: byId("overview").clientWidth, span: { from: 0, to: page.whole } }), () => true);
+  dragOver(byId("rows"), page, () => ({ left: page.left, width: page.across - page.left - 12, range: page.state.window }), () => !page.stacked);
+  dragOver(byId("axis"), page, () => ({ left: 0, width: byId("axis").clientWidth, range: page.state.window }), () => !page.stacked);
+  dragOver(byId("overview"), page, () => ({ left: 0, width: byId("overview").clientWidth, range: { from: 0, to: page.whole } }), () => true);
   for (const id of ["rows", "overview", "axis"]) {
     byId(id).addEventListener("dblclick", (event) => {
       if (id !== "rows" || event.offsetX > page.left) page.zoomWhole();
@@ -112,8 +112,8 @@ function dragOver(target, page, area, allowed) {
     page.dragged = false;
     if (event.button !== 0 || !allowed()) return;
     const edge = target.getBoundingClientRect().left;
-    const { left, width, span } = area();
-    const timeAt = (clientX) => span.from + Math.max(0, Math.min(1, (clientX - edge - left) / width)) * (span.to - span.from);
+    const { left, width, range } = area();
+    const timeAt = (clientX) => range.from + Math.max(0, Math.min(1, (clientX - edge - left) / width)) * (range.to - range.from);
     if (event.clientX - edge < left) return;
     const began = event.clientX;
     const brush = element("div", "brush");
@@ -155,6 +155,7 @@ function listenToSplitter(page) {
     splitter.setAttribute("aria-valuenow", Math.round((100 * bounded) / box.width));
     page.resized();
   };
+  splitter.setAttribute("aria-valuenow", Math.round((100 * splitter.offsetLeft) / byId("rows").clientWidth));
   splitter.addEventListener("keydown", (event) => {
     const by = { ArrowLeft: -24, ArrowRight: 24 }[event.key];
     if (!by) return;

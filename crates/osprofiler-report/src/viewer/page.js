@@ -334,12 +334,12 @@ class Page {
 
   // Time window ---------------------------------------------------------------------------------------------------------
 
-  setWindow(span) {
-    this.state.window = span;
+  setWindow(range) {
+    this.state.window = range;
     this.repaint();
   }
 
-  selectedSpan() {
+  selectedRange() {
     const code = this.state.selected;
     if (code === null) return { from: 0, to: this.whole };
     const [first, last] = code < 0 ? [this.runs.first[-1 - code], this.runs.last[-1 - code]] : [code, code + 1];
@@ -349,17 +349,17 @@ class Page {
   }
 
   zoom(factor) {
-    const { from, to } = this.selectedSpan();
+    const { from, to } = this.selectedRange();
     const { window: now } = this.state;
     const middle = (from + to) / 2;
     const inSight = middle >= now.from && middle <= now.to;
-    const span = inSight ? now : moved(now, middle - (now.from + now.to) / 2, this.whole);
-    this.setWindow(zoomed(span, factor, factor < 1 ? middle : (span.from + span.to) / 2, this.whole));
+    const range = inSight ? now : moved(now, middle - (now.from + now.to) / 2, this.whole);
+    this.setWindow(zoomed(range, factor, factor < 1 ? middle : (range.from + range.to) / 2, this.whole));
     if (factor > 1) this.setWindow(moved(this.state.window, 0, this.whole));
   }
 
   zoomToRow() {
-    const { from, to } = this.selectedSpan();
+    const { from, to } = this.selectedRange();
     const margin = Math.max(5, (to - from) * 0.04);
     this.setWindow(moved({ from: from - margin, to: Math.min(to + margin, from - margin + this.whole) }, 0, this.whole));
   }

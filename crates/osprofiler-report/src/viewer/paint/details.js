@@ -140,22 +140,27 @@ function infoSection(model, title, number, entries, at, without) {
   return section(title, element("div", "", when, infoTree(entries, without)), copyButton(`the info of the ${title.toLowerCase()} as JSON`, text));
 }
 
+const MOST_OTHERS = 50;
+
 // Notifications under the same id that are neither its start nor its stop: other names, of a program that went astray.
 function otherSections(model, point) {
   const { other_point: points, other_name: names, other_us: times, other_info: infos } = model.columns;
   const sections = [];
-  points.forEach((of, index) => {
-    if (of !== point) return;
+  let index = points.indexOf(point);
+  for (; index >= 0 && sections.length < MOST_OTHERS; index = points.indexOf(point, index + 1)) {
     sections.push(infoSection(model, visible(model.texts.get(names[index])), infos[index], infoEntries(model, infos[index]), times[index], []));
-  });
+  }
+  if (index >= 0) sections.push(element("p", "absent", `Only the first ${count(MOST_OTHERS)} are shown; the JSON report has all.`));
   return sections;
 }
 
 const DEEPEST_INDENT = 12;
+// An info may hold a million values; each is an element.
+const MOST_LINES = 2000;
 
 function infoTree(entries, without) {
   const tree = element("div", "info");
-  for (const entry of entries) {
+  for (const entry of entries.slice(0, MOST_LINES)) {
     if (entry.depth === 0 && entry.key === null && entry.kind === "object" && entry.size > 0) continue;
     const line = element("div", `info-line ${entry.kind}`);
     line.style.paddingLeft = `${Math.min(DEEPEST_INDENT, Math.max(0, entry.depth - 1)) * 14}px`;
@@ -165,6 +170,8 @@ function infoTree(entries, without) {
     else line.append(element("span", "value", visible(entry.text)));
     tree.append(line);
   }
+  const rest = entries.length - MOST_LINES;
+  if (rest > 0) tree.append(element("p", "absent", `and ${plural(rest, "more value")}; a copy has them all`));
   if (!tree.firstChild) tree.append(element("p", "absent", "Nothing but the start itself."));
   return tree;
 }

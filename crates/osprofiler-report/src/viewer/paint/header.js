@@ -8,7 +8,7 @@ function paintHeader(model, { onService }) {
   byId("copy-trace").addEventListener("click", (event) => copyText(event.currentTarget, model.traceId));
   byId("heading").textContent = heading(model);
   byId("facts").replaceChildren(...facts(model));
-  byId("services").replaceChildren(...model.services.map((service, index) => serviceItem(model, service, index, onService)));
+  byId("services").replaceChildren(...serviceItems(model, onService));
   const notices = noticeTexts(model);
   byId("notices").replaceChildren(...notices.map((text) => element("li", "", element("span", "notice-mark", "!"), text)));
   byId("notices").hidden = notices.length === 0;
@@ -40,7 +40,17 @@ function facts(model) {
   });
 }
 
-function serviceItem(model, service, index, onService) {
+// More would push the trace out of sight; the search finds the others.
+const MOST_SERVICES = 40;
+
+function serviceItems({ services }, onService) {
+  const items = services.slice(0, MOST_SERVICES).map((service) => serviceItem(service, onService));
+  const rest = services.length - MOST_SERVICES;
+  if (rest > 0) items.push(element("li", "absent", `and ${count(rest)} more`));
+  return items;
+}
+
+function serviceItem(service, onService) {
   const button = element("button", "service-chip", element("i", `swatch service-${service.colour}`), visible(service.label), element("b", "", count(service.points)));
   button.type = "button";
   button.title = `Find the points of ${visible(service.label)}`;

@@ -2,6 +2,9 @@
 // The table of names and services: where the time went, sortable by every column.
 // Comes in: the model's statistics. Goes out: a table; a row's button searches for its points.
 
+// A program may give each point a name of its own; a table of a hundred thousand rows would freeze the page.
+const MOST_ROWS = 500;
+
 const STATISTICS_COLUMNS = [
   { key: "name", title: "Name", of: (row) => visible(row.name) },
   { key: "service", title: "Service", of: (row) => row.service },
@@ -18,7 +21,7 @@ function paintStatistics(panel, model, sort, actions) {
   const sign = sort.descending ? -1 : 1;
   const label = (row) => (sort.key === "service" ? model.services[row.service].label : row[sort.key]);
   rows.sort((a, b) => sign * (label(a) < label(b) ? -1 : label(a) > label(b) ? 1 : 0));
-  const most = Math.max(1, ...rows.map((row) => row.self));
+  const most = rows.reduce((most, row) => Math.max(most, row.self), 1);
   const head = element("tr", "");
   for (const column of STATISTICS_COLUMNS) {
     const button = element("button", "sort", column.title, element("span", "arrow", sort.key === column.key ? (sort.descending ? "↓" : "↑") : ""));
@@ -32,9 +35,11 @@ function paintStatistics(panel, model, sort, actions) {
   const share = element("th", "share-head", "Self time");
   share.scope = "col";
   head.append(share);
-  const body = element("tbody", "", ...rows.map((row) => statisticsRow(model, row, most, actions)));
+  const body = element("tbody", "", ...rows.slice(0, MOST_ROWS).map((row) => statisticsRow(model, row, most, actions)));
   const table = element("table", "table wide", element("caption", "off-screen", "Points by name and service"), element("thead", "", head), body);
-  panel.replaceChildren(element("div", "table-frame", table));
+  const rest = rows.length - MOST_ROWS;
+  const more = rest > 0 ? element("p", "absent", `and ${count(rest)} more in this order`) : "";
+  panel.replaceChildren(element("div", "table-frame", table), more);
 }
 
 function statisticsRow(model, row, most, actions) {

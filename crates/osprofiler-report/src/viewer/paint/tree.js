@@ -75,6 +75,5 @@ function isHit({ runs, state }, code) {
   if (!state.hits) return false;
   if (code >= 0) return state.hits[code] === 1;
   const run = -1 - code;
-  const next = state.hits.indexOf(1, runs.first[run]);
-  return next >= 0 && next < runs.last[run];
+  return state.hits.subarray(runs.first[run], runs.last[run]).includes(1);
 }

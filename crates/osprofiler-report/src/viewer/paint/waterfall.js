@@ -2,13 +2,13 @@
 // The bars beside the rows, the axis above them and the whole trace in small, on canvases.
 // Comes in: model, rows in sight, time window, colours. Goes out: pixels; nothing is measured or kept here.
 
-function paintAxis(canvas, { window: span }, colours, width, height) {
+function paintAxis(canvas, { window: range }, colours, width, height) {
   const context = sizedContext(canvas, width, height);
-  const { step, list } = ticks(span, width);
+  const { step, list } = ticks(range, width);
   context.font = colours.font;
   context.textBaseline = "middle";
   for (const tick of list) {
-    const { x } = bar(tick, tick, span, width);
+    const { x } = bar(tick, tick, range, width);
     context.fillStyle = colours.line;
     context.fillRect(Math.round(x), height - 7, 1, 7);
     context.fillStyle = colours.muted;
@@ -129,9 +129,9 @@ function paintOverviewTrace(canvas, model, colours, width, height) {
   }
 }
 
-function paintOverviewWindow(context, span, whole, colours, width, height) {
-  const box = bar(span.from, span.to, { from: 0, to: Math.max(1, whole) }, width);
-  if (!box || (span.from <= 0 && span.to >= whole)) return;
+function paintOverviewWindow(context, range, whole, colours, width, height) {
+  const box = bar(range.from, range.to, { from: 0, to: Math.max(1, whole) }, width);
+  if (!box || (range.from <= 0 && range.to >= whole)) return;
   context.fillStyle = colours.shade;
   context.fillRect(0, 0, box.x, height);
   context.fillRect(box.x + box.width, 0, width, height);
