@@ -117,12 +117,13 @@ fn share(path: &Path, file: &File) {
     let _ = file.set_permissions(std::fs::Permissions::from_mode(0o660));
 }
 
-/// Gives the files beside a store the store's group, where that is allowed, so that other users of it can share them.
+/// Gives the files beside a store the store's group, where that is allowed, so that other users of it can share them. Never
+/// through a link: who may write the folder could else have root give away any file.
 #[cfg(feature = "sqlite")]
 pub(super) fn share_group(path: &Path, beside: &[std::path::PathBuf]) {
     if let Ok(metadata) = path.metadata() {
         for file in beside {
-            let _ = std::os::unix::fs::chown(file, None, Some(metadata.gid()));
+            let _ = std::os::unix::fs::lchown(file, None, Some(metadata.gid()));
         }
     }
 }

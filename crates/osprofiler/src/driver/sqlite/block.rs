@@ -36,6 +36,9 @@ pub(super) const MERGED_ROWS: usize = 512;
 pub(super) const ROW_TEXT_BYTES: usize = 32 << 20;
 
 const COLUMNS: usize = 7;
+/// What a row can bring that no row before it had: a name, an info, a project, a service, a point and its parent. So bytes
+/// that unpack to 255 times their length cannot ask for a list of as many texts.
+const TEXTS_A_ROW: usize = 6;
 
 /// Codes of ids: a new one, or how far back in order of first use.
 const NEW_UUID: u64 = 0;
@@ -207,6 +210,11 @@ pub(super) fn decode(
     let rows = block.number_up_to(MAX_ROWS)?;
     let uuid_count = block.number_up_to(2 * MAX_ROWS)?;
     let body_bytes = block.number_up_to(MAX_BODY_BYTES)?;
+    if rows * COLUMNS > body_bytes {
+        return Err(BadBlock::Damaged(
+            "it has more rows than a body of its size",
+        ));
+    }
     let uuids = block.take(uuid_count * 16)?;
     let unpacked;
     let body = match packing {
@@ -225,7 +233,7 @@ pub(super) fn decode(
         return Err(BadBlock::Damaged("its body has another length"));
     }
     let mut body = Bytes(body);
-    let texts = body.texts()?;
+    let texts = body.texts(rows * TEXTS_A_ROW)?;
     let text_id_count = body.number_up_to(texts.len())?;
     let (texts, text_ids) = texts.split_at(texts.len() - text_id_count);
     for text in text_ids {
@@ -386,8 +394,8 @@ impl<'a> Bytes<'a> {
         Ok(number as usize)
     }
 
-    fn texts(&mut self) -> Result<Vec<&'a str>, BadBlock> {
-        let count = self.number_up_to(self.0.len())?;
+    fn texts(&mut self, most: usize) -> Result<Vec<&'a str>, BadBlock> {
+        let count = self.number_up_to(most)?;
         let mut lengths = Vec::with_capacity(count);
         for _ in 0..count {
             lengths.push(self.number_up_to(MAX_BODY_BYTES)?);
@@ -588,5 +596,37 @@ mod tests {
             decode(Id::from_u128(0), &block, &mut decoded),
             Err(BadBlock::Damaged("a number is out of range"))
         );
+    }
+
+    /// A block of `rows` rows whose body is `body`, packed.
+    fn packed(rows: u64, body: &[u8]) -> Vec<u8> {
+        let mut block = vec![VERSION, LZ4];
+        for number in [rows, 0, body.len() as u64] {
+            push_varint(&mut block, number);
+        }
+        block.extend(lz4_flex::block::compress(body));
+        block
+    }
+
+    #[test]
+    fn a_body_that_unpacks_to_much_cannot_ask_for_lists_as_long() {
+        let mut texts = Vec::new();
+        push_varint(&mut texts, 1_000_000);
+        texts.resize(2_000_000, 0);
+        for (rows, body, reason) in [
+            (1, &*texts, "a number is out of range"),
+            (
+                MAX_ROWS as u64,
+                &[0; 100],
+                "it has more rows than a body of its size",
+            ),
+        ] {
+            let block = packed(rows, body);
+            assert!(block.len() < 10_000);
+            assert_eq!(
+                decode(Id::from_u128(0), &block, &mut Notifications::default()),
+                Err(BadBlock::Damaged(reason))
+            );
+        }
     }
 }

@@ -16,7 +16,7 @@ pub(super) fn evict(connection: &Connection, max_bytes: u64) -> rusqlite::Result
     if used_bytes(connection)? <= max_bytes {
         return Ok(0);
     }
-    let mut evicted = 0;
+    let mut evicted = 0u64;
     while used_bytes(connection)? > max_bytes - max_bytes / 32 {
         let mut oldest = connection.prepare_cached(
             "SELECT number, base_id, notifications FROM trace ORDER BY number LIMIT 2",
@@ -34,13 +34,13 @@ pub(super) fn evict(connection: &Connection, max_bytes: u64) -> rusqlite::Result
         } else {
             connection
                 .prepare_cached("DELETE FROM block WHERE id BETWEEN ?1 AND ?2")?
-                .execute([block_id(number, 0), block_id(number, MAX_BLOCKS - 1)])?;
+                .execute([block_id(number, 0)?, block_id(number, MAX_BLOCKS - 1)?])?;
             connection
                 .prepare_cached("DELETE FROM trace WHERE number = ?1")?
                 .execute([number])?;
         }
         add_loss_row(connection, &base_id, LossReason::Evicted, count)?;
-        evicted += count.max(0) as u64;
+        evicted = evicted.saturating_add(count.max(0) as u64);
     }
     bound_losses(connection, max_bytes)?;
     Ok(evicted)
@@ -51,7 +51,7 @@ fn remove_oldest_block(connection: &Connection, number: i64) -> rusqlite::Result
     let mut first = connection.prepare_cached(
         "SELECT id, substr(data, 1, 12) FROM block WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT 2",
     )?;
-    let mut rows = first.query([block_id(number, 0), block_id(number, MAX_BLOCKS - 1)])?;
+    let mut rows = first.query([block_id(number, 0)?, block_id(number, MAX_BLOCKS - 1)?])?;
     let Some(row) = rows.next()? else {
         return Ok(None);
     };

@@ -35,6 +35,11 @@ pub(super) fn sort(action: &str, path: &Path, error: rusqlite::Error) -> Error {
         ErrorCode::DatabaseCorrupt => {
             return corrupt(action, path, "it is damaged").with_source(error);
         }
+        // A row that contradicts another, or a number beyond its column: only a stranger writes such.
+        ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch => {
+            return corrupt(action, path, "what it holds is not what this driver writes")
+                .with_source(error);
+        }
         ErrorCode::Unknown => {
             return corrupt(action, path, "its tables are not this driver's").with_source(error);
         }

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::block;
-use super::schema::{MAX_BLOCKS, SqlId, block_id};
+use super::schema::{SqlId, block_id};
 use crate::wire;
 use crate::{Id, Kind, Notifications};
 
@@ -133,10 +133,12 @@ impl Packer {
         rows: &[u32],
         trace: &mut StoredTrace,
     ) -> rusqlite::Result<bool> {
-        if trace.tail == 0 || trace.tail + rows.len() as i64 > block::MERGED_ROWS as i64 {
+        if trace.tail <= 0
+            || trace.tail.saturating_add(rows.len() as i64) > block::MERGED_ROWS as i64
+        {
             return Ok(false);
         }
-        let id = block_id(trace.number, trace.blocks - 1);
+        let id = block_id(trace.number, trace.blocks.saturating_sub(1))?;
         self.merged.clear();
         let merged = &mut self.merged;
         let unpacked = connection
@@ -189,10 +191,7 @@ impl Packer {
             let (these, rest) = rows.split_at(count);
             self.data.clear();
             self.encoder.encode(base_id, batch, these, &mut self.data);
-            if trace.blocks >= MAX_BLOCKS {
-                return Err(rusqlite::Error::IntegralValueOutOfRange(0, trace.blocks));
-            }
-            insert.execute(params![block_id(trace.number, trace.blocks), self.data])?;
+            insert.execute(params![block_id(trace.number, trace.blocks)?, self.data])?;
             trace.blocks += 1;
             trace.tail = count as i64;
             rows = rest;

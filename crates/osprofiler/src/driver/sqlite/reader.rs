@@ -90,12 +90,10 @@ fn read_blocks(
     };
     let number: i64 = number;
     let stored: u64 = stored;
-    let (first, last) = number.checked_mul(schema::MAX_BLOCKS).map_or((0, -1), |_| {
-        (
-            block_id(number, 0),
-            block_id(number, schema::MAX_BLOCKS - 1),
-        )
-    });
+    let (first, last) = (
+        block_id(number, 0)?,
+        block_id(number, schema::MAX_BLOCKS - 1)?,
+    );
     let mut statement = connection
         .prepare_cached("SELECT data FROM block WHERE id BETWEEN ?1 AND ?2 ORDER BY id")?;
     let mut rows = statement.query(params![first, last])?;

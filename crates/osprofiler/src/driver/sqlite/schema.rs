@@ -49,9 +49,13 @@ const TABLES: &str = "
 /// How many blocks one trace may have.
 pub(super) const MAX_BLOCKS: i64 = 1 << 24;
 
-/// The id of the block at `position` of the trace `number`.
-pub(super) fn block_id(number: i64, position: i64) -> i64 {
-    number * MAX_BLOCKS + position
+/// The id of the block at `position` of the trace `number`; an error for numbers that only a damaged or hostile file holds.
+pub(super) fn block_id(number: i64, position: i64) -> rusqlite::Result<i64> {
+    number
+        .checked_mul(MAX_BLOCKS)
+        .and_then(|first| first.checked_add(position))
+        .filter(|_| (0..MAX_BLOCKS).contains(&position))
+        .ok_or(rusqlite::Error::IntegralValueOutOfRange(0, number))
 }
 
 /// An id as a column holds it: 16 bytes if it is a UUID, else text.
@@ -75,10 +79,9 @@ pub(super) enum State {
     Ready,
 }
 
-/// Opens the store for writing; makes file and tables where they are missing.
+/// Opens the store for writing; makes the tables where they are missing. The file is there.
 pub(super) fn open_to_write(settings: &Settings) -> Result<Connection> {
     let path = &*settings.path;
-    store_file::create(path).map_err(|error| store_file::error("make", path, error))?;
     let sort = |error| errors::sort("open", path, error);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(sort)?;
@@ -189,9 +192,22 @@ fn check(connection: &Connection, path: &Path) -> Result<State> {
             number("SELECT count(*) FROM sqlite_schema")?,
         ))
     };
-    match read().map_err(|error| errors::sort("open", path, error))? {
+    // A view in a table's place, or a trigger, would have each statement here run a stranger's SQL, for ever if they like.
+    let is_ours = || {
+        let tables = "SELECT count(*) FROM sqlite_schema
+            WHERE type = 'table' AND rootpage > 0 AND name IN ('trace', 'block', 'loss')";
+        let triggers = "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger'";
+        Ok((number(tables)?, number(triggers)?) == (3, 0))
+    };
+    let sort = |error| errors::sort("open", path, error);
+    match read().map_err(sort)? {
         (0, 0, 0) => Ok(State::Empty),
-        (APPLICATION, VERSION, _) => Ok(State::Ready),
+        (APPLICATION, VERSION, _) if is_ours().map_err(sort)? => Ok(State::Ready),
+        (APPLICATION, VERSION, _) => Err(errors::corrupt(
+            "open",
+            path,
+            "its tables are not this driver's",
+        )),
         (APPLICATION, version, _) => Err(Error::new(
             ErrorKind::Corrupt,
             format!(

@@ -322,6 +322,71 @@ fn what_is_no_store_of_ours_is_refused_for_good_with_a_reason() {
         },
         "its tables are not this driver's",
     );
+    for (name, sql) in [
+        (
+            "view",
+            "ALTER TABLE loss RENAME TO kept; CREATE VIEW loss AS SELECT * FROM kept",
+        ),
+        (
+            "trigger",
+            "CREATE TRIGGER t AFTER INSERT ON trace BEGIN DELETE FROM block; END",
+        ),
+    ] {
+        check(
+            name,
+            &|path| {
+                writer(path).write(&batch(1, 0, 1)).unwrap();
+                execute(path, sql);
+            },
+            "its tables are not this driver's",
+        );
+    }
+}
+
+#[test]
+fn numbers_out_of_range_are_damage_not_a_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    for (number, change) in [
+        "number = 1 << 45",
+        "number = 9223372036854775807",
+        "blocks = -9223372036854775808",
+        "blocks = 9223372036854775807, tail = 0",
+        "notifications = 9223372036854775807",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let path = folder.path().join(number.to_string());
+        writer(&path).write(&batch(1, 0, 1)).unwrap();
+        execute(&path, &format!("UPDATE trace SET {change}"));
+        let mut writer = writer(&path);
+        for batch in [batch(1, 1, 1), batch(2, 0, 1)] {
+            // A trace of its own may be stored still.
+            if let Err(error) = writer.write(&batch) {
+                assert_eq!(error.kind(), ErrorKind::Corrupt, "{change}: {error:?}");
+            }
+        }
+        assert!(writer.write(&batch(1, 2, 1)).is_err(), "{change}");
+        let _ = SqliteReader::new(settings(&path))
+            .read(Id::from_u128(1), &mut Notifications::default());
+    }
+}
+
+#[test]
+fn a_link_in_place_of_the_journal_gives_nobody_a_file() {
+    use std::os::unix::fs::MetadataExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trace.db");
+    let other = folder.path().join("other");
+    std::fs::write(&other, "").unwrap();
+    writer(&path).write(&batch(1, 0, 1)).unwrap();
+    // Only root may give a group away that is not its own; anybody else changes nothing here either way.
+    let _ = std::os::unix::fs::chown(&path, None, Some(12_345));
+    let before = other.metadata().unwrap().gid();
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink(&other, &link).unwrap();
+    crate::driver::store_file::share_group(&path, &[link]);
+    assert_eq!(other.metadata().unwrap().gid(), before);
 }
 
 #[test]

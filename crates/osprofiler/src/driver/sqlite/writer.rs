@@ -70,10 +70,7 @@ impl SqliteWriter {
                 self.removed_count += open.written.total();
                 self.removed.take_from(&mut open.written);
             }
-            // Closing deletes the journal by its name, which may by now be that of another file's journal.
-            let _ = open
-                .connection
-                .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+            open.leave();
         }
         Ok(())
     }
@@ -113,19 +110,40 @@ impl SqliteWriter {
 impl OpenStore {
     fn open(settings: &Settings) -> Result<Self> {
         let path = &settings.path;
-        let connection = schema::open_to_write(settings)?;
+        let sort = |error| store_file::error("open", path, error);
+        store_file::create(path).map_err(|error| store_file::error("make", path, error))?;
         let watch = std::fs::OpenOptions::new()
             .read(true)
             .custom_flags(libc::O_PATH)
-            .open(path);
-        let watched = watch.and_then(|watch| Ok((FileIdentity::of(&watch.metadata()?), watch)));
-        let (identity, watch) = watched.map_err(|error| store_file::error("open", path, error))?;
-        Ok(Self {
-            connection,
+            .open(path)
+            .map_err(sort)?;
+        let identity = FileIdentity::of(&watch.metadata().map_err(sort)?);
+        let open = Self {
+            connection: schema::open_to_write(settings)?,
             identity,
             watch,
             written: Written::default(),
-        })
+        };
+        // Else the connection may be to another file than the watched one, which nobody would see being removed.
+        if FileIdentity::at(path).map_err(sort)? == Some(identity) {
+            return Ok(open);
+        }
+        open.leave();
+        Err(Error::new(
+            ErrorKind::Unavailable,
+            format!(
+                "cannot open `{}`: it was replaced at the same moment",
+                path.display()
+            ),
+        ))
+    }
+
+    /// Closes a store that is not at its path any more. Closing deletes the journal by its name, which may by now be that of
+    /// another file's journal; so this one stays.
+    fn leave(self) {
+        let _ = self
+            .connection
+            .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
     }
 }
 
