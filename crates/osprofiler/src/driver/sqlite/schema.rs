@@ -184,25 +184,11 @@ fn configure(connection: &Connection, busy_timeout: Duration) -> rusqlite::Resul
 
 /// Whether the store has its tables; an error if it is another program's, or a later version's.
 fn check(connection: &Connection, path: &Path) -> Result<State> {
-    let number = |query| connection.query_row(query, [], |row| row.get::<_, i64>(0));
-    let read = || {
-        Ok((
-            number("PRAGMA application_id")?,
-            number("PRAGMA user_version")?,
-            number("SELECT count(*) FROM sqlite_schema")?,
-        ))
-    };
-    // A view in a table's place, or a trigger, would have each statement here run a stranger's SQL, for ever if they like.
-    let is_ours = || {
-        let tables = "SELECT count(*) FROM sqlite_schema
-            WHERE type = 'table' AND rootpage > 0 AND name IN ('trace', 'block', 'loss')";
-        let triggers = "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger'";
-        Ok((number(tables)?, number(triggers)?) == (3, 0))
-    };
     let sort = |error| errors::sort("open", path, error);
-    match read().map_err(sort)? {
+    let marks = read_marks(connection).map_err(sort)?;
+    match (marks.application, marks.version, marks.entries) {
         (0, 0, 0) => Ok(State::Empty),
-        (APPLICATION, VERSION, _) if is_ours().map_err(sort)? => Ok(State::Ready),
+        (APPLICATION, VERSION, _) if (marks.tables, marks.triggers) == (3, 0) => Ok(State::Ready),
         (APPLICATION, VERSION, _) => Err(errors::corrupt(
             "open",
             path,
@@ -222,6 +208,37 @@ fn check(connection: &Connection, path: &Path) -> Result<State> {
             "it is another program's database",
         )),
     }
+}
+
+/// What tells whose a file is.
+struct Marks {
+    application: i64,
+    version: i64,
+    /// Tables, indexes, views and triggers.
+    entries: i64,
+    /// How many of our tables are there and are tables: a view in the place of one, or a trigger, would have each of our
+    /// statements run a stranger's SQL, for ever if they like.
+    tables: i64,
+    triggers: i64,
+}
+
+/// Reads the marks, all of one moment: another process may be making the tables.
+fn read_marks(connection: &Connection) -> rusqlite::Result<Marks> {
+    let _snapshot = connection
+        .is_autocommit()
+        .then(|| connection.unchecked_transaction())
+        .transpose()?;
+    let number = |query| connection.query_row(query, [], |row| row.get::<_, i64>(0));
+    Ok(Marks {
+        application: number("PRAGMA application_id")?,
+        version: number("PRAGMA user_version")?,
+        entries: number("SELECT count(*) FROM sqlite_schema")?,
+        tables: number(
+            "SELECT count(*) FROM sqlite_schema
+             WHERE type = 'table' AND rootpage > 0 AND name IN ('trace', 'block', 'loss')",
+        )?,
+        triggers: number("SELECT count(*) FROM sqlite_schema WHERE type = 'trigger'")?,
+    })
 }
 
 /// Switches to the write-ahead journal, which the file remembers. The first to switch needs the file for itself, and SQLite

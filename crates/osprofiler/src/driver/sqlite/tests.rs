@@ -389,6 +389,26 @@ fn a_link_in_place_of_the_journal_gives_nobody_a_file() {
     assert_eq!(other.metadata().unwrap().gid(), before);
 }
 
+/// Each looks at the file while others make its tables; none may take half of that for a stranger's.
+#[test]
+fn several_that_make_the_store_at_once_all_write() {
+    let folder = tempfile::tempdir().unwrap();
+    for round in 0..25 {
+        let path = folder.path().join(round.to_string());
+        let begin = std::sync::Barrier::new(6);
+        std::thread::scope(|scope| {
+            for base in 0..6 {
+                let (path, begin) = (&path, &begin);
+                scope.spawn(move || {
+                    begin.wait();
+                    writer(path).write(&batch(base, 0, 1)).unwrap();
+                });
+            }
+        });
+        assert_eq!(query(&path, "SELECT count(*) FROM trace"), 6);
+    }
+}
+
 #[test]
 fn a_locked_store_is_temporary() {
     let folder = tempfile::tempdir().unwrap();
