@@ -182,6 +182,24 @@ def test_the_module_as_a_script_tells_its_status(tmp_path):
     assert ended.stdout == ""
 
 
+@pytest.mark.parametrize("options", [[], ["-u"]])
+@pytest.mark.parametrize("arguments", [["--version"], ["trace", "show", "--json", "fixtures/server-show.jsonl"]])
+def test_a_reader_that_went_away_is_no_failure_of_the_module(options, arguments):
+    """As in the native program: nothing is said, and the status is 0; be it little that nobody reads, or much."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "wb") as stdout:
+        ended = subprocess.run(
+            [sys.executable, *options, "-m", "osprofiler.cmd.shell", *arguments],
+            cwd=Path(__file__).parents[2],
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 def test_the_template_is_where_others_look_for_it():
     template = Path(command_package.__file__).with_name("template.html").read_text()
     assert (template.count("$DATA"), template.count("$LOCAL")) == (1, 1)

@@ -59,8 +59,9 @@ impl io::Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         Python::attach(|py| {
             if let Some(buffer) = &self.buffer {
-                buffer.call_method1(py, "write", (PyBytes::new(py, bytes),))?;
-                return Ok(bytes.len());
+                let written = buffer.call_method1(py, "write", (PyBytes::new(py, bytes),))?;
+                // Under `python -u` that is the file itself, which may take less than it is given.
+                return Ok(written.extract(py).unwrap_or(bytes.len()));
             }
             self.rest.extend_from_slice(bytes);
             let whole = match std::str::from_utf8(&self.rest) {
@@ -73,7 +74,7 @@ impl io::Write for Stream {
             self.rest.drain(..whole);
             Ok(bytes.len())
         })
-        .map_err(io::Error::other::<PyErr>)
+        .map_err(|error: PyErr| error.into())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -82,6 +83,6 @@ impl io::Write for Stream {
             None => self.text.call_method0(py, "flush"),
         })
         .map(drop)
-        .map_err(io::Error::other)
+        .map_err(|error: PyErr| error.into())
     }
 }
