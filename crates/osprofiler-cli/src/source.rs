@@ -21,6 +21,9 @@ use crate::{Failure, Session};
 /// How many bytes of a file tell what it is.
 const HEAD_BYTES: u64 = 64 * 1024;
 
+/// The file that `-` stands for.
+const STDIN: &str = "/dev/stdin";
+
 /// What a file may be, for help.
 const SHOWABLE: &str = "`osprofiler trace show` takes a trace's id, a file with a notification in JSON a line, or a report that \
                         `--json` wrote";
@@ -32,13 +35,13 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Reads the file `trace`, or the trace of that id from the store.
+    /// Reads the file `trace`, standard input if that is `-`, or the trace of that id from the store.
     pub(crate) fn load(
         trace: &OsStr,
         store: &StoreArguments,
         session: &Session<'_>,
     ) -> Result<Self, Failure> {
-        let path = Path::new(trace);
+        let path = Path::new(if trace == "-" { STDIN.as_ref() } else { trace });
         match std::fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => {
                 Err(cannot_show(path, "it is a directory").with_help(SHOWABLE))
@@ -249,6 +252,14 @@ fn not_found(id: &str, summary: &ReadSummary, store: &Store) -> Failure {
             "it was traced, but {notifications} of it were lost: see the services' logs"
         ));
     }
+    let failure = if summary.skipped > 0 {
+        let elements = plural(summary.skipped, "stored element");
+        failure.with_help(format!(
+            "is the store damaged? {elements} in it could not be read"
+        ))
+    } else {
+        failure
+    };
     failure
         .with_help(
             "was the request traced? the key given to the client has to be one of `hmac_keys` of each service",

@@ -85,22 +85,22 @@ fn a_failed_command_leaves_the_old_file() {
 
 #[test]
 fn a_pipe_is_a_file() {
-    let fixture =
-        File::open(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/token-issue.jsonl"))
-            .unwrap();
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/token-issue.jsonl");
     let whole = osprofiler(&["trace", "show", "--json", "token-issue.jsonl"])
         .output()
         .unwrap();
-    let mut cat = Command::new("cat")
-        .stdin(fixture)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let piped = osprofiler(&["trace", "show", "--json", "/dev/stdin"])
-        .stdin(cat.stdout.take().unwrap())
-        .output()
-        .unwrap();
-    cat.wait().unwrap();
-    assert_eq!(said(&piped), (Some(0), String::new()));
-    assert_eq!(piped.stdout, whole.stdout);
+    for name in ["/dev/stdin", "-"] {
+        let mut cat = Command::new("cat")
+            .stdin(File::open(&fixture).unwrap())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let piped = osprofiler(&["trace", "show", "--json", name])
+            .stdin(cat.stdout.take().unwrap())
+            .output()
+            .unwrap();
+        cat.wait().unwrap();
+        assert_eq!(said(&piped), (Some(0), String::new()), "{name}");
+        assert_eq!(piped.stdout, whole.stdout, "{name}");
+    }
 }

@@ -25,7 +25,7 @@ use crate::{Failure, Outcome, Session, Status, graphviz, out};
 pub(crate) struct Show {
     /// The trace's id, a file of notifications (`.jsonl`), or a saved report (`.json`)
     ///
-    /// An existing file wins over an id and needs no store.
+    /// An existing file wins over an id and needs no store; `-` is standard input.
     #[arg(value_name = "TRACE")]
     trace: OsString,
 
