@@ -29,6 +29,7 @@ const FILES_WITH_UNSAFE: &[&str] = &[
     "crates/osprofiler/src/recorder/sweep.rs",
     "crates/osprofiler/src/recorder/thread.rs",
     "crates/osprofiler/src/recorder/value.rs",
+    "crates/osprofiler/tests/recorder_limits.rs",
     "tests/process/program.rs",
 ];
 
