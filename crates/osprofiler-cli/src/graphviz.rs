@@ -22,11 +22,13 @@ pub(crate) fn draw(graph: &[u8], name: &str) -> Result<(), Failure> {
         }
         spawned => spawned.map_err(|error| Failure::io("cannot run `dot`", &error))?,
     };
-    // A `dot` that stops reading says why on its stderr.
-    let _unread = dot.stdin.take().map(|mut stdin| stdin.write_all(graph));
-    let output = dot
-        .wait_with_output()
-        .map_err(|error| Failure::io("cannot wait for `dot`", &error))?;
+    // Beside reading its stderr, or each would wait for the other. A `dot` that stops reading says why there.
+    let stdin = dot.stdin.take();
+    let output = std::thread::scope(|scope| {
+        scope.spawn(move || stdin.map(|mut stdin| stdin.write_all(graph)));
+        dot.wait_with_output()
+    });
+    let output = output.map_err(|error| Failure::io("cannot wait for `dot`", &error))?;
     if output.status.success() {
         return Ok(());
     }

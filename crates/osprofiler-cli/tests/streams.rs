@@ -104,3 +104,24 @@ fn a_pipe_is_a_file() {
         assert_eq!(piped.stdout, whole.stdout, "{name}");
     }
 }
+
+#[test]
+fn a_graphviz_that_warns_a_lot_before_it_reads_is_heard_out() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let dot = folder.path().join("dot");
+    let script = "#!/bin/sh\nhead -c 200000 /dev/zero >&2\nwc -c > seen\n";
+    std::fs::write(&dot, script).unwrap();
+    std::fs::set_permissions(&dot, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let trace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/server-show.jsonl");
+    let output = osprofiler(&["trace", "show", "--dot", "--render-dot", "graph"])
+        .arg(trace)
+        .current_dir(folder.path())
+        .env("PATH", format!("{}:/usr/bin:/bin", folder.path().display()))
+        .output()
+        .unwrap();
+    assert_eq!(said(&output), (Some(0), String::new()));
+    let seen = std::fs::read_to_string(folder.path().join("seen")).unwrap();
+    assert_eq!(seen.trim(), output.stdout.len().to_string());
+    assert!(output.stdout.len() > 65536, "more than a pipe holds");
+}
