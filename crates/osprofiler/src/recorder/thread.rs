@@ -24,10 +24,12 @@ use crate::{Id, LossReason};
 use super::context::Current;
 use super::ids::Generator;
 use super::losses;
+use super::plain::Room;
 use super::pool::{LANE_ENDED, Lane, NONE, Pool, SLOTS};
 use super::record::{CONTINUED, Record, SLOT_BYTES};
 use super::signal::{self, GENERATION, IDLE};
 use super::value::Encoder;
+use super::value::sealed::EncodeAll;
 
 /// Generation 0 is nobody's: a thread that has it must look where it stands before it records.
 const NOWHERE: u32 = 0;
@@ -176,28 +178,59 @@ impl Thread {
         }
     }
 
+    /// Writes a record that was begun with two slots, and the values behind it.
+    #[inline(always)]
+    pub(super) fn put(&self, slot: *mut Record, head: Head, values: &impl EncodeAll) {
+        let (bytes, room) = self.bytes_behind(slot);
+        // SAFETY: `room` bytes are ours until `end`, and the room made here is gone by then.
+        let Some(rest) = values.put_all(unsafe { Room::new(bytes, room) }) else {
+            return self.encode(slot, head, |encoder| values.encode_all(encoder));
+        };
+        // SAFETY: `bytes` is as `bytes_behind` gave it, for this slot, and so many of them were written.
+        unsafe { self.end_with_bytes(slot, head, bytes, room - rest.left()) };
+    }
+
     /// Writes a record that was begun with two slots, and the bytes that `encode` produces: into the chunk if they fit, else through
     /// memory of the encoder's own.
-    #[inline(always)]
-    pub(super) fn encode(&self, slot: *mut Record, head: Head, encode: impl FnOnce(&mut Encoder)) {
-        // The bytes begin with their number, which is known last.
-        let room = (SLOTS - self.used.get() - 1) as usize * SLOT_BYTES - 4;
-        // SAFETY: `begin` gave us the slots from here to the end of the chunk, and there are two at least.
-        let bytes = unsafe { slot.add(1).cast::<u8>() };
-        // SAFETY: `room` bytes behind the number are ours until `end`, as is the record we are in the middle of.
-        let mut encoder = unsafe { Encoder::in_chunk(bytes.add(4), room) };
+    #[inline(never)]
+    fn encode(&self, slot: *mut Record, head: Head, encode: impl FnOnce(&mut Encoder)) {
+        let (bytes, room) = self.bytes_behind(slot);
+        // SAFETY: `room` bytes are ours until `end`, as is the record we are in the middle of.
+        let mut encoder = unsafe { Encoder::in_chunk(bytes, room) };
         encode(&mut encoder);
         if let Some(length) = encoder.length_in_chunk() {
-            let slots = 1 + (4 + length).div_ceil(SLOT_BYTES) as u32;
-            // SAFETY: as above.
-            unsafe {
-                bytes.cast::<[u8; 4]>().write((length as u32).to_ne_bytes());
-                slot.write(head.record(slots as u8 - 1, 0));
-            }
-            self.end(slots);
+            // SAFETY: as in `put`.
+            unsafe { self.end_with_bytes(slot, head, bytes, length) };
         } else {
             self.write_long(head, &[encoder.own_bytes()], Id::from_u128(head.base_id));
         }
+    }
+
+    /// Where the bytes of a record begin that was begun at `slot` with two slots, behind their number, and how many the chunk has
+    /// room for.
+    #[inline(always)]
+    fn bytes_behind(&self, slot: *mut Record) -> (*mut u8, usize) {
+        let room = (SLOTS - self.used.get() - 1) as usize * SLOT_BYTES - 4;
+        // `begin` gave us the slots from `slot` to the end of the chunk, two at least: this lies in the second.
+        (slot.wrapping_add(1).cast::<u8>().wrapping_add(4), room)
+    }
+
+    /// Writes and publishes a record whose `length` bytes lie at `bytes`.
+    ///
+    /// # Safety
+    /// `begin` gave `slot`, [`bytes_behind`](Self::bytes_behind) gave `bytes` and a room of at least `length`.
+    #[inline(always)]
+    unsafe fn end_with_bytes(&self, slot: *mut Record, head: Head, bytes: *mut u8, length: usize) {
+        let slots = 1 + (4 + length).div_ceil(SLOT_BYTES) as u32;
+        // SAFETY: both the record and the number before the bytes lie in slots that `begin` gave us.
+        unsafe {
+            bytes
+                .sub(4)
+                .cast::<[u8; 4]>()
+                .write((length as u32).to_ne_bytes());
+            slot.write(head.record(slots as u8 - 1, 0));
+        }
+        self.end(slots);
     }
 
     /// Writes a record and the bytes of `pieces`, over as many chunks as it takes, or counts it as lost. `head.flags` announce what

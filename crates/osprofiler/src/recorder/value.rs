@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use crate::Id;
 
+use super::plain::{Plain, Room};
 use super::thread;
 
 /// The most bytes an info takes, its values' tags included.
@@ -56,15 +57,27 @@ impl<T: sealed::EncodeAll> Values for T {}
 
 pub(super) mod sealed {
     use super::Encoder;
+    use crate::recorder::plain::{Plain, Room};
 
     pub trait Encode {
         #[doc(hidden)]
         fn encode(&self, encoder: &mut Encoder);
+
+        /// The value as a plain one, if it is one; `encode` writes the same.
+        #[doc(hidden)]
+        #[inline(always)]
+        fn plain(&self) -> Option<Plain<'_>> {
+            None
+        }
     }
 
     pub trait EncodeAll {
         #[doc(hidden)]
         fn encode_all(&self, encoder: &mut Encoder);
+
+        /// Writes the values if all are plain and there is room for them.
+        #[doc(hidden)]
+        fn put_all(&self, room: Room) -> Option<Room>;
     }
 }
 use sealed::{Encode, EncodeAll};
@@ -72,6 +85,11 @@ use sealed::{Encode, EncodeAll};
 impl EncodeAll for () {
     #[inline]
     fn encode_all(&self, _: &mut Encoder) {}
+
+    #[inline(always)]
+    fn put_all(&self, room: Room) -> Option<Room> {
+        Some(room)
+    }
 }
 
 impl<First: Encode + ?Sized, Rest: EncodeAll> EncodeAll for (&First, Rest) {
@@ -79,6 +97,11 @@ impl<First: Encode + ?Sized, Rest: EncodeAll> EncodeAll for (&First, Rest) {
     fn encode_all(&self, encoder: &mut Encoder) {
         self.0.encode(encoder);
         self.1.encode_all(encoder);
+    }
+
+    #[inline(always)]
+    fn put_all(&self, room: Room) -> Option<Room> {
+        self.1.put_all(room.put(self.0.plain()?)?)
     }
 }
 
@@ -297,12 +320,22 @@ impl Encode for str {
     fn encode(&self, encoder: &mut Encoder) {
         encoder.text(tag::TEXT, self);
     }
+
+    #[inline(always)]
+    fn plain(&self) -> Option<Plain<'_>> {
+        Some(Plain::Text(tag::TEXT, self))
+    }
 }
 
 impl Encode for bool {
     #[inline]
     fn encode(&self, encoder: &mut Encoder) {
         encoder.tag(if *self { tag::TRUE } else { tag::FALSE });
+    }
+
+    #[inline(always)]
+    fn plain(&self) -> Option<Plain<'_>> {
+        Some(Plain::Tag(if *self { tag::TRUE } else { tag::FALSE }))
     }
 }
 
@@ -312,6 +345,11 @@ macro_rules! encode_numbers {
             #[inline]
             fn encode(&self, encoder: &mut Encoder) {
                 encoder.number(tag::$tag, <$wide>::from(*self) as u64);
+            }
+
+            #[inline(always)]
+            fn plain(&self) -> Option<Plain<'_>> {
+                Some(Plain::Number(tag::$tag, <$wide>::from(*self) as u64))
             }
         }
     )*)*};
@@ -326,12 +364,22 @@ impl Encode for isize {
     fn encode(&self, encoder: &mut Encoder) {
         encoder.number(tag::SIGNED, *self as u64);
     }
+
+    #[inline(always)]
+    fn plain(&self) -> Option<Plain<'_>> {
+        Some(Plain::Number(tag::SIGNED, *self as u64))
+    }
 }
 
 impl Encode for usize {
     #[inline]
     fn encode(&self, encoder: &mut Encoder) {
         encoder.number(tag::UNSIGNED, *self as u64);
+    }
+
+    #[inline(always)]
+    fn plain(&self) -> Option<Plain<'_>> {
+        Some(Plain::Number(tag::UNSIGNED, *self as u64))
     }
 }
 
@@ -340,12 +388,22 @@ impl Encode for f64 {
     fn encode(&self, encoder: &mut Encoder) {
         encoder.number(tag::FLOAT, self.to_bits());
     }
+
+    #[inline(always)]
+    fn plain(&self) -> Option<Plain<'_>> {
+        Some(Plain::Number(tag::FLOAT, self.to_bits()))
+    }
 }
 
 impl Encode for f32 {
     #[inline]
     fn encode(&self, encoder: &mut Encoder) {
         f64::from(*self).encode(encoder);
+    }
+
+    #[inline(always)]
+    fn plain(&self) -> Option<Plain<'_>> {
+        Some(Plain::Number(tag::FLOAT, f64::from(*self).to_bits()))
     }
 }
 
@@ -371,6 +429,11 @@ impl Encode for () {
     fn encode(&self, encoder: &mut Encoder) {
         encoder.tag(tag::NULL);
     }
+
+    #[inline(always)]
+    fn plain(&self) -> Option<Plain<'_>> {
+        Some(Plain::Tag(tag::NULL))
+    }
 }
 
 impl Encode for Id<'_> {
@@ -387,6 +450,14 @@ impl<T: Encode> Encode for Option<T> {
         match self {
             Some(value) => value.encode(encoder),
             None => encoder.tag(tag::NULL),
+        }
+    }
+
+    #[inline(always)]
+    fn plain(&self) -> Option<Plain<'_>> {
+        match self {
+            Some(value) => value.plain(),
+            None => Some(Plain::Tag(tag::NULL)),
         }
     }
 }
@@ -414,11 +485,21 @@ impl Encode for String {
     fn encode(&self, encoder: &mut Encoder) {
         self.as_str().encode(encoder);
     }
+
+    #[inline(always)]
+    fn plain(&self) -> Option<Plain<'_>> {
+        self.as_str().plain()
+    }
 }
 
 impl Encode for Cow<'_, str> {
     fn encode(&self, encoder: &mut Encoder) {
         str::encode(self, encoder);
+    }
+
+    #[inline(always)]
+    fn plain(&self) -> Option<Plain<'_>> {
+        str::plain(self)
     }
 }
 
@@ -428,6 +509,11 @@ macro_rules! encode_through {
             #[inline]
             fn encode(&self, encoder: &mut Encoder) {
                 T::encode(self, encoder);
+            }
+
+            #[inline(always)]
+            fn plain(&self) -> Option<Plain<'_>> {
+                T::plain(self)
             }
         }
     )*};
