@@ -88,9 +88,12 @@ fn a_store_that_is_down_at_exit_costs_the_deadline_once_and_is_told() {
     for store in stores(&folder.path().join("missing")) {
         let mut program = Program::start(&store);
         program.ask("record 10");
-        program.ask("exit-deadline 100");
+        program.ask("exit-deadline 1000");
         let end = program.end("return");
         assert!(end.status.success(), "{store}");
+        // Why, before how many.
+        let start = format!("osprofiler: cannot store trace notifications in `{store}`: ");
+        assert!(end.stderr.starts_with(&start), "{}", end.stderr);
         assert!(
             end.stderr.contains("20 trace notifications are lost"),
             "{store}: {}",
@@ -125,11 +128,18 @@ fn a_process_that_recorded_nothing_ends_without_a_word() {
     }
 }
 
-/// Every trace of numbered points is there from its first point up to some later one.
+/// Every trace of numbered points is there from its first point up to some later one, but for what it says is lost: a
+/// thread that does nothing but record may be faster than any store.
 fn check_no_holes(stored: &Stored, store: &str) {
     for trace in &stored.traces {
-        let expected: Vec<u64> = (0..trace.numbers.len() as u64).collect();
-        assert_eq!(trace.numbers, expected, "{store}");
-        assert!(trace.open <= 1, "{store}: {} points are open", trace.open);
+        assert!(trace.numbers.is_sorted(), "{store}");
+        let points = trace.numbers.last().map_or(0, |last| last + 1);
+        let missing = points - trace.numbers.len() as u64;
+        assert!(
+            missing <= trace.lost && trace.open <= 1 + trace.lost,
+            "{store}: {missing} points are missing and {} open, {} notifications are told to be lost",
+            trace.open,
+            trace.lost
+        );
     }
 }

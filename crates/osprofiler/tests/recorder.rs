@@ -148,6 +148,29 @@ fn points_lie_within_each_other() {
     );
 }
 
+/// Whoever records as fast as the sweeper reads, here the sweeper itself, does not keep it.
+#[test]
+fn a_sweep_ends_although_others_go_on_recording() {
+    let _alone = alone();
+    let trace = Context::new_trace(origin()).attach();
+    for _ in 0..100 {
+        let _point = point!("before");
+    }
+    let (mut before, mut since) = (0, 0);
+    Sweeper::new().sweep(&mut |event| {
+        let _point = point!("since");
+        *(if event.name == "before" {
+            &mut before
+        } else {
+            &mut since
+        }) += 1;
+    });
+    assert_eq!(before, 200, "what was there as it began is read");
+    assert!(since < 10_000, "{since}");
+    drop(trace);
+    while !sweep().is_empty() {}
+}
+
 #[test]
 fn outside_of_a_trace_nothing_is_evaluated() {
     let _alone = alone();

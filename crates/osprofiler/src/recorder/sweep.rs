@@ -154,10 +154,15 @@ impl Sweeper {
         let standing = &mut *standing;
         let lanes = pool.used_lanes();
         standing.cursors.resize(lanes.len(), Cursor::default());
+        let pass = Pass {
+            pool,
+            now,
+            most_chunks: pool.chunks_in_use(),
+        };
         let mut events = 0;
         for (index, lane) in lanes.iter().enumerate() {
             let cursor = &mut standing.cursors[index];
-            events += sweep_lane(pool, index, lane, cursor, now, &mut standing.joined, each);
+            events += sweep_lane(&pass, index, lane, cursor, &mut standing.joined, each);
         }
         standing.revoke_idle(pool, now);
         standing.joined.shrink_to(1 << 16);
@@ -211,13 +216,26 @@ fn membarrier(command: libc::c_int) -> bool {
     unsafe { libc::syscall(libc::SYS_membarrier, command, 0) == 0 }
 }
 
+/// One sweep of all lanes.
+struct Pass<'a> {
+    pool: &'a Pool,
+    /// When it began.
+    now: u64,
+    /// How many chunks were in use then. What was published by then lies in no more, in any lane; a thread that records
+    /// faster than the sweeper reads would keep it for ever beyond them.
+    most_chunks: u32,
+}
+
 /// Reads what is new in a lane, and brings back the chunks it has left behind.
 fn sweep_lane(
-    pool: &Pool,
+    &Pass {
+        pool,
+        now,
+        most_chunks,
+    }: &Pass<'_>,
     index: usize,
     lane: &Lane,
     cursor: &mut Cursor,
-    now: u64,
     joined: &mut Vec<u8>,
     each: &mut dyn FnMut(&Event<'_>),
 ) -> u64 {
@@ -227,7 +245,12 @@ fn sweep_lane(
         return 0;
     }
     let mut events = 0;
+    let mut chunks_left = most_chunks;
     loop {
+        // What an ended thread wrote has an end of its own.
+        if chunks_left == 0 && cursor.chunk != NONE && state != LANE_ENDED {
+            break;
+        }
         if cursor.chunk == NONE {
             let first = lane.first.swap(NONE, Ordering::Acquire);
             if first == NONE {
@@ -259,6 +282,7 @@ fn sweep_lane(
         events += read_chunk(pool, cursor, length, joined, each);
         if cursor.chunk != chunk {
             // A long info led on to a later chunk.
+            chunks_left = chunks_left.saturating_sub(1);
             continue;
         }
         if is_last {
@@ -271,6 +295,7 @@ fn sweep_lane(
         pool.free_chunk(chunk);
         cursor.chunk = next;
         cursor.read = 0;
+        chunks_left = chunks_left.saturating_sub(1);
     }
     if state == LANE_ENDED && cursor.chunk == NONE {
         pool.free_lane(index);
