@@ -13,6 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::counters::{Counters, Tally};
+use super::ledger::Ledger;
 use super::messages::{self, Message, Messages, Severity};
 use super::table::{Store, Table};
 use super::{exit, fork, thread};
@@ -23,6 +24,12 @@ use crate::{Error, ErrorKind, Loss, LossReason, Notification, Notifications, Res
 
 /// What [`submit`] keeps at most, in bytes.
 const INBOX_BYTES: usize = 8 << 20;
+/// The most text that one submitted notification may bring. Every driver can store as much, and read it back; one that is
+/// larger would take its whole batch with it.
+const SUBMITTED_BYTES: usize = 1 << 20;
+
+/// A wait that nobody sees the end of, where the time wanted is longer than the clock counts.
+const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 pub(super) static TABLE: Table = Table::new();
 pub(super) static TALLY: Tally = Tally::new();
@@ -42,6 +49,21 @@ pub(super) struct Inbox {
     pub(super) notifications: Notifications,
     /// Each one's origin, and the ticks at which it came.
     pub(super) origins: Vec<(Origin, u64)>,
+    /// What found no room; counted already, for the stores to know.
+    pub(super) losses: Ledger,
+}
+
+impl Inbox {
+    /// Why the notification cannot come in, if it can't.
+    fn refusal(&self, notification: &Notification<'_>) -> Option<LossReason> {
+        if notification.text_bytes() > SUBMITTED_BYTES {
+            Some(LossReason::Refused)
+        } else if self.notifications.size_bytes() >= INBOX_BYTES {
+            Some(LossReason::MemoryFull)
+        } else {
+            None
+        }
+    }
 }
 
 impl Process {
@@ -159,20 +181,19 @@ fn attach_store(
 }
 
 /// Hands in a notification that somebody else made. Its project and service are the origin's if it has none; its info is
-/// stored as it is. A lock and a copy, for what is rare; beyond 8 MiB on their way, further ones are counted as lost.
+/// stored as it is. A lock and a copy, for what is rare. One of more than 1 MiB is counted as lost, and so are further ones
+/// while 8 MiB are on their way.
 pub fn submit(origin: Origin, notification: &Notification<'_>) {
     let mut inbox = Process::get().inbox();
     TALLY.add_beside(1);
-    if inbox.notifications.size_bytes() >= INBOX_BYTES {
-        drop(inbox);
-        TALLY.add_loss(Loss {
-            count: 1,
-            reason: LossReason::MemoryFull,
-        });
-        return;
+    if let Some(reason) = inbox.refusal(notification) {
+        let loss = Loss { count: 1, reason };
+        TALLY.add_loss(loss);
+        inbox.losses.add(Some(notification.base_id), loss);
+    } else {
+        inbox.notifications.push(notification);
+        inbox.origins.push((origin, clock::ticks()));
     }
-    inbox.notifications.push(notification);
-    inbox.origins.push((origin, clock::ticks()));
     drop(inbox);
     thread::wake_if_idle();
 }
@@ -183,8 +204,10 @@ pub fn flush(deadline: Duration) -> Counters {
     if counters().waiting() > 0 {
         thread::wake();
     }
-    if thread::is_running() {
-        thread::await_flush(thread::ask_for_flush(), Instant::now() + deadline);
+    if thread::is_running() && !thread::is_current() {
+        let now = Instant::now();
+        let deadline = now.checked_add(deadline).unwrap_or(now + FOR_EVER);
+        thread::await_flush(thread::ask_for_flush(), deadline);
     }
     counters()
 }
@@ -219,4 +242,36 @@ fn log_messages() {
 /// Adds a message of this process.
 pub(super) fn say(severity: Severity, text: String) {
     Process::get().messages.push(severity, text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Id, Timestamp};
+
+    #[test]
+    fn what_comes_in_is_bounded() {
+        let mut inbox = Inbox::default();
+        let info = "x".repeat(SUBMITTED_BYTES - 100);
+        let mut taken = 0;
+        let refused = loop {
+            let info = format!("{taken}{info}");
+            let notification = Notification {
+                name: "db-start",
+                base_id: Id::from_u128(1),
+                trace_id: Id::from_u128(2),
+                parent_id: Id::from_u128(1),
+                timestamp: Timestamp::default(),
+                info: &info,
+                project: None,
+                service: None,
+            };
+            if let Some(reason) = inbox.refusal(&notification) {
+                break reason;
+            }
+            inbox.notifications.push(&notification);
+            taken += 1;
+        };
+        assert_eq!((taken, refused), (9, LossReason::MemoryFull));
+    }
 }

@@ -96,6 +96,8 @@ pub(super) struct Queue {
     wait: Duration,
     fault: Option<Fault>,
     last_warning: Option<Duration>,
+    /// That memory is full was said, and the store has not caught up since.
+    told_overflow: bool,
     /// Lost since somebody was last told.
     lost_untold: u64,
 }
@@ -104,7 +106,6 @@ pub(super) struct Queue {
 struct Fault {
     since: Duration,
     told: bool,
-    told_overflow: bool,
 }
 
 /// Why a call to the driver gave nothing.
@@ -145,6 +146,7 @@ impl Queue {
             wait: limits.first_wait,
             fault: None,
             last_warning: None,
+            told_overflow: false,
             lost_untold: 0,
         }
     }
@@ -237,8 +239,10 @@ impl Queue {
             }
         }
         if !self.tail.is_empty() || !self.sealed.is_empty() {
-            Next::Now
-        } else if self.is_done() {
+            return Next::Now;
+        }
+        self.say_caught_up(outlet);
+        if self.is_done() {
             Next::Never
         } else {
             Next::At(self.next_losses)
@@ -334,9 +338,7 @@ impl Queue {
         };
         self.sealed_bytes -= batch.size_bytes();
         self.lose(&batch, LossReason::QueueFull, outlet);
-        if let Some(fault) = &mut self.fault
-            && !std::mem::replace(&mut fault.told_overflow, true)
-        {
+        if !std::mem::replace(&mut self.told_overflow, true) {
             let text = format!(
                 "memory for notifications that wait for `{}` is full ({} MiB): the oldest are lost from now on",
                 self.store,
@@ -396,7 +398,6 @@ impl Queue {
         let fault = self.fault.get_or_insert(Fault {
             since: now,
             told: false,
-            told_overflow: false,
         });
         let recent = self
             .last_warning
@@ -425,6 +426,20 @@ impl Queue {
                 "the driver of `{store}` failed unexpectedly (this is a defect): trace notifications are lost, the program is not affected"
             ),
         };
+        outlet.messages.push(Severity::Warning, text);
+    }
+
+    /// Ends what [`drop_oldest`](Self::drop_oldest) said, where no fault has ended before and told the number: the store was only slow.
+    fn say_caught_up(&mut self, outlet: Outlet<'_>) {
+        if self.fault.is_some() || !std::mem::take(&mut self.told_overflow) || self.lost_untold == 0
+        {
+            return;
+        }
+        let lost = std::mem::take(&mut self.lost_untold);
+        let store = &self.store;
+        let text = format!(
+            "`{store}` has caught up: {lost} trace notifications were lost, their traces say so"
+        );
         outlet.messages.push(Severity::Warning, text);
     }
 

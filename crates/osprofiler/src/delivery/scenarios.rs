@@ -436,6 +436,24 @@ fn beyond_the_limit_the_oldest_are_lost_and_the_newest_are_stored() {
 }
 
 #[test]
+fn a_store_that_is_only_too_slow_is_said_to_be_as_well() {
+    let mut scene = Scene::new(1);
+    for _ in 0..2 {
+        scene.record(1, "B", 1_000);
+        let lost = scene.counters().lost();
+        scene.pass(100);
+        let texts = scene.texts();
+        assert_eq!(texts.len(), 2, "{texts:?}");
+        assert!(texts[0].contains("the oldest are lost from now on"));
+        assert!(
+            texts[1].starts_with("`test:0` has caught up: "),
+            "{texts:?}"
+        );
+        assert!(lost > 0);
+    }
+}
+
+#[test]
 fn losses_are_told_once_the_store_takes_something_and_at_most_once_a_second() {
     let mut scene = Scene::new(1);
     let lose = |scene: &mut Scene, count| {

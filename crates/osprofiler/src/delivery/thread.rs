@@ -122,7 +122,7 @@ fn run() {
 
 /// Turns until the process has ended.
 fn serve(worker: &mut Worker) {
-    let mut flush = None;
+    let mut flush = Flush::default();
     loop {
         fork::stand_aside(|| worker.close());
         // Read before looking: what was recorded before the call is seen by this turn.
@@ -131,25 +131,25 @@ fn serve(worker: &mut Worker) {
         let is_last = exit::has_begun();
         let asked = ASKED.load(SeqCst);
         let found = worker.collect();
-        if flush.is_none() && asked != ANSWERED.load(SeqCst) {
-            flush = Some((asked, is_last));
+        let wish = flush.wish(asked, ANSWERED.load(SeqCst), is_last);
+        if wish.mark {
             worker.mark();
         }
-        if flush.is_some() {
+        if wish.hurry {
             worker.hurry();
         }
         let pace = worker.write(found);
         if !worker.has_open_store() {
             fork::nothing_is_open();
         }
-        if let Some((ticket, is_last)) = flush
+        if let Some((ticket, is_last)) = flush.under_way
             && worker.is_past_mark()
         {
             if is_last {
                 worker.close();
                 exit::say_farewell();
             }
-            flush = None;
+            flush.under_way = None;
             ANSWERED.store(ticket, SeqCst);
             futex::wake_all(&ANSWERED);
             if is_last {
@@ -157,11 +157,49 @@ fn serve(worker: &mut Worker) {
             }
             continue;
         }
+        if is_last {
+            // There may be no other time to say why the end takes so long.
+            exit::say_farewell();
+        }
         match pace {
             Pace::Now => {}
             Pace::In(pause) => sleep(Some(pause)),
             Pace::WhenCalled => sleep(None),
         }
+    }
+}
+
+/// The flush that the thread works for.
+#[derive(Default)]
+struct Flush {
+    /// Up to which ticket, and whether it is the last of the process.
+    under_way: Option<(u32, bool)>,
+    hurried_for: Option<u32>,
+}
+
+/// What a flush wants of a turn.
+#[derive(Debug, PartialEq, Eq)]
+struct Wish {
+    /// Remember what was collected: the flush is for that.
+    mark: bool,
+    /// Try stores that failed at once.
+    hurry: bool,
+}
+
+impl Flush {
+    /// Looks at the tickets drawn and answered. Waits are forgotten once for each flush, which may be long over for who
+    /// asked; a store that is down would else be tried at each turn from then on. At the end of the process it is.
+    fn wish(&mut self, asked: u32, answered: u32, is_last: bool) -> Wish {
+        let mark = self.under_way.is_none() && asked != answered;
+        if mark {
+            self.under_way = Some((asked, is_last));
+        }
+        let is_new = asked != answered && self.hurried_for != Some(asked);
+        if is_new {
+            self.hurried_for = Some(asked);
+        }
+        let hurry = is_new || is_last && self.under_way.is_some();
+        Wish { mark, hurry }
     }
 }
 
@@ -204,4 +242,35 @@ fn block_signals() -> libc::sigset_t {
 fn restore_signals(before: &libc::sigset_t) {
     // SAFETY: `before` is a set that `block_signals` got from the system.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before, ptr::null_mut()) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flush_hurries_once_and_the_end_at_each_turn() {
+        let mut flush = Flush::default();
+        for (asked, is_last, mark, hurry) in [
+            (0, false, false, false),
+            (1, false, true, true),
+            (1, false, false, false),
+            (2, false, false, true),
+            (2, false, false, false),
+            (3, true, false, true),
+            (3, true, false, true),
+        ] {
+            let wish = flush.wish(asked, 0, is_last);
+            assert_eq!(wish, Wish { mark, hurry }, "{asked} {is_last}");
+        }
+        assert_eq!(flush.under_way, Some((1, false)));
+        // The first is answered; the rest are one more.
+        flush.under_way = None;
+        let (mark, hurry) = (true, true);
+        assert_eq!(flush.wish(3, 1, true), Wish { mark, hurry });
+        assert_eq!(flush.under_way, Some((3, true)));
+        flush.under_way = None;
+        let (mark, hurry) = (false, false);
+        assert_eq!(flush.wish(3, 3, false), Wish { mark, hurry });
+    }
 }

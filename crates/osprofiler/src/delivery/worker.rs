@@ -5,6 +5,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use super::messages::Severity;
 use super::pipeline::{Directory, Incoming, Pipeline, Route};
 use super::process::{Process, TABLE, TALLY};
 use super::queue::{Limits, Next, Open, Outlet};
@@ -16,6 +17,8 @@ use crate::{Error, ErrorKind, Loss, LossReason};
 const SWEEP: Duration = Duration::from_millis(100);
 /// After so long without an event the recorder is told that the thread will sleep without a timer.
 const QUIET: Duration = Duration::from_secs(1);
+/// The least time between two warnings of the same kind.
+const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
 
 /// When the next turn is due, unless somebody calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +45,7 @@ pub(super) struct Worker {
     /// When the last sweep began, since `begin`.
     swept: Duration,
     rest: Rest,
+    shortage: Shortage,
 }
 
 impl Worker {
@@ -64,6 +68,7 @@ impl Worker {
             in_hand: 0,
             swept: Duration::ZERO,
             rest: Rest::default(),
+            shortage: Shortage::default(),
         }
     }
 
@@ -147,18 +152,26 @@ impl Worker {
             );
             *in_hand = 0;
         });
+        let dropped = &mut self.shortage;
         recorder::take_losses(&mut |base_id, loss| {
             found = true;
+            dropped.add(loss);
             outlet.tally.add_loss(loss);
             pipeline.accept_loss(base_id, loss);
         });
-        let inbox = self.process.take_inbox();
+        let mut inbox = self.process.take_inbox();
         *in_hand = inbox.origins.len();
         for (notification, (origin, ticks)) in inbox.notifications.iter().zip(&inbox.origins) {
             found = true;
             pipeline.accept_ready(origin.number(), notification, *ticks, outlet);
             *in_hand -= 1;
         }
+        inbox.losses.drain(|base_id, loss| {
+            found = true;
+            dropped.add(loss);
+            pipeline.accept_loss(base_id, loss);
+        });
+        dropped.warn(self.swept, outlet);
         found
     }
 }
@@ -188,6 +201,33 @@ impl Rest {
             self.announced = Some(now);
         }
         Some(SWEEP)
+    }
+}
+
+/// What found no room on its way to the queues, until it is said: at once, then at most every ten seconds.
+#[derive(Default)]
+struct Shortage {
+    untold: u64,
+    told: Option<Duration>,
+}
+
+impl Shortage {
+    fn add(&mut self, loss: Loss) {
+        if loss.reason == LossReason::MemoryFull {
+            self.untold += loss.count;
+        }
+    }
+
+    fn warn(&mut self, now: Duration, outlet: Outlet<'_>) {
+        if self.untold == 0 || self.told.is_some_and(|told| now < told + BETWEEN_WARNINGS) {
+            return;
+        }
+        self.told = Some(now);
+        let text = format!(
+            "{} trace notifications are lost: more was recorded at once than memory holds until it is stored; their traces say so",
+            std::mem::take(&mut self.untold)
+        );
+        outlet.messages.push(Severity::Warning, text);
     }
 }
 
