@@ -4,7 +4,6 @@
 //! Reads the source, builds the report, says what is wrong with it on stderr, and lets a renderer write it.
 
 use std::ffi::OsString;
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use osprofiler_report::{RenderOptions, Report};
@@ -40,8 +39,8 @@ pub(crate) struct Show {
     out: Option<PathBuf>,
 
     /// Tree: show this many levels of points
-    #[arg(long, value_name = "LEVELS")]
-    depth: Option<NonZeroUsize>,
+    #[arg(long, value_name = "LEVELS", value_parser = clap::value_parser!(u32).range(1..))]
+    depth: Option<u32>,
 
     /// Tree: the width of a line [default: the terminal's, 100 in a pipe]
     #[arg(long, value_name = "COLUMNS", value_parser = clap::value_parser!(u16).range(20..))]
@@ -112,7 +111,7 @@ impl Show {
             } else {
                 osprofiler_report::Color::Never
             },
-            depth: self.depth.map(NonZeroUsize::get),
+            depth: self.depth.map(|levels| levels as usize),
             ..RenderOptions::default()
         };
         let terminal_width = session.environment.width.filter(|_| !goes_to_file);
