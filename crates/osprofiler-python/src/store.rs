@@ -172,11 +172,24 @@ pub(crate) fn mask(connection_string: &Bound<'_, PyAny>) -> PyResult<String> {
         .into_owned();
     Ok(ConnectionString::parse(&text).map_or_else(
         |_| {
+            if is_bare_scheme(&text) {
+                return text.clone();
+            }
             let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
             format!("{scheme}://***")
         },
         |connection| connection.to_string(),
     ))
+}
+
+/// Whether `text` is empty or a scheme alone (`sqlite:`, `sqlite:/`): nothing in it can be secret, and masking it would
+/// mask the scheme of the example in the advice, too.
+fn is_bare_scheme(text: &str) -> bool {
+    let scheme = text.trim_end_matches('/');
+    let scheme = scheme.strip_suffix(':').unwrap_or(scheme);
+    scheme
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
 }
 
 /// `text` without the connection string that it may quote.
