@@ -66,7 +66,7 @@ pub(super) fn corrupt(action: &str, path: &Path, why: &str) -> Error {
         format!("cannot {action} `{path}`: {why}"),
     )
     .with_help(format!(
-        "move it away and a new one is made: `mv {path} {path}.old`"
+        "is it the right file? if it is, move it away and a new one is made: `mv {path} {path}.old`"
     ))
 }
 
