@@ -199,11 +199,23 @@ pub(super) fn access_help(path: &Path) -> String {
     #[expect(unsafe_code, reason = "std has no call for the user id")]
     let user = name_of("/etc/passwd", unsafe { libc::geteuid() });
     format!(
-        "`{}` belongs to {owner}:{group} with mode {:04o}, this process is {user}: `usermod -aG {group} {user}`, and \
-         `chmod g+rwX` the file and its folder",
+        "`{}` belongs to {owner}:{group} with mode {:04o}, this process is {user}: {}",
         subject.display(),
         metadata.mode() & 0o7777,
+        way_in(metadata.gid(), &group, &user),
     )
+}
+
+/// How `user` comes to share a file of `group`. Nobody is told to join root's group: that opens more than a store.
+fn way_in(gid: u32, group: &str, user: &str) -> String {
+    if gid == 0 {
+        format!(
+            "give the file and its folder a group that the services share: `groupadd osprofiler`, `usermod -aG osprofiler \
+             {user}`, and `chgrp osprofiler` and `chmod g+rwX` both"
+        )
+    } else {
+        format!("`usermod -aG {group} {user}`, and `chmod g+rwX` the file and its folder")
+    }
 }
 
 /// The name of the number `id`, as the table says that does without a directory server; the number if it has none.
@@ -294,5 +306,14 @@ mod tests {
             io::ErrorKind::PermissionDenied.into(),
         );
         assert!(denied.help().unwrap().contains("usermod -aG"), "{denied:?}");
+    }
+
+    #[test]
+    fn nobody_is_told_to_join_the_group_of_root() {
+        let help = way_in(0, "root", "glance");
+        assert!(!help.contains("-aG root"), "{help}");
+        assert!(help.contains("usermod -aG osprofiler glance"), "{help}");
+        let help = way_in(42, "shared", "glance");
+        assert!(help.contains("usermod -aG shared glance"), "{help}");
     }
 }
