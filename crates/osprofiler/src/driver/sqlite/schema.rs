@@ -113,6 +113,10 @@ pub(super) fn open_to_write(settings: &Settings) -> Result<Connection> {
     ] {
         connection.pragma_update(None, name, value).map_err(sort)?;
     }
+    // The first look at the store makes its journal and the index of that, which are to be shared as well.
+    connection
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
+        .map_err(sort)?;
     store_file::share_group(path, &journal_files(path));
     Ok(connection)
 }

@@ -372,6 +372,20 @@ fn numbers_out_of_range_are_damage_not_a_panic() {
     }
 }
 
+/// Else its group would not be the store's, and other users would be refused.
+#[test]
+fn the_journal_is_there_to_be_shared_once_a_store_is_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trace.db");
+    writer(&path).write(&batch(1, 0, 1)).unwrap();
+    let _open = schema::open_to_write(&settings(&path)).unwrap();
+    assert!(
+        schema::journal_files(&path)
+            .iter()
+            .all(|file| file.exists())
+    );
+}
+
 #[test]
 fn a_link_in_place_of_the_journal_gives_nobody_a_file() {
     use std::os::unix::fs::MetadataExt;
