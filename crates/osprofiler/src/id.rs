@@ -71,7 +71,7 @@ impl<'a> Id<'a> {
         }
     }
 
-    /// Appends the id's text to `out`. About 4 ns for a UUID.
+    /// Appends the id's text to `out`.
     pub fn push_to(self, out: &mut String) {
         match self.0 {
             Repr::Uuid(number) => {
@@ -134,13 +134,29 @@ fn parse_canonical(text: &[u8]) -> Option<u128> {
     Some(number)
 }
 
-fn canonical(number: u128) -> [u8; 36] {
+/// The text of an id that is a UUID.
+pub(crate) fn canonical(number: u128) -> [u8; 36] {
+    let [first, second, third, fourth] =
+        [96, 64, 32, 0].map(|shift| hex_digits((number >> shift) as u32));
     let mut text = [b'-'; 36];
-    for (index, byte) in number.to_be_bytes().into_iter().enumerate() {
-        text[DIGITS[2 * index] as usize] = b"0123456789abcdef"[usize::from(byte >> 4)];
-        text[DIGITS[2 * index + 1] as usize] = b"0123456789abcdef"[usize::from(byte & 15)];
-    }
+    text[..8].copy_from_slice(&first);
+    text[9..13].copy_from_slice(&second[..4]);
+    text[14..18].copy_from_slice(&second[4..]);
+    text[19..23].copy_from_slice(&third[..4]);
+    text[24..28].copy_from_slice(&third[4..]);
+    text[28..].copy_from_slice(&fourth);
     text
+}
+
+/// The 8 digits of a number, all at once: one digit a byte of a word.
+fn hex_digits(number: u32) -> [u8; 8] {
+    let mut digits = u64::from(number);
+    digits = (digits | digits << 16) & 0x0000_ffff_0000_ffff;
+    digits = (digits | digits << 8) & 0x00ff_00ff_00ff_00ff;
+    digits = (digits | digits << 4) & 0x0f0f_0f0f_0f0f_0f0f;
+    // 1 in each byte that is above 9; those are letters, which come 39 places after the digits.
+    let letters = (digits + 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101;
+    (digits + 0x3030_3030_3030_3030 + letters * 39).to_be_bytes()
 }
 
 #[cfg(test)]
@@ -152,6 +168,7 @@ mod tests {
         for text in [
             "4e3e0ec6-2938-40b1-8504-09eb1d4b0dee",
             "00000000-0000-0000-0000-000000000000",
+            "01234567-89ab-cdef-fedc-ba9876543210",
             "ffffffff-ffff-ffff-ffff-ffffffffffff",
             "4E3E0EC6-2938-40B1-8504-09EB1D4B0DEE",
             "4e3e0ec6293840b1850409eb1d4b0dee",

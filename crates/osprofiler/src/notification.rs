@@ -216,14 +216,23 @@ impl Notifications {
             timestamp: notification.timestamp,
             name: self.texts.number(notification.name),
             info: self.texts.number(notification.info),
-            project: notification
-                .project
-                .map_or(TextNumber::ABSENT, |text| self.texts.number(text)),
-            service: notification
-                .service
-                .map_or(TextNumber::ABSENT, |text| self.texts.number(text)),
+            project: self.optional(notification.project, |row| row.project),
+            service: self.optional(notification.service, |row| row.service),
         };
         self.rows.push(row);
+    }
+
+    /// The number of a text that is mostly the last row's.
+    fn optional(&mut self, text: Option<&str>, of_row: fn(&Row) -> TextNumber) -> TextNumber {
+        let Some(text) = text else {
+            return TextNumber::ABSENT;
+        };
+        match self.rows.last().map(of_row) {
+            Some(number) if number != TextNumber::ABSENT && self.texts.get(number) == text => {
+                number
+            }
+            _ => self.texts.number(text),
+        }
     }
 
     /// The number of `text`, which is kept. For drivers that read a dictionary once and then refer to it.
@@ -391,16 +400,18 @@ struct Texts {
     ends: Vec<usize>,
     /// `hash, number + 1`; 0 is free. Its length is a power of two, at most half full.
     table: Vec<(u32, u32)>,
-    hasher: RandomState,
+    /// Random, so that nobody can choose texts that fall on each other.
+    secrets: [u64; 2],
 }
 
 impl Default for Texts {
     fn default() -> Self {
+        let random = RandomState::new();
         Self {
             bytes: String::new(),
             ends: Vec::new(),
             table: Vec::new(),
-            hasher: RandomState::new(),
+            secrets: [random.hash_one(0), random.hash_one(1)],
         }
     }
 }
@@ -419,7 +430,7 @@ impl Texts {
         if self.ends.len() * 2 >= self.table.len() {
             self.grow();
         }
-        let hash = self.hasher.hash_one(text) as u32;
+        let hash = hash(text.as_bytes(), self.secrets);
         let mask = self.table.len() - 1;
         let mut slot = hash as usize & mask;
         loop {
@@ -457,6 +468,20 @@ impl Texts {
         self.ends.clear();
         self.table.fill((0, 0));
     }
+}
+
+/// A hash of two words of text a multiplication. Both factors are mixed with what nobody else knows: a text that makes one of them 0, which
+/// would let everything else of the text go unseen, cannot be chosen.
+fn hash(bytes: &[u8], [first, second]: [u64; 2]) -> u32 {
+    let mut hash = first ^ bytes.len() as u64;
+    for chunk in bytes.chunks(16) {
+        let mut words = [0; 16];
+        words[..chunk.len()].copy_from_slice(chunk);
+        let words = u128::from_le_bytes(words);
+        let product = u128::from(words as u64 ^ hash) * u128::from((words >> 64) as u64 ^ second);
+        hash = product as u64 ^ (product >> 64) as u64;
+    }
+    (hash ^ hash >> 32) as u32
 }
 
 #[cfg(test)]

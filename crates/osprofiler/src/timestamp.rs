@@ -71,26 +71,29 @@ impl Timestamp {
         })
     }
 
-    /// The 26 bytes of text, ASCII. About 10 ns.
+    /// The 26 bytes of text, ASCII.
     pub fn to_bytes(self) -> [u8; 26] {
         let (year, month, day) = civil_from_days(self.micros.div_euclid(MICROS_A_DAY));
         let of_day = self.micros.rem_euclid(MICROS_A_DAY);
-        let seconds = of_day / 1_000_000;
+        // Below 86,400 and a million, so both fit, and divide faster.
+        let (second, micros) = ((of_day / 1_000_000) as u32, (of_day % 1_000_000) as u32);
+        let (year, month, day) = (year as u32, month as u32, day as u32);
         let mut text = *b"0000-00-00T00:00:00.000000";
-        let mut put = |mut end: usize, digits: usize, mut value: i64| {
-            for _ in 0..digits {
-                end -= 1;
-                text[end] = b'0' + (value % 10) as u8;
-                value /= 10;
-            }
-        };
-        put(4, 4, year);
-        put(7, 2, month);
-        put(10, 2, day);
-        put(13, 2, seconds / 3600);
-        put(16, 2, seconds / 60 % 60);
-        put(19, 2, seconds % 60);
-        put(26, 6, of_day % 1_000_000);
+        for (at, two_digits) in [
+            (0, year / 100),
+            (2, year % 100),
+            (5, month),
+            (8, day),
+            (11, second / 3600),
+            (14, second / 60 % 60),
+            (17, second % 60),
+            (20, micros / 10_000),
+            (22, micros / 100 % 100),
+            (24, micros % 100),
+        ] {
+            text[at] = b'0' + (two_digits / 10) as u8;
+            text[at + 1] = b'0' + (two_digits % 10) as u8;
+        }
         text
     }
 }

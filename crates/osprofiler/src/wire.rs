@@ -13,25 +13,36 @@ use std::borrow::Cow;
 use std::fmt;
 
 use self::json::{Malformed, Scanner, Token};
+use crate::id::canonical;
 use crate::{Id, InvalidId, Kind, Notification, Timestamp};
 
 pub use lines::{Line, Lines, MAX_LINE_BYTES, parse_loss, push_line, push_loss_line};
 
 /// Appends the JSON object of `notification` to `out`.
 pub fn push_json(notification: &Notification<'_>, out: &mut String) {
+    out.reserve(notification.text_bytes() + 320);
     out.push_str(r#"{"name": "#);
     json::push_text(notification.name, out);
-    for (key, id) in [
-        (r#", "base_id": "#, notification.base_id),
-        (r#", "trace_id": "#, notification.trace_id),
-        (r#", "parent_id": "#, notification.parent_id),
-    ] {
-        out.push_str(key);
-        push_id(id, out);
+    let ids = [
+        notification.base_id,
+        notification.trace_id,
+        notification.parent_id,
+    ];
+    let timestamp = notification.timestamp.to_bytes();
+    if let [Some(base_id), Some(trace_id), Some(parent_id)] = ids.map(Id::as_u128) {
+        push_numbers([base_id, trace_id, parent_id], timestamp, out);
+    } else {
+        for (key, id) in [", \"base_id\": ", ", \"trace_id\": ", ", \"parent_id\": "]
+            .into_iter()
+            .zip(ids)
+        {
+            out.push_str(key);
+            push_id(id, out);
+        }
+        out.push_str(r#", "timestamp": ""#);
+        out.push_str(std::str::from_utf8(&timestamp).unwrap_or_default());
+        out.push_str(r#"", "info": "#);
     }
-    out.push_str(r#", "timestamp": ""#);
-    out.push_str(std::str::from_utf8(&notification.timestamp.to_bytes()).unwrap_or_default());
-    out.push_str(r#"", "info": "#);
     out.push_str(notification.info);
     for (key, text) in [
         (r#", "project": "#, notification.project),
@@ -44,6 +55,17 @@ pub fn push_json(notification: &Notification<'_>, out: &mut String) {
         }
     }
     out.push('}');
+}
+
+/// Appends the members from `base_id` to the key of `info`, where all ids are numbers: a form of fixed length, filled in and
+/// appended at once.
+fn push_numbers([base_id, trace_id, parent_id]: [u128; 3], timestamp: [u8; 26], out: &mut String) {
+    let mut form = *br#", "base_id": "ffffffff-ffff-ffff-ffff-ffffffffffff", "trace_id": "ffffffff-ffff-ffff-ffff-ffffffffffff", "parent_id": "ffffffff-ffff-ffff-ffff-ffffffffffff", "timestamp": "0001-01-01T00:00:00.000000", "info": "#;
+    form[14..50].copy_from_slice(&canonical(base_id));
+    form[66..102].copy_from_slice(&canonical(trace_id));
+    form[119..155].copy_from_slice(&canonical(parent_id));
+    form[172..198].copy_from_slice(&timestamp);
+    out.push_str(std::str::from_utf8(&form).unwrap_or_default());
 }
 
 fn push_id(id: Id<'_>, out: &mut String) {

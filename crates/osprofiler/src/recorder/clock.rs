@@ -70,7 +70,7 @@ fn monotonic_ns() -> u64 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Pair {
     ticks: u64,
-    realtime_ns: i128,
+    realtime_ns: i64,
 }
 
 impl Pair {
@@ -86,8 +86,8 @@ impl Pair {
         for _ in 0..4 {
             let before = ticks();
             let realtime_ns = match SystemTime::now().duration_since(UNIX_EPOCH) {
-                Ok(since) => since.as_nanos() as i128,
-                Err(until) => -(until.duration().as_nanos() as i128),
+                Ok(since) => since.as_nanos() as i64,
+                Err(until) => -(until.duration().as_nanos() as i64),
             };
             let width = ticks().wrapping_sub(before);
             if width < best.0 {
@@ -162,8 +162,11 @@ impl Calibration {
     /// The time of day at `ticks`. Never decreases with growing ticks between two updates.
     pub fn timestamp(&self, ticks: u64) -> Timestamp {
         let since = ticks.wrapping_sub(self.newer.ticks) as i64;
-        let ns = self.newer.realtime_ns + (since as f64 * self.ns_a_tick) as i128;
-        Timestamp::from_micros(i64::try_from(ns.div_euclid(1000)).unwrap_or(i64::MAX))
+        let ns = self
+            .newer
+            .realtime_ns
+            .saturating_add((since as f64 * self.ns_a_tick) as i64);
+        Timestamp::from_micros(ns.div_euclid(1000))
     }
 
     /// How long `ticks` are, in nanoseconds.
@@ -176,7 +179,7 @@ impl Calibration {
 mod tests {
     use super::*;
 
-    fn calibration(older: (u64, i128), newer: (u64, i128)) -> Calibration {
+    fn calibration(older: (u64, i64), newer: (u64, i64)) -> Calibration {
         let pair = |(ticks, realtime_ns)| Pair { ticks, realtime_ns };
         let mut calibration = Calibration {
             older: pair(older),

@@ -6,6 +6,8 @@
 
 use std::fmt::Write;
 
+use crate::wire::json::{push_escaped, push_text};
+
 use super::names::{Entry, Part};
 use super::value::sealed::Encode;
 use super::value::{Encoder, tag};
@@ -34,20 +36,70 @@ impl Info<'_> {
 
     /// Appends the info as the text of one JSON object, `host` last. A JSON text that has a `host` of its own keeps it.
     pub fn push_json(&self, host: &str, out: &mut String) {
-        let mut writer = Writer::new(out);
         match self.0 {
-            Source::None => {
-                writer.open(b'{');
-            }
-            Source::Shape(entry, bytes) => {
-                writer.open(b'{');
-                writer.shape(entry.parts, bytes);
-            }
+            Source::None => out.push_str("{\"host\": \""),
+            Source::Shape(entry, bytes) => entry.pieces().push_filled(bytes, out),
             Source::Json(text) => return push_with_host(text, host, out),
         }
+        push_escaped(host, out);
+        out.push_str("\"}");
+    }
+}
+
+/// What is the same in each info of a shape, as JSON text cut at its holes; it ends with the quote before the host.
+pub(super) struct Pieces {
+    before_holes: Vec<Piece>,
+    last: String,
+}
+
+/// The text before a hole, and how many objects are open there.
+struct Piece {
+    text: String,
+    level: usize,
+}
+
+impl Pieces {
+    pub(super) fn new(parts: &[Part]) -> Self {
+        let mut before_holes = Vec::new();
+        let mut text = String::new();
+        let mut writer = Writer::new(&mut text);
+        writer.open(b'{');
+        for part in parts {
+            match part {
+                Part::Key(key) => writer.key(key),
+                Part::Open => writer.open(b'{'),
+                Part::Close => writer.close(b'}'),
+                Part::Static(value) => {
+                    let mut encoder = Encoder::owned();
+                    Encode::encode(*value, &mut encoder);
+                    writer.value(&mut encoder.own_bytes());
+                }
+                Part::Hole => {
+                    writer.value_begins();
+                    before_holes.push(Piece {
+                        text: std::mem::take(writer.out),
+                        level: writer.level,
+                    });
+                }
+            }
+        }
         writer.key("host");
-        writer.string(host);
-        writer.close(b'}');
+        text.push('"');
+        Self {
+            before_holes,
+            last: text,
+        }
+    }
+
+    /// Appends the text with the values `bytes` in its holes.
+    fn push_filled(&self, mut bytes: &[u8], out: &mut String) {
+        for piece in &self.before_holes {
+            out.push_str(&piece.text);
+            let mut writer = Writer::new(out);
+            writer.level = piece.level;
+            writer.value(&mut bytes);
+        }
+        out.push_str(&self.last);
     }
 }
 
@@ -120,7 +172,7 @@ impl<'o> Writer<'o> {
             if self.follows {
                 self.out.push_str(", ");
             }
-            push_json_string(key, "", self.out);
+            push_text(key, self.out);
             self.out.push_str(": ");
             self.after_key = true;
         }
@@ -129,7 +181,7 @@ impl<'o> Writer<'o> {
     fn string(&mut self, text: &str) {
         if !self.is_too_deep() {
             self.value_begins();
-            push_json_string(text, "", self.out);
+            push_text(text, self.out);
         }
     }
 
@@ -155,22 +207,6 @@ impl<'o> Writer<'o> {
             f64::INFINITY => self.literal("Infinity"),
             f64::NEG_INFINITY => self.literal("-Infinity"),
             _ => self.number(format_args!("{number:?}")),
-        }
-    }
-
-    fn shape(&mut self, parts: &[Part], mut bytes: &[u8]) {
-        for part in parts {
-            match part {
-                Part::Key(key) => self.key(key),
-                Part::Open => self.open(b'{'),
-                Part::Close => self.close(b'}'),
-                Part::Static(value) => {
-                    let mut encoder = Encoder::owned();
-                    Encode::encode(*value, &mut encoder);
-                    self.value(&mut encoder.own_bytes());
-                }
-                Part::Hole => self.value(&mut bytes),
-            }
         }
     }
 
@@ -220,7 +256,9 @@ impl<'o> Writer<'o> {
                     let text = take_text(bytes);
                     if !self.is_too_deep() {
                         self.value_begins();
-                        push_json_string(text, "... (cut)", self.out);
+                        self.out.push('"');
+                        push_escaped(text, self.out);
+                        self.out.push_str("... (cut)\"");
                     }
                 }
                 tag::OPEN | tag::LIST => {
@@ -254,50 +292,6 @@ fn take_text<'a>(bytes: &mut &'a [u8]) -> &'a str {
     std::str::from_utf8(text).unwrap_or_default()
 }
 
-/// Appends `text` and `suffix` as one JSON string, everything beyond ASCII escaped.
-fn push_json_string(text: &str, suffix: &str, out: &mut String) {
-    out.push('"');
-    for text in [text, suffix] {
-        // Nearly all texts are plain; bytes are looked at faster than characters.
-        let is_plain = |byte: u8| matches!(byte, b' ' | b'!' | b'#'..=b'[' | b']'..=b'~');
-        if text.bytes().all(is_plain) {
-            out.push_str(text);
-            continue;
-        }
-        let mut plain = 0;
-        for (at, character) in text.char_indices() {
-            if matches!(character, ' '..='~') && character != '"' && character != '\\' {
-                continue;
-            }
-            out.push_str(&text[plain..at]);
-            plain = at + character.len_utf8();
-            push_escape(character, out);
-        }
-        out.push_str(&text[plain..]);
-    }
-    out.push('"');
-}
-
-#[cold]
-fn push_escape(character: char, out: &mut String) {
-    let short = match character {
-        '"' => "\\\"",
-        '\\' => "\\\\",
-        '\n' => "\\n",
-        '\r' => "\\r",
-        '\t' => "\\t",
-        '\u{8}' => "\\b",
-        '\u{c}' => "\\f",
-        _ => {
-            for unit in character.encode_utf16(&mut [0; 2]) {
-                let _ = write!(out, "\\u{unit:04x}");
-            }
-            return;
-        }
-    };
-    out.push_str(short);
-}
-
 /// Appends the JSON object `text`, with a member `host` at its end unless it has one.
 fn push_with_host(text: &str, host: &str, out: &mut String) {
     let text = text.trim_ascii();
@@ -307,9 +301,9 @@ fn push_with_host(text: &str, host: &str, out: &mut String) {
     else {
         // No object: kept as a text, so that what goes on is an object.
         out.push_str("{\"info\": ");
-        push_json_string(text, "", out);
+        push_text(text, out);
         out.push_str(", \"host\": ");
-        push_json_string(host, "", out);
+        push_text(host, out);
         out.push('}');
         return;
     };
@@ -323,7 +317,7 @@ fn push_with_host(text: &str, host: &str, out: &mut String) {
         out.push_str(", ");
     }
     out.push_str("\"host\": ");
-    push_json_string(host, "", out);
+    push_text(host, out);
     out.push('}');
 }
 

@@ -9,6 +9,7 @@
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
+use super::info::Pieces;
 use super::record::{FORM_NONE, FORM_SITE};
 use super::value::Value;
 
@@ -33,6 +34,42 @@ static PLACE: [AtomicU32; PLACES] = [const { AtomicU32::new(0) }; PLACES];
 pub(super) struct Entry {
     pub(super) name: &'static str,
     pub(super) parts: &'static [Part],
+    /// What `parts` are as text, once somebody has read an info of this shape; never freed.
+    pieces: AtomicPtr<Pieces>,
+}
+
+impl Entry {
+    fn new(name: &'static str, parts: &'static [Part]) -> Self {
+        Self {
+            name,
+            parts,
+            pieces: AtomicPtr::new(ptr::null_mut()),
+        }
+    }
+
+    /// What the shape is as text. Takes no lock: a child forked meanwhile makes its own.
+    pub(super) fn pieces(&self) -> &Pieces {
+        let mut pieces = self.pieces.load(Ordering::Acquire);
+        if pieces.is_null() {
+            let made = Box::into_raw(Box::new(Pieces::new(self.parts)));
+            let exchanged = self.pieces.compare_exchange(
+                ptr::null_mut(),
+                made,
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            );
+            pieces = match exchanged {
+                Ok(_) => made,
+                Err(other) => {
+                    // SAFETY: `made` came from `Box::into_raw` above, and nobody else has seen it.
+                    drop(unsafe { Box::from_raw(made) });
+                    other
+                }
+            };
+        }
+        // SAFETY: a non-null pointer came from `Box::into_raw` through a release operation, and is never freed or written again.
+        unsafe { &*pieces }
+    }
 }
 
 /// A piece of an info's shape, as [`point!`](crate::point) writes it down at compile time.
@@ -112,7 +149,7 @@ fn add_name(text: &str, place: &AtomicU32) -> Added {
         return Added::NoRoom;
     }
     let name = Box::leak(text.into());
-    let Some(number) = add(Entry { name, parts: &[] }) else {
+    let Some(number) = add(Entry::new(name, &[])) else {
         return Added::NoRoom;
     };
     match place.compare_exchange(0, number, Ordering::AcqRel, Ordering::Acquire) {
@@ -196,11 +233,7 @@ impl Site {
     #[cold]
     #[inline(never)]
     fn enter(&self) -> u32 {
-        let number = add(Entry {
-            name: self.name,
-            parts: self.parts,
-        })
-        .unwrap_or(NO_ROOM);
+        let number = add(Entry::new(self.name, self.parts)).unwrap_or(NO_ROOM);
         // Two threads may enter the same site at once: the table then holds it twice, and either number is right. A reader that
         // sees this number finds the entry, because the entry's number only travels in records published by a release store.
         match self

@@ -5,6 +5,7 @@
 //! reject or bend; so text can be checked and re-indented without changing it. Never recurses: nesting is one bit a
 //! level, bounded by [`MAX_DEPTH`].
 
+pub(crate) use super::text::push_escaped;
 pub use super::text::{push_text, unescape};
 
 /// The deepest nesting of objects and arrays that is accepted; Python's own reader gives up at about as many.
