@@ -17,7 +17,7 @@ use osprofiler::{Id, Kind, Notification, Timestamp, wire};
 
 use crate::Outcome;
 use crate::program::{self, POINTS};
-use crate::rounds::print;
+use crate::rounds::{Cost, head, line};
 use crate::swept::{keep_pace, while_swept};
 
 const RUNS: u32 = 100;
@@ -162,10 +162,7 @@ pub(crate) fn run() -> Outcome<String> {
         },
         Config::default().report_interval(Duration::from_millis(100)),
     );
-    print(&format!(
-        "{:<30} {:>10} {:>10} {:>8}  target",
-        "ns of CPU a point", "ours", "fastrace", "ratio"
-    ));
+    head("ns of CPU a point");
     let cases: [Case; 3] = [
         ("flat", program::ours::flat, program::peer::flat),
         (
@@ -190,14 +187,8 @@ pub(crate) fn run() -> Outcome<String> {
                     cost.push(time.as_secs_f64() * 1e9 / f64::from(RUNS * POINTS));
                 }
             }
-            let [ours, peer] = costs.map(|mut cost| {
-                cost.sort_unstable_by(f64::total_cmp);
-                cost[TURNS / 2]
-            });
-            print(&format!(
-                "{name:<30} {ours:>10.0} {peer:>10.0} {:>8.2}  <= 0.9",
-                ours / peer
-            ));
+            let [ours, peer] = costs.map(Cost::of);
+            line(name, ours, Some(peer), "<= 0.9");
         }
     });
     Ok(format!(

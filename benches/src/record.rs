@@ -73,7 +73,7 @@ fn measure() {
         run,
     };
     let [readings, load] = compare(POINTS, [&floor(two_readings), &floor(atomic_load)]);
-    head();
+    head("ns an operation");
     line("floor: two readings of the clock", readings, None, "");
     line("floor: one atomic load", load, None, "");
     print("-- many call sites");

@@ -39,14 +39,21 @@ pub(crate) fn compare<const N: usize>(operations: u32, sides: [&Side; N]) -> [Co
             }
         }
     }
-    times.map(|mut times| {
-        times.sort_unstable();
+    times.map(|times| {
         let nanoseconds = |time: Duration| time.as_secs_f64() * 1e9 / f64::from(operations);
-        Cost {
-            minimum: nanoseconds(times[0]),
-            median: nanoseconds(times[ROUNDS / 2]),
-        }
+        Cost::of(times.into_iter().map(nanoseconds).collect())
     })
+}
+
+impl Cost {
+    /// The cost by some measurements, one at least.
+    pub(crate) fn of(mut nanoseconds: Vec<f64>) -> Self {
+        nanoseconds.sort_unstable_by(f64::total_cmp);
+        Self {
+            minimum: nanoseconds[0],
+            median: nanoseconds[nanoseconds.len() / 2],
+        }
+    }
 }
 
 /// A line of the table: a name, what was measured, and what the ratio should be at most.
@@ -69,10 +76,10 @@ pub(crate) fn line(name: &str, ours: Cost, peer: Option<Cost>, target: &str) {
 }
 
 /// The head of the table.
-pub(crate) fn head() {
+pub(crate) fn head(unit: &str) {
     print(&format!(
         "{:<44} {:>7} {:>7} {:>9} {:>7} {:>7} {:>7}  target",
-        "ns an operation", "ours", "", "fastrace", "", "ratio", ""
+        unit, "ours", "", "fastrace", "", "ratio", ""
     ));
     print(&format!(
         "{:<44} {:>7} {:>7} {:>9} {:>7} {:>7} {:>7}",

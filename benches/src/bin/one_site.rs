@@ -69,7 +69,7 @@ fn in_span() -> Box<dyn Any> {
 }
 
 fn main() {
-    head();
+    head("ns an operation");
     print("-- one small function");
     let config = Config::default().report_interval(Duration::from_millis(100));
     fastrace::set_reporter(Drop, config);

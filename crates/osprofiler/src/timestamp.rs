@@ -77,7 +77,6 @@ impl Timestamp {
         let of_day = self.micros.rem_euclid(MICROS_A_DAY);
         // Below 86,400 and a million, so both fit, and divide faster.
         let (second, micros) = ((of_day / 1_000_000) as u32, (of_day % 1_000_000) as u32);
-        let (year, month, day) = (year as u32, month as u32, day as u32);
         let mut text = *b"0000-00-00T00:00:00.000000";
         for (at, two_digits) in [
             (0, year / 100),
@@ -122,10 +121,11 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + day_of_era - 719_468
 }
 
-fn civil_from_days(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
+/// The date of a day that a [`Timestamp`] can be in: from year 1 on, so that no number here is negative.
+fn civil_from_days(days: i64) -> (u32, u32, u32) {
+    let days = (days + 719_468) as u32;
+    let era = days / 146_097;
+    let day_of_era = days % 146_097;
     let year_of_era =
         (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
@@ -136,7 +136,7 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     } else {
         shifted_month - 9
     };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+    (year_of_era + era * 400 + u32::from(month <= 2), month, day)
 }
 
 #[cfg(test)]
@@ -197,6 +197,7 @@ mod tests {
     fn every_day_of_eight_centuries_comes_back() {
         for day in -150_000..150_000i64 {
             let (year, month, date) = civil_from_days(day);
+            let [year, month, date] = [year, month, date].map(i64::from);
             assert_eq!(days_from_civil(year, month, date), day);
         }
     }
