@@ -95,11 +95,13 @@ impl Subject {
 
     fn list(&self, connection: &ConnectionString, filter: ListFilter) -> Vec<(String, i64)> {
         let mut traces = Vec::new();
-        self.reader(connection)
+        let skipped = self
+            .reader(connection)
             .list(filter, &mut |trace| {
                 traces.push((trace.base_id.to_string(), trace.timestamp.as_micros()));
             })
             .expect("the store can be listed");
+        assert_eq!(skipped, 0, "a listing skips nothing that was written");
         traces
     }
 

@@ -77,7 +77,7 @@ impl Reader for Memory {
         Ok(summary)
     }
 
-    fn list(&mut self, filter: ListFilter, each: &mut dyn FnMut(TraceSummary<'_>)) -> Result<()> {
+    fn list(&mut self, filter: ListFilter, each: &mut dyn FnMut(TraceSummary<'_>)) -> Result<u64> {
         let store = self.lock();
         let mut traces: Vec<TraceSummary<'_>> = Vec::new();
         for notification in store.notifications.iter() {
@@ -97,6 +97,6 @@ impl Reader for Memory {
         }
         traces.sort_by_key(|trace| trace.timestamp);
         traces.into_iter().for_each(each);
-        Ok(())
+        Ok(0)
     }
 }

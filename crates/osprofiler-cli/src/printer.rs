@@ -100,6 +100,14 @@ impl<'a> Printer<'a> {
         self.talk(YELLOW, "warning", message);
     }
 
+    /// Says how many stored elements were no notifications, if there were any.
+    pub(crate) fn skipped(&mut self, count: u64) {
+        if count > 0 {
+            let elements = plural(count, "stored element");
+            self.warning(&format!("skipped {elements} that held no notification"));
+        }
+    }
+
     /// Says what is worth knowing.
     pub(crate) fn note(&mut self, message: &str) {
         self.talk(CYAN, "note", message);

@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use osprofiler::driver::ConnectionString;
+use osprofiler::driver::{ConnectionString, ListFilter};
 use osprofiler::{ErrorKind, Loss, LossReason, Notifications};
 
 use super::{Check, Subject, assert_same, numbered, parse};
@@ -25,7 +25,7 @@ pub const FILE_CHECKS: &[Check] = &[
     Check { name: "users of one group share a store", needs: &[], run: shared_by_users },
     Check { name: "a removed folder comes back, and what was lost is counted", needs: &[], run: removed_folder },
     Check { name: "a store that cannot grow keeps whole batches", needs: &[], run: full_store },
-    Check { name: "junk in the store harms nothing else", needs: &[], run: junk },
+    Check { name: "junk in the store harms nothing else, and is counted", needs: &[], run: junk },
 ];
 
 /// A folder that everybody may pass through, removed at the end, and a connection string to a store in it.
@@ -205,19 +205,21 @@ fn junk(subject: &Subject) {
     let read = subject
         .reader(&connection)
         .read(id("t"), &mut notifications);
+    let listed = subject
+        .reader(&connection)
+        .list(ListFilter::All, &mut |_| ());
     // Either it lies between the notifications and is skipped, or it makes the whole file another one.
-    match (written, read) {
-        (Ok(()), Ok(summary)) => {
+    match (written, read, listed) {
+        (Ok(()), Ok(summary), Ok(listed)) => {
             assert_same(&notifications, &numbered("t", 0, 10));
-            assert_eq!(summary.skipped, 3);
+            assert_eq!((summary.skipped, listed), (3, 3));
         }
-        (Err(written), Err(read)) => {
-            assert_eq!(
-                (written.kind(), read.kind()),
-                (ErrorKind::Corrupt, ErrorKind::Corrupt)
-            );
+        (Err(written), Err(read), Err(listed)) => {
+            for error in [written, read, listed] {
+                assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+            }
         }
-        (written, read) => panic!("written: {written:?}, read: {read:?}"),
+        different => panic!("written, read, listed: {different:?}"),
     }
 }
 

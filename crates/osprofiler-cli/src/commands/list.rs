@@ -50,7 +50,7 @@ impl Command for List {
         } else {
             ListFilter::All
         };
-        let count = if self.json {
+        let Listed { count, skipped } = if self.json {
             write_json(&mut store, filter, session)?
         } else {
             write_table(&mut store, filter, session)?
@@ -64,8 +64,15 @@ impl Command for List {
                 .printer
                 .note(&format!("there are {what} in `{}`", store.connection));
         }
+        session.printer.skipped(skipped);
         Ok(Status::Done)
     }
+}
+
+/// How many traces were written, and how many stored elements the store could not make one of.
+struct Listed {
+    count: usize,
+    skipped: u64,
 }
 
 /// The value that scripts for upstream's command give `--error-trace`.
@@ -99,10 +106,14 @@ impl ListedId {
     }
 }
 
-/// The table of the contract (`PrettyTable`'s, left-aligned). Returns how many traces it has.
-fn write_table(store: &mut Store, filter: ListFilter, session: &mut Session<'_>) -> Outcome<usize> {
+/// The table of the contract (`PrettyTable`'s, left-aligned).
+fn write_table(
+    store: &mut Store,
+    filter: ListFilter,
+    session: &mut Session<'_>,
+) -> Outcome<Listed> {
     let mut rows: Vec<(ListedId, Timestamp)> = Vec::new();
-    store.reader.list(filter, &mut |trace| {
+    let skipped = store.reader.list(filter, &mut |trace| {
         rows.push((ListedId::new(trace.base_id), trace.timestamp));
     })?;
     let id_width = rows
@@ -139,15 +150,19 @@ fn write_table(store: &mut Store, filter: ListFilter, session: &mut Session<'_>)
         writeln!(out, "{rule}")?;
         Ok(())
     })?;
-    Ok(rows.len())
+    Ok(Listed {
+        count: rows.len(),
+        skipped,
+    })
 }
 
-/// A JSON array, a trace a line, written while the store is read. Returns how many traces it has.
-fn write_json(store: &mut Store, filter: ListFilter, session: &mut Session<'_>) -> Outcome<usize> {
+/// A JSON array, a trace a line, written while the store is read.
+fn write_json(store: &mut Store, filter: ListFilter, session: &mut Session<'_>) -> Outcome<Listed> {
     let mut count = 0;
+    let mut skipped = 0;
     session.printer.data(|out| {
         let mut written = Ok(());
-        store
+        skipped = store
             .reader
             .list(filter, &mut |trace| {
                 if written.is_ok() {
@@ -159,7 +174,7 @@ fn write_json(store: &mut Store, filter: ListFilter, session: &mut Session<'_>) 
         written?;
         Ok(out.write_all(if count == 0 { b"[]" } else { b"\n]" })?)
     })?;
-    Ok(count)
+    Ok(Listed { count, skipped })
 }
 
 fn write_json_trace(out: &mut dyn Write, trace: TraceSummary<'_>, before: usize) -> io::Result<()> {

@@ -125,12 +125,7 @@ impl Show {
 /// Says what the report cannot show or had to bend.
 fn warn(report: &Report, session: &mut Session<'_>) {
     let summary = report.summary();
-    if summary.skipped > 0 {
-        let elements = plural(summary.skipped, "stored element");
-        session
-            .printer
-            .warning(&format!("skipped {elements} that held no notification"));
-    }
+    session.printer.skipped(summary.skipped);
     for loss in summary.losses.iter().filter(|loss| loss.count > 0) {
         let notifications = plural(loss.count, "notification");
         session.printer.warning(&format!(

@@ -254,11 +254,17 @@ impl Reader for FileReader {
         Ok(summary)
     }
 
-    fn list(&mut self, filter: ListFilter, each: &mut dyn FnMut(TraceSummary<'_>)) -> Result<()> {
+    fn list(&mut self, filter: ListFilter, each: &mut dyn FnMut(TraceSummary<'_>)) -> Result<u64> {
         let mut first = HashMap::<String, Timestamp>::new();
+        let mut skipped = 0;
         self.each_line(|line| {
-            let Line::Notification(parsed) = line else {
-                return;
+            let parsed = match line {
+                Line::Notification(parsed) => parsed,
+                Line::Loss(..) => return,
+                Line::Junk(_) => {
+                    skipped += 1;
+                    return;
+                }
             };
             let notification = parsed.as_notification();
             if filter == ListFilter::WithErrors && !wire::has_error(&notification) {
@@ -276,7 +282,7 @@ impl Reader for FileReader {
                 each(TraceSummary { base_id, timestamp });
             }
         }
-        Ok(())
+        Ok(skipped)
     }
 
     /// In the file's order, in one go.

@@ -50,19 +50,19 @@ pub trait Reader: Send {
     fn read(&mut self, base_id: Id<'_>, notifications: &mut Notifications) -> Result<ReadSummary>;
 
     /// Calls `each` once for each trace that `filter` lets through, oldest first. Does not read the traces.
-    fn list(&mut self, filter: ListFilter, each: &mut dyn FnMut(TraceSummary<'_>)) -> Result<()>;
+    /// Returns how many stored elements it met and skipped: those that may stand for a trace which is not listed.
+    fn list(&mut self, filter: ListFilter, each: &mut dyn FnMut(TraceSummary<'_>)) -> Result<u64>;
 
     /// Calls `each` with what the store holds of every trace that it can list, until `each` breaks off. A trace's notifications
     /// come in the order in which [`read`](Self::read) has them. Returns how many stored elements were skipped.
     ///
-    /// Trace after trace, oldest first, one in memory at a time; a driver that would go through its whole store once for each trace
-    /// has a way of its own.
+    /// Trace after trace, oldest first, one in memory at a time; a driver that would go through its whole store once for each trace,
+    /// and count what it skips as often, has a way of its own.
     fn read_all(&mut self, each: &mut dyn FnMut(Stored<'_>) -> ControlFlow<()>) -> Result<u64> {
         let mut traces = Vec::new();
-        self.list(ListFilter::All, &mut |trace| {
+        let mut skipped = self.list(ListFilter::All, &mut |trace| {
             traces.push(trace.base_id.to_string());
         })?;
-        let mut skipped = 0;
         for trace in traces.iter().filter_map(|text| Id::parse(text).ok()) {
             let mut notifications = Notifications::default();
             let summary = self.read(trace, &mut notifications)?;

@@ -40,10 +40,10 @@ impl Reader for SqliteReader {
         Ok(summary)
     }
 
-    fn list(&mut self, filter: ListFilter, each: &mut dyn FnMut(TraceSummary<'_>)) -> Result<()> {
+    fn list(&mut self, filter: ListFilter, each: &mut dyn FnMut(TraceSummary<'_>)) -> Result<u64> {
         let (connection, state) = schema::open_to_read(&self.settings)?;
         if state == State::Empty {
-            return Ok(());
+            return Ok(0);
         }
         let query = match filter {
             ListFilter::All => "SELECT base_id, started FROM trace ORDER BY started, number",
@@ -54,13 +54,17 @@ impl Reader for SqliteReader {
         let mut list = || {
             let mut statement = connection.prepare(query)?;
             let mut rows = statement.query([])?;
+            let mut skipped = 0;
             while let Some(row) = rows.next()? {
-                if let Some(base_id) = id_of(row.get_ref(0)?) {
-                    let timestamp = Timestamp::from_micros(row.get(1)?);
-                    each(TraceSummary { base_id, timestamp });
+                match (id_of(row.get_ref(0)?), row.get(1)) {
+                    (Some(base_id), Ok(micros)) => each(TraceSummary {
+                        base_id,
+                        timestamp: Timestamp::from_micros(micros),
+                    }),
+                    _ => skipped += 1,
                 }
             }
-            Ok(())
+            Ok(skipped)
         };
         list().map_err(|error| errors::sort("read", &self.settings.path, error))
     }

@@ -444,6 +444,21 @@ fn a_locked_store_is_temporary() {
     assert_eq!(read(&path, 1).0.len(), 2);
 }
 
+#[test]
+fn a_damaged_row_is_left_out_of_the_list_and_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trace.db");
+    for base in 0..3 {
+        writer(&path).write(&batch(base, 0, 2)).unwrap();
+    }
+    let other = rusqlite::Connection::open(&path).unwrap();
+    let damage = "UPDATE trace SET base_id = x'00' WHERE number = (SELECT min(number) FROM trace)";
+    assert_eq!(other.execute(damage, []).unwrap(), 1);
+    let mut listed = 0;
+    let skipped = SqliteReader::new(settings(&path)).list(ListFilter::All, &mut |_| listed += 1);
+    assert_eq!((skipped.unwrap(), listed), (1, 2));
+}
+
 /// Damages a whole file in many ways; writer and reader may refuse it, but must come back.
 #[test]
 fn a_damaged_file_never_panics() {
