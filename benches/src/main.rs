@@ -9,6 +9,7 @@
     reason = "the tables are what this command is for"
 )]
 
+mod costs;
 mod end_to_end;
 mod ingest;
 mod program;
@@ -33,6 +34,11 @@ const BENCHES: &[Bench] = &[
         "end_to_end",
         "CPU in all, with the JSON of both notifications, beside fastrace with the same JSON",
         end_to_end::run,
+    ),
+    (
+        "costs",
+        "what the documentation of the recorder's functions says they cost",
+        costs::run,
     ),
     (
         "ingest",

@@ -10,7 +10,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use super::thread;
 
-/// A new UUID4. Costs about 1.5 ns. Threads, and a process and its forked children, never draw from the same state.
+/// A new UUID4. Costs 2 ns. Threads, and a process and its forked children, never draw from the same state.
 ///
 /// ```
 /// # use osprofiler::recorder::new_id;

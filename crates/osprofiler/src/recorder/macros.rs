@@ -11,7 +11,7 @@
 /// `%value` is shown by its `Display`, `?value` by its `Debug`. Expressions are evaluated only if the thread is in a trace, and before the
 /// point's start is recorded. The name is a constant.
 ///
-/// Cost off: a thread-local load and a branch. On: see [`Point`](crate::recorder::Point), and about 5 ns a value.
+/// Cost off: a thread-local load and a branch. On: see [`Point`](crate::recorder::Point), and about 4 ns a value.
 ///
 /// ```
 /// use osprofiler::point;

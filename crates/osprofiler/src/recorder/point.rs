@@ -25,7 +25,7 @@ use super::value::sealed::EncodeAll;
 /// their making: one that closes early passes what was within it to its own parent. After a fork, the child's copies record nothing: the parent ends its
 /// points itself.
 ///
-/// Cost off: a thread-local load and a branch at each end, below 1 ns. On: two readings of the clock (20 ns) and 6 ns.
+/// Cost off: a thread-local load and a branch at each end, below 1 ns. On: two readings of the clock (22 ns) and 6 ns.
 #[must_use = "dropped at once, the point ends at once: `let _point = ...`"]
 pub struct Point {
     open: MaybeUninit<Open>,
@@ -111,7 +111,7 @@ impl Point {
         }
     }
 
-    /// Opens a point whose name is known only at run time. Costs a look-up of the name, 10 ns, more than [`point!`](crate::point).
+    /// Opens a point whose name is known only at run time. Costs a look-up of the name, some 25 ns, more than [`point!`](crate::point).
     ///
     /// ```
     /// # use osprofiler::recorder::Point;

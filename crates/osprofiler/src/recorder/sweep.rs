@@ -137,8 +137,8 @@ impl Sweeper {
         Self::default()
     }
 
-    /// Gives `each` what was published since the last sweep: each event once, those of one thread in their order. Costs 10 ns
-    /// an event. What is published while it runs may come with this sweep or with the next. `each` must not sweep.
+    /// Gives `each` what was published since the last sweep: each event once, those of one thread in their order. Costs a
+    /// look at each lane and at each new record. What is published while it runs may come with this sweep or with the next. `each` must not sweep.
     pub fn sweep(&mut self, each: &mut dyn FnMut(&Event<'_>)) -> Swept {
         self.sweep_at(clock::ticks(), each)
     }
