@@ -51,9 +51,12 @@ fn recorded(id: Id<'_>, info: InfoSource<'_>) {
 
 thread_local!(static NAME: Option<Name> = Name::intern("cost"));
 
+/// A name, what to set up, and the calls.
+type Case = (&'static str, fn() -> Box<dyn std::any::Any>, fn());
+
 #[expect(clippy::unnecessary_wraps, reason = "the signature of a bench")]
 pub(crate) fn run() -> Outcome<String> {
-    let cases: [(&str, fn() -> Box<dyn std::any::Any>, fn()); 18] = [
+    let cases: [Case; 18] = [
         ("clock::ticks", nothing, repeated!(clock::ticks())),
         (
             "the system's clock, for comparison",

@@ -26,6 +26,7 @@ fn wake() {
 /// If an event was lost.
 pub(crate) fn while_swept(each: impl FnMut(&Event<'_>) + Send, work: impl FnOnce()) -> u64 {
     let mut each = each;
+    ENDED.store(false, Ordering::Release);
     set_waker(wake);
     std::thread::scope(|scope| {
         scope.spawn(move || {

@@ -16,7 +16,9 @@ use super::context::{Context, Place, Texts};
 use super::foreign::write_texts;
 use super::losses;
 use super::names::{NO_ROOM, Name, Part, Site};
-use super::record::{BASE_TEXT, FORM, FORM_NONE, FORM_SHAPE, NAME_TEXT, PARENT_TEXT, Record, STOP};
+use super::record::{
+    BASE_TEXT, FORM, FORM_NONE, FORM_SHAPE, NAME_TEXT, PARENT_TEXT, Record, STOP, TRACE_TEXT,
+};
 use super::signal::GENERATION;
 use super::thread;
 use super::thread::{CLOSED_EARLY, Head, Thread};
@@ -32,7 +34,7 @@ pub(super) struct Open {
     texts: *const Texts,
     name: u32,
     origin: u16,
-    /// `BASE_TEXT`, `PARENT_TEXT`, `NAME_TEXT`, `PANICKING`.
+    /// `BASE_TEXT`, `PARENT_TEXT`, `NAME_TEXT`, `PANICKING`, `NAMELESS`.
     pub(super) flags: u8,
     /// The lowest bits: enough to tell a child from its parents.
     generation: u8,
@@ -40,6 +42,8 @@ pub(super) struct Open {
 
 /// Of an [`Open`]'s flags: the thread was panicking when the point opened, so a panic at its end says nothing about it.
 const PANICKING: u8 = STOP;
+/// Of an [`Open`]'s flags: there was no room for its name, so it is lost.
+const NAMELESS: u8 = TRACE_TEXT;
 /// Of an [`Open`]'s flags: those that a record has as well.
 const TEXTS: u8 = BASE_TEXT | PARENT_TEXT | NAME_TEXT;
 
@@ -96,9 +100,10 @@ impl Open {
             name,
             origin: current.origin.get(),
             flags: u8::from(std::thread::panicking()) * PANICKING,
-            generation: GENERATION.load(Ordering::Relaxed) as u8,
+            // As `begin_here` has found, this process's.
+            generation: thread.generation() as u8,
         };
-        let head = open.head(clock::ticks(), site.form());
+        let head = open.plain_head(clock::ticks(), site.form());
         if size_of::<V>() > 0 {
             thread.put(slot, head, values);
         } else {
@@ -153,18 +158,25 @@ impl Open {
             texts: texts.map_or(ptr::null(), Arc::into_raw),
             name,
             origin,
-            flags: flags | (u8::from(std::thread::panicking()) * PANICKING),
+            flags: flags
+                | (u8::from(std::thread::panicking()) * PANICKING)
+                | (u8::from(name == NO_ROOM) * NAMELESS),
             generation: GENERATION.load(Ordering::Relaxed) as u8,
         }
     }
 
-    #[inline(always)]
     fn head(&self, ticks: u64, flags: u8) -> Head {
+        self.plain_head(ticks, self.flags & TEXTS | flags)
+    }
+
+    /// As [`head`](Self::head), of a point without texts.
+    #[inline(always)]
+    fn plain_head(&self, ticks: u64, flags: u8) -> Head {
         Head {
             ticks,
             name: self.name,
             origin: self.origin,
-            flags: self.flags & TEXTS | flags,
+            flags,
             base_id: self.base_id,
             trace_id: self.trace_id,
             parent_id: self.parent_id,
@@ -297,11 +309,14 @@ impl Open {
 
     #[inline(always)]
     fn stop(&mut self, thread: &Thread, ticks: u64) {
-        let is_plain =
-            self.flags == 0 && self.name != NO_ROOM && self.is_ours() && !std::thread::panicking();
-        if is_plain && let Some(slot) = thread.begin_here(1) {
+        // Whether the thread's generation is the process's is for `begin_here` to look at.
+        let is_plain = self.flags == 0 && self.generation == thread.generation() as u8;
+        if is_plain
+            && !std::thread::panicking()
+            && let Some(slot) = thread.begin_here(1)
+        {
             // SAFETY: `begin_here` gave us this slot.
-            unsafe { slot.write(self.head(ticks, STOP).record(0, 0)) };
+            unsafe { slot.write(self.plain_head(ticks, STOP).record(0, 0)) };
             thread.end(1);
         } else {
             self.stop_slowly(thread, ticks);

@@ -143,6 +143,12 @@ impl Thread {
         self.seeded_for.set(GENERATION.load(Ordering::Relaxed));
     }
 
+    /// The generation that this thread has last recorded in.
+    #[inline(always)]
+    pub(super) fn generation(&self) -> u32 {
+        self.generation.get()
+    }
+
     #[inline]
     pub(super) fn new_id(&self) -> u128 {
         if self.seeded_for.get() != GENERATION.load(Ordering::Relaxed) {
