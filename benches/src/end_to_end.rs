@@ -21,7 +21,7 @@ use crate::rounds::{Cost, head, line};
 use crate::swept::{keep_pace, while_swept};
 
 const RUNS: u32 = 100;
-const TURNS: usize = 7;
+const TURNS: usize = 15;
 
 static BYTES: AtomicU64 = AtomicU64::new(0);
 static SPANS: AtomicU64 = AtomicU64::new(0);

@@ -58,7 +58,8 @@ fn main() -> Outcome<()> {
     }
     for (name, summary, run) in BENCHES {
         if names.is_empty() || names.iter().any(|wanted| wanted == name) {
-            println!("{name}: {summary}\n\n{}", run()?);
+            println!("{name}: {summary}\n");
+            println!("{}", run()?);
         }
     }
     Ok(())
