@@ -18,6 +18,7 @@ use osprofiler::driver::ReadSummary;
 use osprofiler::{Id, Kind, Notifications, wire};
 
 use crate::report::{Counts, NONE, PointId, PointRow, Report, Times};
+use crate::self_time::self_times;
 use crate::totals;
 
 /// What [`Report::build`] does.
@@ -40,11 +41,12 @@ pub(crate) fn build(notifications: Notifications, summary: ReadSummary) -> Repor
     find_errors(&notifications, &mut points);
     open_cycles(&notifications, &mut points);
     let (children, roots) = hang(&mut points);
+    let self_us = self_times(&points, &children);
     Report {
         times,
         counts: count(&points),
-        names: totals::by_name(&notifications, &points),
-        services: totals::by_service(&notifications, &points),
+        names: totals::by_name(&notifications, &points, &self_us),
+        services: totals::by_service(&notifications, &points, &self_us),
         notifications,
         summary,
         points,

@@ -12,6 +12,7 @@ pub mod saved;
 
 mod build;
 mod report;
+mod self_time;
 mod totals;
 mod walk;
 

@@ -33,8 +33,10 @@ use crate::report::Report;
 const PIECE_BYTES: usize = 64 * 1024;
 /// The narrowest page; a terminal that says less is not believed.
 const LEAST_WIDTH: usize = 40;
-/// As many totals are shown, the largest first.
+/// As many totals are shown, those with the most self time first.
 const MOST_TOTALS: usize = 20;
+/// How wide the columns of the tables of totals are, without the first.
+const TOTAL_COLUMNS: [usize; 6] = [9, 8, 10, 7, 12, 10];
 
 /// Writes `report`.
 pub(crate) fn render(
@@ -187,6 +189,7 @@ impl Page<'_> {
                 color: self.service_color(total.project.as_deref(), total.service.as_deref()),
                 count: total.count,
                 errors: total.errors,
+                self_us: total.self_us,
                 duration_us: total.duration_us,
                 maximum: String::new(),
             })
@@ -199,6 +202,7 @@ impl Page<'_> {
                 color: rows::color_of_name(&total.name),
                 count: total.count,
                 errors: total.errors,
+                self_us: total.self_us,
                 duration_us: total.duration_us,
                 maximum: duration(total.maximum_us),
             })
@@ -209,9 +213,10 @@ impl Page<'_> {
             .map(|total| text_columns(&total.label))
             .max()
             .unwrap_or(0);
-        let label_width = widest.clamp(7, (self.options.width - 36).max(7));
+        let figures: usize = TOTAL_COLUMNS.iter().sum();
+        let label_width = widest.clamp(7, self.options.width.saturating_sub(figures).max(7));
         self.blank()?;
-        self.table(["service", "time", ""], &mut services, label_width)?;
+        self.table(["service", "with below", ""], &mut services, label_width)?;
         self.blank()?;
         self.table(["point", "sum", "max"], &mut names, label_width)
     }
@@ -222,31 +227,35 @@ impl Page<'_> {
         totals: &mut [Total],
         label_width: usize,
     ) -> io::Result<()> {
-        totals.sort_by_key(|total| std::cmp::Reverse(total.duration_us));
+        totals.sort_by_key(|total| std::cmp::Reverse((total.self_us, total.duration_us)));
         let mut line = self.line();
         line.push_left(Style::Dim, label, label_width);
-        for (title, width) in [
-            ("points", 9),
-            ("errors", 8),
-            (sum, 10),
-            ("share", 7),
-            (maximum, 10),
-        ] {
+        let titles = ["points", "errors", "self", "share", sum, maximum];
+        for (title, width) in titles.into_iter().zip(TOTAL_COLUMNS) {
             line.push_right(Style::Dim, title, width);
         }
         self.end(line)?;
         for total in totals.iter().take(MOST_TOTALS) {
             let mut line = self.line();
             line.push_left(Style::BoldColor(total.color), &total.label, label_width);
-            line.push_right(Style::Plain, &grouped(total.count), 9);
-            match total.errors {
-                0 => line.push_right(Style::Dim, "·", 8),
-                errors => line.push_right(Style::Error, &grouped(errors), 8),
+            let errors = match total.errors {
+                0 => (Style::Dim, "·".to_owned()),
+                errors => (Style::Error, grouped(errors)),
+            };
+            let cells = [
+                (Style::Plain, grouped(total.count)),
+                errors,
+                (Style::Plain, duration(total.self_us)),
+                (
+                    Style::Plain,
+                    share(total.self_us, self.report.duration_us()),
+                ),
+                (Style::Plain, duration(total.duration_us)),
+                (Style::Plain, total.maximum.clone()),
+            ];
+            for ((style, text), width) in cells.into_iter().zip(TOTAL_COLUMNS) {
+                line.push_right(style, &text, width);
             }
-            line.push_right(Style::Plain, &duration(total.duration_us), 10);
-            let share = share(total.duration_us, self.report.duration_us());
-            line.push_right(Style::Plain, &share, 7);
-            line.push_right(Style::Plain, &total.maximum, 10);
             self.end(line)?;
         }
         if totals.len() > MOST_TOTALS {
@@ -265,6 +274,7 @@ struct Total {
     color: u8,
     count: u64,
     errors: u64,
+    self_us: i64,
     duration_us: i64,
     maximum: String,
 }

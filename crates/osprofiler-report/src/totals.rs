@@ -2,7 +2,8 @@
 //! Counts and durations by name of the point and by service.
 //!
 //! Every point counts, wherever it stands in the tree. Durations of nested points both count, as in the JSON contract.
-//! Sums of absurd times stop at the largest number.
+//! Self times, of which
+//! `self_us` has one a point, count once. Sums of absurd times stop at the largest number.
 
 use std::collections::HashMap;
 
@@ -21,6 +22,8 @@ pub struct NameTotal {
     pub duration_ms: i64,
     /// The sum of their durations.
     pub duration_us: i64,
+    /// The sum of their durations without what the points directly below them cover.
+    pub self_us: i64,
     /// The longest one's duration.
     pub maximum_us: i64,
     /// How many ended with an error.
@@ -39,15 +42,22 @@ pub struct ServiceTotal {
     /// The sum of the durations of those of its points that do not stand below another point of the same service: the
     /// time the trace spent in it, what it waited for others included.
     pub duration_us: i64,
+    /// The sum of its points' durations without what the points directly below them cover: the time spent in the service
+    /// itself, whoever it worked for.
+    pub self_us: i64,
     /// How many of its points ended with an error.
     pub errors: u64,
 }
 
 /// The totals by name, in order of first appearance.
-pub(crate) fn by_name(notifications: &Notifications, points: &[PointRow]) -> Vec<NameTotal> {
+pub(crate) fn by_name(
+    notifications: &Notifications,
+    points: &[PointRow],
+    self_us: &[i64],
+) -> Vec<NameTotal> {
     let mut totals: Vec<NameTotal> = Vec::new();
     let mut positions: HashMap<&str, usize> = HashMap::new();
-    for row in points {
+    for (row, &self_us) in points.iter().zip(self_us) {
         let name = notifications.get(row.first as usize).point_name();
         let position = *positions.entry(name).or_insert_with(|| {
             totals.push(NameTotal {
@@ -55,6 +65,7 @@ pub(crate) fn by_name(notifications: &Notifications, points: &[PointRow]) -> Vec
                 count: 0,
                 duration_ms: 0,
                 duration_us: 0,
+                self_us: 0,
                 maximum_us: 0,
                 errors: 0,
             });
@@ -65,6 +76,7 @@ pub(crate) fn by_name(notifications: &Notifications, points: &[PointRow]) -> Vec
         let millis = row.finished_us / 1000 - row.started_us / 1000;
         total.count += 1;
         total.duration_us = total.duration_us.saturating_add(micros);
+        total.self_us = total.self_us.saturating_add(self_us);
         total.duration_ms = total.duration_ms.saturating_add(millis);
         total.maximum_us = total.maximum_us.max(micros);
         total.errors += u64::from(row.has_error);
@@ -73,14 +85,18 @@ pub(crate) fn by_name(notifications: &Notifications, points: &[PointRow]) -> Vec
 }
 
 /// The totals by service, in order of first appearance.
-pub(crate) fn by_service(notifications: &Notifications, points: &[PointRow]) -> Vec<ServiceTotal> {
+pub(crate) fn by_service(
+    notifications: &Notifications,
+    points: &[PointRow],
+    self_us: &[i64],
+) -> Vec<ServiceTotal> {
     let mut totals: Vec<ServiceTotal> = Vec::new();
     let mut positions: HashMap<_, usize> = HashMap::new();
     let service_of = |row: &PointRow| {
         let [_, _, project, service] = notifications.text_numbers(row.first as usize);
         [project, service]
     };
-    for row in points {
+    for (row, &self_us) in points.iter().zip(self_us) {
         let service = service_of(row);
         let position = *positions.entry(service).or_insert_with(|| {
             let first = notifications.get(row.first as usize);
@@ -89,12 +105,14 @@ pub(crate) fn by_service(notifications: &Notifications, points: &[PointRow]) -> 
                 service: first.service.map(Box::from),
                 count: 0,
                 duration_us: 0,
+                self_us: 0,
                 errors: 0,
             });
             totals.len() - 1
         });
         let total = &mut totals[position];
         total.count += 1;
+        total.self_us = total.self_us.saturating_add(self_us);
         total.errors += u64::from(row.has_error);
         let is_inner = points
             .get(row.parent as usize)

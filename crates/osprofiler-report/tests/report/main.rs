@@ -14,6 +14,8 @@ mod json;
 #[cfg(test)]
 mod saved;
 #[cfg(test)]
+mod self_time;
+#[cfg(test)]
 mod terminal;
 #[cfg(test)]
 mod tree;

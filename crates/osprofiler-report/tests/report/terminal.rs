@@ -169,12 +169,12 @@ fn header_and_totals() {
      0 µs   10.0 ms  100% wsgi proj/api
                           └ … 2 more below, 1 error
 
-service    points  errors      time  share
-proj/api        3       1   10.0 ms   100%
+service    points  errors      self  share  with below
+proj/api        3       1   10.0 ms   100%     10.0 ms
 
-point      points  errors       sum  share       max
-wsgi            1       ·   10.0 ms   100%   10.0 ms
-db              2       1   2.00 ms    20%   2.00 ms
+point      points  errors      self  share         sum       max
+wsgi            1       ·   8.00 ms    80%     10.0 ms   10.0 ms
+db              2       1   2.00 ms    20%     2.00 ms   2.00 ms
 "
     );
     let empty = Report::build(Notifications::default(), ReadSummary::default());
