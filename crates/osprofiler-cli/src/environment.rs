@@ -22,7 +22,7 @@ pub struct Environment {
     pub stdout_is_terminal: bool,
     /// Whether standard error is a terminal.
     pub stderr_is_terminal: bool,
-    /// The columns of the terminal that standard output is.
+    /// The columns of the terminal that standard output is; `COLUMNS` if it is none.
     pub width: Option<usize>,
 }
 
@@ -49,10 +49,13 @@ impl Environment {
             term: std::env::var_os("TERM"),
             stdout_is_terminal,
             stderr_is_terminal: std::io::stderr().is_terminal(),
-            width: stdout_is_terminal
-                .then(terminal_size::terminal_size)
-                .flatten()
-                .map(|(width, _)| usize::from(width.0)),
+            width: if stdout_is_terminal {
+                terminal_size::terminal_size().map(|(width, _)| usize::from(width.0))
+            } else {
+                std::env::var("COLUMNS")
+                    .ok()
+                    .and_then(|text| columns(&text))
+            },
         }
     }
 
@@ -87,9 +90,30 @@ impl Environment {
     }
 }
 
+/// The width that `COLUMNS` asks for; nonsense asks for nothing.
+fn columns(text: &str) -> Option<usize> {
+    let columns: u16 = text.trim().parse().ok()?;
+    (columns > 0).then_some(usize::from(columns))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn columns_are_a_number_or_nothing() {
+        for (text, expected) in [
+            ("60", Some(60)),
+            (" 132\n", Some(132)),
+            ("0", None),
+            ("", None),
+            ("-1", None),
+            ("wide", None),
+            ("99999999999999999999", None),
+        ] {
+            assert_eq!(columns(text), expected, "{text:?}");
+        }
+    }
 
     #[test]
     fn the_nearer_wish_about_colour_wins() {

@@ -9,7 +9,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use crate::printer::Printer;
+use crate::printer::{Printer, shell_word};
 use crate::status::Failure;
 
 /// Why data was not written: the output failed, or what it was to be made of.
@@ -47,10 +47,28 @@ pub(crate) fn write(
     write: impl FnOnce(&mut dyn Write) -> Result<(), Broken>,
 ) -> Result<(), Failure> {
     match path.filter(|path| !is_stdout(path)) {
-        Some(path) => write_file(path, write)
-            .map_err(|broken| broken.into_failure(&format!("`{}`", path.display()))),
+        Some(path) => write_file(path, write).map_err(|broken| {
+            missing_folder(path, &broken)
+                .unwrap_or_else(|| broken.into_failure(&format!("`{}`", path.display())))
+        }),
         None => printer.data(write),
     }
+}
+
+/// The failure of a file whose folder is not there.
+fn missing_folder(path: &Path, broken: &Broken) -> Option<Failure> {
+    let folder = path.parent()?;
+    let is_missing = matches!(broken, Broken::Output(error) if error.kind() == io::ErrorKind::NotFound)
+        && !folder.as_os_str().is_empty()
+        && !folder.exists();
+    is_missing.then(|| {
+        let (path, folder) = (path.display(), folder.display());
+        let word = shell_word(&folder.to_string());
+        Failure::failed(format!(
+            "cannot write `{path}`: there is no folder `{folder}`"
+        ))
+        .with_help(format!("make it: `mkdir -p {word}`"))
+    })
 }
 
 /// Whether `-o` got the name that stands for standard output.

@@ -21,6 +21,9 @@ use crate::{Failure, Session};
 /// How many bytes of a file tell what it is.
 const HEAD_BYTES: u64 = 64 * 1024;
 
+/// How each SQLite file begins.
+const SQLITE_HEAD: &[u8] = b"SQLite format 3\0";
+
 /// The file that `-` stands for.
 const STDIN: &str = "/dev/stdin";
 
@@ -32,6 +35,8 @@ const SHOWABLE: &str = "`osprofiler trace show` takes a trace's id, a file with 
 pub(crate) struct Source {
     pub(crate) notifications: Notifications,
     pub(crate) summary: ReadSummary,
+    /// Whether it is a saved report that breaks off; one of the skipped elements stands for what is missing.
+    pub(crate) is_cut_off: bool,
 }
 
 impl Source {
@@ -83,6 +88,7 @@ impl Source {
         Ok(Self {
             notifications,
             summary,
+            is_cut_off: false,
         })
     }
 
@@ -100,6 +106,7 @@ impl Source {
             BufReader::with_capacity(HEAD_BYTES as usize, Cursor::new(head).chain(file));
         match content {
             Content::Empty => Err(cannot_show(path, "it is empty")),
+            Content::Sqlite => Err(sqlite_store(path)),
             Content::Neither => Err(cannot_show(
                 path,
                 "it holds neither notifications nor a report",
@@ -116,14 +123,15 @@ impl Source {
 
     fn from_report(path: &Path, document: &[u8]) -> Result<Self, Failure> {
         let mut notifications = Notifications::default();
-        let summary = saved::read(document, &mut notifications)
+        let saved = saved::read(document, &mut notifications)
             .map_err(|error| cannot_show(path, &error.to_string()))?;
         if notifications.is_empty() {
             return Err(cannot_show(path, "the report in it has no points"));
         }
         Ok(Self {
             notifications,
-            summary,
+            summary: saved.summary,
+            is_cut_off: saved.is_cut_off,
         })
     }
 
@@ -164,6 +172,7 @@ impl Source {
         Ok(Self {
             notifications,
             summary,
+            is_cut_off: false,
         })
     }
 }
@@ -174,6 +183,7 @@ enum Content {
     Empty,
     Notifications,
     Report,
+    Sqlite,
     Neither,
 }
 
@@ -181,6 +191,9 @@ impl Content {
     /// By the file's first bytes: an object that begins with a report's member, or a notification's member somewhere. A name
     /// that ends in `.jsonl` is believed, so that a file with junk at its head is read all the same.
     fn guess(head: &[u8], path: &Path) -> Self {
+        if head.starts_with(SQLITE_HEAD) {
+            return Self::Sqlite;
+        }
         let text = head
             .strip_prefix(b"\xef\xbb\xbf")
             .unwrap_or(head)
@@ -230,10 +243,22 @@ fn cannot_show(path: &Path, why: &str) -> Failure {
     Failure::failed(format!("cannot show `{}`: {why}", path.display()))
 }
 
-fn several_traces(path: &Path, first: Id<'_>) -> Failure {
+/// The option with which the file `path` is a store.
+fn store_option(scheme: &str, path: &Path) -> String {
     let shown = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let connection = shell_word(&format!("file://{}", shown.display()));
-    let store = format!("--connection-string {connection}");
+    let connection = shell_word(&format!("{scheme}://{}", shown.display()));
+    format!("--connection-string {connection}")
+}
+
+fn sqlite_store(path: &Path) -> Failure {
+    let store = store_option("sqlite", path);
+    cannot_show(path, "it is an SQLite file, which may hold many traces")
+        .with_help(format!("say which: `osprofiler trace show ID {store}`"))
+        .with_help(format!("list them: `osprofiler trace list {store}`"))
+}
+
+fn several_traces(path: &Path, first: Id<'_>) -> Failure {
+    let store = store_option("file", path);
     let first = shell_word(&first.to_string());
     cannot_show(path, "it holds several traces")
         .with_help(format!(
@@ -290,6 +315,8 @@ mod tests {
             ("{\n  \"info\": {", "x", Content::Report),
             ("\u{feff}{\"children\":[]", "x.jsonl", Content::Report),
             (r#"{"stats": {}, "base_id": 1"#, "x", Content::Report),
+            ("SQLite format 3\0 \"base_id\"", "x.jsonl", Content::Sqlite),
+            ("SQLite format 3", "x.txt", Content::Neither),
             ("\0\0\0", "x.bin", Content::Neither),
             ("<html>", "report.html", Content::Neither),
             ("{}", "x.json", Content::Neither),

@@ -106,3 +106,13 @@ fn every_command_has_a_manual_page_that_names_its_options() {
         .collect();
     assert_eq!(written, expected);
 }
+
+#[test]
+fn a_manual_page_goes_by_its_own_name_too() {
+    let page = stdout_of(&["man", "trace", "show"]);
+    assert!(page.contains("trace show"), "{page}");
+    for name in ["trace-show", "osprofiler-trace-show"] {
+        assert_eq!(stdout_of(&["man", name]), page, "{name}");
+    }
+    assert_eq!(stdout_of(&["man", "osprofiler"]), stdout_of(&["man"]));
+}

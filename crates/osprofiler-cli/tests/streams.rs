@@ -16,6 +16,7 @@ fn osprofiler(arguments: &[&str]) -> Command {
     command
         .args(arguments)
         .env_remove("CLICOLOR_FORCE")
+        .env_remove("COLUMNS")
         .current_dir(fixtures);
     command
 }

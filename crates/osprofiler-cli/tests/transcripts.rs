@@ -79,7 +79,12 @@ fn run(command_line: &str, folder: &Path) -> Output {
     let command_line = command_line.replace("[FOLDER]", folder.to_str().unwrap());
     let mut words = split_words(&command_line).into_iter();
     let mut command = Command::new(env!("CARGO_BIN_EXE_osprofiler"));
-    for name in ["OSPROFILER_CONNECTION_STRING", "NO_COLOR", "CLICOLOR_FORCE"] {
+    for name in [
+        "OSPROFILER_CONNECTION_STRING",
+        "NO_COLOR",
+        "CLICOLOR_FORCE",
+        "COLUMNS",
+    ] {
         command.env_remove(name);
     }
     for word in words.by_ref() {

@@ -24,11 +24,20 @@ enum Place {
     Children,
 }
 
+/// What a saved report held beside its notifications.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Saved {
+    /// What the report says was skipped and lost when it was made, and what was skipped now.
+    pub summary: ReadSummary,
+    /// Whether the document breaks off before its end, as a file does that was not copied or written to the end.
+    pub is_cut_off: bool,
+}
+
 /// Appends the notifications of the report `document` to `notifications`, in the order of the document. Takes linear time.
 ///
 /// # Errors
-/// [`ErrorKind::Corrupt`] if the document is no report. A report that breaks off is read as far as it goes and what is
-/// missing counted as one skipped element, like an element that is no notification.
+/// [`ErrorKind::Corrupt`] if the document is no report. A report that breaks off or is no JSON from some byte on is read as
+/// far as it goes and what is missing counted as one skipped element, like an element that is no notification.
 ///
 /// ```
 /// # use osprofiler::Notifications;
@@ -38,7 +47,7 @@ enum Place {
 /// assert!(saved::read(report, &mut notifications).is_ok());
 /// assert!(saved::read(b"[]", &mut notifications).is_err());
 /// ```
-pub fn read(document: &[u8], notifications: &mut Notifications) -> Result<ReadSummary> {
+pub fn read(document: &[u8], notifications: &mut Notifications) -> Result<Saved> {
     let before = notifications.len();
     let mut reader = Reader {
         bytes: document.strip_prefix(BYTE_ORDER_MARK).unwrap_or(document),
@@ -49,6 +58,7 @@ pub fn read(document: &[u8], notifications: &mut Notifications) -> Result<ReadSu
         notifications,
     };
     let is_whole = reader.document().is_some();
+    let is_cut_off = !is_whole && reader.at >= reader.bytes.len();
     let Reader {
         mut summary,
         has_children,
@@ -63,7 +73,10 @@ pub fn read(document: &[u8], notifications: &mut Notifications) -> Result<ReadSu
         }
         summary.skipped += 1;
     }
-    Ok(summary)
+    Ok(Saved {
+        summary,
+        is_cut_off,
+    })
 }
 
 fn not_a_report(why: &str) -> Error {

@@ -13,7 +13,7 @@ use crate::{Failure, Outcome, Session, Status, out};
 /// For example `osprofiler man trace show | man -l -`, or `osprofiler man -o /usr/local/share/man/man1`.
 #[derive(clap::Args)]
 pub(crate) struct Man {
-    /// The command whose page to print, for example `trace show`; none for `osprofiler` itself
+    /// The command whose page to print, for example `trace show` or `trace-show`; none for `osprofiler` itself
     #[arg(value_name = "COMMAND", conflicts_with = "out")]
     words: Vec<String>,
 
@@ -48,6 +48,11 @@ impl Command for Man {
 }
 
 fn find<'a>(root: &'a clap::Command, words: &[String]) -> Result<&'a clap::Command, Failure> {
+    if let [name] = words
+        && let Some(command) = find_page(root, name)
+    {
+        return Ok(command);
+    }
     let mut command = root;
     for word in words {
         command = command.find_subcommand(word).ok_or_else(|| {
@@ -64,6 +69,19 @@ fn find<'a>(root: &'a clap::Command, words: &[String]) -> Result<&'a clap::Comma
         })?;
     }
     Ok(command)
+}
+
+/// The command whose page is called `name`, as `osprofiler-trace-show` or without the first word.
+fn find_page<'a>(root: &'a clap::Command, name: &str) -> Option<&'a clap::Command> {
+    let mut remaining = vec![root];
+    while let Some(command) = remaining.pop() {
+        let page = command.get_display_name().unwrap_or(command.get_name());
+        if page == name || page.strip_prefix("osprofiler-") == Some(name) {
+            return Some(command);
+        }
+        remaining.extend(command.get_subcommands());
+    }
+    None
 }
 
 fn page(command: &clap::Command) -> Vec<u8> {

@@ -4,7 +4,7 @@
 //! Reads the source, builds the report, says what is wrong with it on stderr, and lets a renderer write it.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use osprofiler_report::{RenderOptions, Report};
 
@@ -42,7 +42,7 @@ pub(crate) struct Show {
     #[arg(long, value_name = "LEVELS", value_parser = clap::value_parser!(u32).range(1..))]
     depth: Option<u32>,
 
-    /// Tree: the width of a line [default: the terminal's, 100 in a pipe]
+    /// Tree: the width of a line [default: the terminal's; `COLUMNS` or 100 in a pipe]
     #[arg(long, value_name = "COLUMNS", value_parser = clap::value_parser!(u16).range(20..))]
     width: Option<u16>,
 
@@ -78,8 +78,15 @@ impl Command for Show {
                 .note("`--local-libs` has no effect: the page is one file that needs no network");
         }
         let source = Source::load(&self.trace, &self.store, session)?;
+        let is_cut_off = source.is_cut_off;
+        if is_cut_off {
+            session.printer.warning(&format!(
+                "`{}` is cut off: the report shows what stands before that",
+                Path::new(&self.trace).display()
+            ));
+        }
         let report = Report::build(source.notifications, source.summary);
-        warn(&report, session);
+        warn(&report, u64::from(is_cut_off), session);
         let options = self.options(session);
         out::write(self.out.as_deref(), &mut session.printer, |out| {
             Ok((renderer.render)(&report, &options, out)?)
@@ -122,10 +129,12 @@ impl Show {
     }
 }
 
-/// Says what the report cannot show or had to bend.
-fn warn(report: &Report, session: &mut Session<'_>) {
+/// Says what the report cannot show or had to bend. Of the skipped elements `said` were spoken of before.
+fn warn(report: &Report, said: u64, session: &mut Session<'_>) {
     let summary = report.summary();
-    session.printer.skipped(summary.skipped);
+    session
+        .printer
+        .skipped(summary.skipped.saturating_sub(said));
     for loss in summary.losses.iter().filter(|loss| loss.count > 0) {
         let notifications = plural(loss.count, "notification");
         session.printer.warning(&format!(

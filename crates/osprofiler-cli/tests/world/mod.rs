@@ -41,6 +41,10 @@ impl World {
         put("junk.jsonl", b"one\ntwo\n{}\n");
         put("page.html", b"<!doctype html>\n<p>no report\n");
         put("broken.json", b"{\"info\": {\"name\": \"total\"");
+        put(
+            "cut.json",
+            br#"{"info": {"name": "total"}, "children": [{"info": {"meta.raw_payload.db-start": {"name": "db-start", "base_id": "b", "trace_id": "t", "parent_id": "b", "timestamp": "2026-01-01T00:00:00.000000", "info": {}, "project": null, "service": null}, "na"#,
+        );
         put("unrelated.json", b"{\"info\": {}}");
         put(
             "nothing.json",

@@ -14,8 +14,8 @@ fn json(report: &Report) -> String {
 
 fn read_back(document: &[u8]) -> Report {
     let mut notifications = Notifications::default();
-    let summary = saved::read(document, &mut notifications).unwrap();
-    Report::build(notifications, summary)
+    let saved = saved::read(document, &mut notifications).unwrap();
+    Report::build(notifications, saved.summary)
 }
 
 #[test]
@@ -141,8 +141,8 @@ fn a_report_that_breaks_off_or_holds_junk_gives_what_it_has() {
     let first_point = saved[first_payload..].find("\"started\"").unwrap() + first_payload;
     for end in first_point..saved.len() - 1 {
         let mut notifications = Notifications::default();
-        let summary = saved::read(&saved.as_bytes()[..end], &mut notifications).unwrap();
-        assert_eq!(summary.skipped, 1);
+        let read = saved::read(&saved.as_bytes()[..end], &mut notifications).unwrap();
+        assert_eq!((read.summary.skipped, read.is_cut_off), (1, true));
         assert!((1..=4).contains(&notifications.len()));
     }
     let with_junk = saved
@@ -152,8 +152,12 @@ fn a_report_that_breaks_off_or_holds_junk_gives_what_it_has() {
         )
         .replacen("\"children\": [", "\"children\": [7, ", 1);
     let mut notifications = Notifications::default();
-    let summary = saved::read(with_junk.as_bytes(), &mut notifications).unwrap();
-    assert_eq!((notifications.len(), summary.skipped), (3, 2));
+    let read = saved::read(with_junk.as_bytes(), &mut notifications).unwrap();
+    assert_eq!((notifications.len(), read.summary.skipped), (3, 2));
+    assert!(!read.is_cut_off);
+    let damaged = saved.replace("\"stats\"", "stats");
+    let read = saved::read(damaged.as_bytes(), &mut Notifications::default()).unwrap();
+    assert_eq!((read.summary.skipped, read.is_cut_off), (1, false));
 }
 
 #[test]
@@ -171,8 +175,8 @@ fn any_byte_may_be_any_other() {
             let mut broken = saved.clone().into_bytes();
             broken[position] = bytes[(position * 5 + round) % bytes.len()];
             let mut notifications = Notifications::default();
-            if let Ok(summary) = saved::read(&broken, &mut notifications) {
-                json(&Report::build(notifications, summary));
+            if let Ok(saved) = saved::read(&broken, &mut notifications) {
+                json(&Report::build(notifications, saved.summary));
             }
         }
     }
