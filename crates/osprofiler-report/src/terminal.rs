@@ -37,6 +37,8 @@ const LEAST_WIDTH: usize = 40;
 const MOST_TOTALS: usize = 20;
 /// How wide the columns of the tables of totals are, without the first.
 const TOTAL_COLUMNS: [usize; 6] = [9, 8, 10, 7, 12, 10];
+/// The first column of these tables is not cut below this for the sake of the others; those that find no room are left out.
+const LABEL_COLUMNS: usize = 12;
 
 /// Writes `report`.
 pub(crate) fn render(
@@ -214,7 +216,8 @@ impl Page<'_> {
             .max()
             .unwrap_or(0);
         let figures: usize = TOTAL_COLUMNS.iter().sum();
-        let label_width = widest.clamp(7, self.options.width.saturating_sub(figures).max(7));
+        let room = self.options.width.saturating_sub(figures);
+        let label_width = widest.clamp(7, room.max(LABEL_COLUMNS));
         self.blank()?;
         self.table(["service", "with below", ""], &mut services, label_width)?;
         self.blank()?;
@@ -227,11 +230,19 @@ impl Page<'_> {
         totals: &mut [Total],
         label_width: usize,
     ) -> io::Result<()> {
+        let mut used = label_width;
+        let columns: Vec<usize> = TOTAL_COLUMNS
+            .into_iter()
+            .take_while(|width| {
+                used += width;
+                used <= self.options.width
+            })
+            .collect();
         totals.sort_by_key(|total| std::cmp::Reverse((total.self_us, total.duration_us)));
         let mut line = self.line();
         line.push_left(Style::Dim, label, label_width);
         let titles = ["points", "errors", "self", "share", sum, maximum];
-        for (title, width) in titles.into_iter().zip(TOTAL_COLUMNS) {
+        for (title, &width) in titles.into_iter().zip(&columns) {
             line.push_right(Style::Dim, title, width);
         }
         self.end(line)?;
@@ -253,7 +264,7 @@ impl Page<'_> {
                 (Style::Plain, duration(total.duration_us)),
                 (Style::Plain, total.maximum.clone()),
             ];
-            for ((style, text), width) in cells.into_iter().zip(TOTAL_COLUMNS) {
+            for ((style, text), &width) in cells.into_iter().zip(&columns) {
                 line.push_right(style, &text, width);
             }
             self.end(line)?;
