@@ -36,7 +36,7 @@ fn text_id() -> Id<'static> {
 
 /// A trace whose id is a text, around the run.
 fn in_text_trace() -> Box<dyn std::any::Any> {
-    keep_pace();
+    keep_pace(100_000);
     Box::new(Context::from_ids(origin(), text_id(), UUID).attach())
 }
 

@@ -34,7 +34,7 @@ pub(crate) fn nothing() -> Box<dyn Any> {
 
 /// Ours: a trace around the run.
 pub(crate) fn in_trace() -> Box<dyn Any> {
-    keep_pace();
+    keep_pace(100_000);
     Box::new(Context::new_trace(program::origin()).attach())
 }
 

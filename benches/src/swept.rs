@@ -57,9 +57,9 @@ pub(crate) fn while_swept(each: impl FnMut(&Event<'_>) + Send, work: impl FnOnce
     events
 }
 
-/// Waits until all but a few of `recorded` events have been swept.
-pub(crate) fn keep_pace() {
-    while recorded() > EVENTS.load(Ordering::Acquire) + 100_000 {
+/// Waits until all but `behind` of the recorded events have been swept.
+pub(crate) fn keep_pace(behind: u64) {
+    while recorded() > EVENTS.load(Ordering::Acquire) + behind {
         wake();
         // Asleep: what waiting costs would be counted as ours.
         let woken = WOKEN.lock().unwrap_or_else(PoisonError::into_inner);

@@ -56,7 +56,7 @@ fn nothing() -> Box<dyn Any> {
 }
 
 fn in_trace() -> Box<dyn Any> {
-    keep_pace();
+    keep_pace(100_000);
     let origin = Origin::register(Some("bench"), Some("one_site"), "host-1");
     let origin = origin.expect("the table of origins has room");
     Box::new(Context::new_trace(origin).attach())
