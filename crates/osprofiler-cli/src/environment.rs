@@ -52,11 +52,15 @@ impl Environment {
             width: if stdout_is_terminal {
                 terminal_size::terminal_size().map(|(width, _)| usize::from(width.0))
             } else {
-                std::env::var("COLUMNS")
-                    .ok()
-                    .and_then(|text| columns(&text))
+                columns_of_process()
             },
         }
+    }
+
+    /// The same for a caller whose standard output is no terminal, whatever the process's is.
+    pub fn redirect_stdout(&mut self) {
+        self.stdout_is_terminal = false;
+        self.width = columns_of_process();
     }
 
     /// Whether standard output gets colour under `color`.
@@ -88,6 +92,10 @@ impl Environment {
             Color::Auto => is_terminal && self.term.as_ref().is_none_or(|term| term != "dumb"),
         }
     }
+}
+
+fn columns_of_process() -> Option<usize> {
+    columns(&std::env::var("COLUMNS").ok()?)
 }
 
 /// The width that `COLUMNS` asks for; nonsense asks for nothing.

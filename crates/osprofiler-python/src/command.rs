@@ -19,11 +19,10 @@ pub(crate) fn run_command(py: Python<'_>, arguments: Vec<OsString>) -> PyResult<
             .is_ok_and(|answer| answer.is_truthy().unwrap_or(false))
     };
     let mut environment = Environment::of_process();
-    environment.stdout_is_terminal &= is_terminal(&stdout);
-    environment.stderr_is_terminal &= is_terminal(&stderr);
-    if !environment.stdout_is_terminal {
-        environment.width = None;
+    if !is_terminal(&stdout) {
+        environment.redirect_stdout();
     }
+    environment.stderr_is_terminal &= is_terminal(&stderr);
     let mut stdout = io::BufWriter::with_capacity(64 * 1024, Stream::new(&stdout));
     let mut stderr = Stream::new(&stderr);
     let arguments = std::iter::once("osprofiler".into()).chain(arguments);
