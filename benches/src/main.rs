@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Cost beside the peers: `cargo run --release -p osprofiler-benches -- NAME...`; without a name, everything.
 //!
-//! A bench is one file here and one line in [`BENCHES`]. It runs all its cases in one process, alternating, and returns a
-//! table as text; long ones print their lines as they are measured.
+//! A bench is one file here and one line in [`BENCHES`]. It runs all its cases in one process of its own, alternating, and
+//! returns a table as text; long ones print their lines as they are measured.
 
 #![expect(
     clippy::print_stdout,
@@ -18,6 +18,7 @@ mod rounds;
 mod swept;
 
 use std::path::Path;
+use std::process::Command;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
@@ -57,9 +58,15 @@ fn main() -> Outcome<()> {
         return Err(format!("no bench `{unknown}`, there are: {}", known.join(", ")).into());
     }
     for (name, summary, run) in BENCHES {
-        if names.is_empty() || names.iter().any(|wanted| wanted == name) {
+        if names.len() == 1 && names[0] == *name {
             println!("{name}: {summary}\n");
             println!("{}", run()?);
+        } else if names.is_empty() || names.iter().any(|wanted| wanted == name) {
+            // In a process of its own: what a peer keeps from another bench would change its cost.
+            let status = Command::new(std::env::current_exe()?).arg(name).status()?;
+            if !status.success() {
+                return Err(format!("the bench `{name}` failed: {status}").into());
+            }
         }
     }
     Ok(())
