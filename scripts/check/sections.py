@@ -23,7 +23,7 @@ from house.places import CLONE, TARGET
 from house.progress import step
 
 LOGS = TARGET / "logs"
-PYTHON_TESTS = ("tests/scripts", "tests/python", "tests/oracle", "tests/browser", "tests/openstack")
+PYTHON_TESTS = ("tests/scripts", "tests/python", "tests/upstream", "tests/oracle", "tests/browser", "tests/openstack")
 
 
 @dataclass(frozen=True)

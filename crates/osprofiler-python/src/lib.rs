@@ -34,8 +34,8 @@ mod _native {
     };
     #[pymodule_export]
     use super::store::{
-        PyOrigin, attach, check_connection, first_notification, list_traces, mask, mask_text,
-        report, submit,
+        PyOrigin, attach, check_connection, driver_name, first_notification, list_traces, mask,
+        mask_text, report, submit,
     };
     #[pymodule_export]
     use super::value::{info_json, safe_repr, safe_str};

@@ -5,13 +5,15 @@
 //! thread) has a stack of its own. Whatever a notifier or store does, the place in the tree is right afterwards: it is
 //! changed before anybody is told of a start, and before anybody is told of a stop.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use osprofiler::{Kind, recorder};
+use pyo3::call::PyCallArgs;
+use pyo3::exceptions::PyAttributeError;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyDict, PyDictMethods, PyString};
 
 use crate::context::{self, Node, OpenPoint, PointId};
 use crate::{notifier, value};
@@ -39,6 +41,8 @@ pub(crate) struct Profiler {
     own: Mutex<Vec<OpenPoint>>,
     /// When `clean` closed the trace, in seconds since [`epoch`] plus one; 0 while it is open.
     closed: AtomicU64,
+    /// Whether attributes of this object were ever set that its class does not have, as tests set `start` and `stop`.
+    has_own_attributes: AtomicBool,
 }
 
 #[pymethods]
@@ -64,7 +68,29 @@ impl Profiler {
             ids,
             own: Mutex::default(),
             closed: AtomicU64::new(0),
+            has_own_attributes: AtomicBool::new(false),
         })
+    }
+
+    /// As any object's, but [`has_own_attributes`](Self::has_own_attributes) learns of it.
+    fn __setattr__(
+        slf: &Bound<'_, Self>,
+        name: &Bound<'_, PyString>,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        if let Ok(descriptor) = slf.get_type().getattr(name)
+            && descriptor.hasattr("__set__")?
+        {
+            return descriptor.call_method1("__set__", (slf, value)).map(drop);
+        }
+        slf.get().has_own_attributes.store(true, Ordering::Relaxed);
+        slf.getattr("__dict__")?.set_item(name, value)
+    }
+
+    fn __delattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyString>) -> PyResult<()> {
+        let own = slf.getattr("__dict__")?;
+        own.del_item(name)
+            .map_err(|_| PyAttributeError::new_err(name.to_string()))
     }
 
     /// The key that signs this trace's headers.
@@ -246,6 +272,18 @@ impl Profiler {
         }
     }
 
+    /// The method of that name if the object has one of its own. An atomic load where it has none.
+    fn replacement<'py>(
+        &self,
+        this: &Bound<'py, Self>,
+        name: &str,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        if !self.has_own_attributes.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        this.getattr("__dict__")?.cast::<PyDict>()?.get_item(name)
+    }
+
     fn is_over(&self) -> bool {
         match self.closed.load(Ordering::Relaxed) {
             0 => false,
@@ -303,9 +341,14 @@ pub(crate) fn clean(py: Python<'_>) -> PyResult<()> {
 #[pyfunction]
 #[pyo3(signature = (name, info=None))]
 pub(crate) fn start(name: &Bound<'_, PyAny>, info: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-    match context::current(name.py()) {
-        Some(node) => Profiler::start(node.get().profiler.bind(name.py()), name, info),
-        None => Ok(()),
+    let py = name.py();
+    let Some(node) = context::current(py) else {
+        return Ok(());
+    };
+    let profiler = node.get().profiler.bind(py);
+    match profiler.get().replacement(profiler, "start")? {
+        None => Profiler::start(profiler, name, info),
+        Some(replacement) => call(&replacement, (name,), info),
     }
 }
 
@@ -313,9 +356,13 @@ pub(crate) fn start(name: &Bound<'_, PyAny>, info: Option<&Bound<'_, PyAny>>) ->
 #[pyfunction]
 #[pyo3(signature = (info=None))]
 pub(crate) fn stop(py: Python<'_>, info: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-    match context::current(py) {
-        Some(node) => Profiler::stop(node.get().profiler.bind(py), info),
-        None => Ok(()),
+    let Some(node) = context::current(py) else {
+        return Ok(());
+    };
+    let profiler = node.get().profiler.bind(py);
+    match profiler.get().replacement(profiler, "stop")? {
+        None => Profiler::stop(profiler, info),
+        Some(replacement) => call(&replacement, (), info),
     }
 }
 
@@ -386,6 +433,18 @@ pub(crate) fn enter_context<'py>(
     let before = context::current(py);
     context::set(py, node)?;
     Ok(before)
+}
+
+/// Calls what replaces a method, with `info` by keyword as upstream does.
+#[cold]
+fn call<'py>(
+    replacement: &Bound<'py, PyAny>,
+    arguments: impl PyCallArgs<'py>,
+    info: Option<&Bound<'py, PyAny>>,
+) -> PyResult<()> {
+    let keywords = PyDict::new(replacement.py());
+    keywords.set_item("info", info)?;
+    replacement.call(arguments, Some(&keywords)).map(drop)
 }
 
 /// `value` unless it is falsy, as upstream takes ids.

@@ -41,6 +41,16 @@ pub(crate) fn check_connection(connection_string: &str) -> PyResult<()> {
         .map_err(|error| to_python(&error))
 }
 
+/// The name of the driver that serves the connection string's scheme, whether it is part of this build or not. Raises
+/// `ValueError` if there is none.
+#[pyfunction]
+pub(crate) fn driver_name(connection_string: &str) -> PyResult<&'static str> {
+    let connection = parse(connection_string)?;
+    registry::find(connection.scheme())
+        .map(|driver| driver.name)
+        .map_err(|error| to_python(&error))
+}
+
 /// Sends what the project's service records to the store. Opens nothing yet.
 #[pyfunction]
 #[pyo3(signature = (connection_string, project=None, service=None))]

@@ -11,6 +11,7 @@ __all__ = ["__version__"]
 
 _SUBMODULES = frozenset(
     (
+        "_utils",
         "cmd",
         "drivers",
         "exc",

@@ -9,7 +9,7 @@ import atexit
 import logging
 
 from osprofiler import _native
-from osprofiler.drivers import base
+from osprofiler.drivers import base, store
 
 LOG = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def get():
 def set(notifier):
     """Make ``notifier``, a callable of one dict, the notifier of this process."""
     driver = getattr(notifier, "__self__", None)
-    origin = driver._attach() if isinstance(driver, base.StoreDriver) else None
+    origin = driver._attach() if isinstance(driver, store.StoreDriver) else None
     _native.set_notifier(notifier, origin, notifier is _noop_notifier)
 
 
@@ -51,7 +51,7 @@ def create(connection_string, *args, **kwargs):
     if notifier is None:
         try:
             driver = base.get_driver(connection_string, *args, **kwargs)
-            if isinstance(driver, base.StoreDriver):
+            if isinstance(driver, store.StoreDriver):
                 driver._attach()
             notifier = driver.notify
         except Exception as error:

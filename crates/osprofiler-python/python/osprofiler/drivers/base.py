@@ -2,7 +2,7 @@
 """``get_driver``, the drivers of this package, and the class that drivers made in Python derive from."""
 
 import datetime
-import json
+import importlib
 import logging
 
 from osprofiler import _native
@@ -13,6 +13,22 @@ LOG = logging.getLogger(__name__)
 _TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%f"
 
 
+# The classes of this package, below `osprofiler.drivers`: by scheme where upstream has a class of its own for one, else
+# by the native driver's name. Every other native driver is a `StoreDriver`.
+_CLASSES = {
+    "elasticsearch": "elasticsearch_driver.ElasticsearchDriver",
+    "jaeger": "jaeger.Jaeger",
+    "loginsight": "loginsight.LogInsightDriver",
+    "messaging": "messaging.Messaging",
+    "mongodb": "mongodb.MongoDB",
+    "mysql": "sqlalchemy_driver.SQLAlchemyDriver",
+    "otlp": "otlp.OTLP",
+    "postgresql": "sqlalchemy_driver.SQLAlchemyDriver",
+    "redis": "redis_driver.Redis",
+    "redissentinel": "redis_driver.RedisSentinel",
+}
+
+
 def get_driver(connection_string, *args, **kwargs):
     """Return the driver for a connection string: the ``Driver`` subclass of that name, else one of this package's.
 
@@ -20,11 +36,21 @@ def get_driver(connection_string, *args, **kwargs):
     """
     if "://" not in connection_string:
         connection_string += "://"
+    return driver_class(connection_string)(connection_string, *args, **kwargs)
+
+
+def driver_class(connection_string):
+    """Return the class of the driver for a connection string. One made elsewhere goes before this package's.
+
+    :raises ValueError: if there is no driver for the string's scheme
+    """
     scheme = connection_string.partition("://")[0].lower()
     for driver in utils.itersubclasses(Driver):
-        if driver is not StoreDriver and scheme == driver.get_name():
-            return driver(connection_string, *args, **kwargs)
-    return StoreDriver(connection_string, *args, **kwargs)
+        if not driver.__module__.startswith(f"{__package__}.") and driver.get_name() == scheme:
+            return driver
+    name = _native.driver_name(connection_string)
+    module, _, class_name = _CLASSES.get(scheme, _CLASSES.get(name, "store.StoreDriver")).partition(".")
+    return getattr(importlib.import_module(f"{__package__}.{module}"), class_name)
 
 
 class Driver:
@@ -151,74 +177,6 @@ class Driver:
         }
         self._forget_results()
         return report
-
-
-class StoreDriver(Driver):
-    """A store that the native half writes and reads: ``osprofiler --help`` lists them."""
-
-    def __init__(self, connection_str, project=None, service=None, host=None, **kwargs):
-        super().__init__(connection_str, project, service, host, **kwargs)
-        _native.check_connection(connection_str)
-        self._origin = None
-
-    @classmethod
-    def get_name(cls):
-        """Return what error messages call it; no scheme means it alone."""
-        return "store"
-
-    def _attach(self):
-        """Names this process's notifications after the project and service, and their store. Opens nothing yet."""
-        if self._origin is None:
-            self._origin = _native.attach(self.connection_str, _text(self.project), _text(self.service))
-        return self._origin
-
-    def notify(self, info, **kwargs):
-        """Store one notification, a dict."""
-        _native.submit(self._attach(), info)
-
-    def get_report(self, base_id):
-        """Return the report of a trace, a dict; an empty one if the store does not know it."""
-        return json.loads(_native.report(self.connection_str, str(base_id)))
-
-    def list_traces(self, fields=None):
-        """All traces, oldest first: a dict each, with ``fields`` of its first notification."""
-        fields = self.default_trace_fields | set(fields or ())
-        traces = []
-        for base_id, timestamp in _native.list_traces(self.connection_str, False):
-            trace = {"base_id": base_id, "timestamp": timestamp}
-            if fields - trace.keys():
-                first = json.loads(_native.first_notification(self.connection_str, base_id) or "{}")
-                trace.update(_selected(first, fields - trace.keys()))
-            traces.append(trace)
-        return traces
-
-    def list_error_traces(self):
-        """Return the traces that hold an error: a dict each, with ``base_id`` and ``timestamp``."""
-        return [
-            {"base_id": base_id, "timestamp": timestamp}
-            for base_id, timestamp in _native.list_traces(self.connection_str, True)
-        ]
-
-
-def _text(value):
-    return None if value is None else str(value)
-
-
-def _selected(notification, fields):
-    """Return the members that ``fields`` name; ``a.b`` names a member of a member and keeps its place."""
-    selected = {}
-    for field in fields:
-        source, target = notification, selected
-        *outer, name = field.split(".")
-        for part in outer:
-            source = source.get(part) if isinstance(source, dict) else None
-        if not isinstance(source, dict) or name not in source:
-            continue
-        for part in outer:
-            target = target.setdefault(part, {})
-        if isinstance(target, dict):
-            target[name] = source[name]
-    return selected
 
 
 def _point_name(name):

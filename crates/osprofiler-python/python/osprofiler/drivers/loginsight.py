@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""VMware Aria Operations for Logs (Log Insight), by upstream's names."""
+
+from urllib import parse
+
+from osprofiler import _native
+from osprofiler.drivers import store
+
+
+class LogInsightDriver(store.LateStoreDriver):
+    """A Log Insight server: ``loginsight://USER:PASSWORD@HOST``, user and password URL-encoded."""
+
+    def __init__(self, connection_str, project=None, service=None, host=None, **kwargs):
+        super().__init__(connection_str, project, service, host, **kwargs)
+        user, password, server = _parts(connection_str)
+        self._client = LogInsightClient(server, user, password)
+        self._client.login()
+
+    @classmethod
+    def get_name(cls):
+        """Return the scheme."""
+        return "loginsight"
+
+
+class LogInsightClient:
+    """What logs in to a server."""
+
+    def __init__(self, host, username, password, api_port=9000, api_ssl_port=9543, query_timeout=60000):
+        self._host = host
+
+    def login(self):
+        """Raise unless the native half can log in.
+
+        :raises ValueError: while there is no native driver
+        """
+        _native.check_connection(f"loginsight://{self._host}")
+
+
+def _parts(connection_str):
+    """Return user, password and host of a connection string that has just these."""
+    credentials, at, host = parse.urlsplit(connection_str).netloc.partition("@")
+    user, colon, password = credentials.partition(":")
+    if not (at and colon) or "@" in host or ":" in password:
+        raise ValueError(
+            "a Log Insight connection string is `loginsight://USER:PASSWORD@HOST`, with `@` and `:` in user and "
+            "password written as `%40` and `%3A`"
+        )
+    return parse.unquote(user), parse.unquote(password), host

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Drivers over the native half: it writes, reads and lists; these classes keep upstream's names and signatures.
+
+Nothing here opens a store. What is wrong with a connection string is an exception of the call that first needs the
+store, or of the constructor where upstream's constructor fails, too; ``notifier.create`` makes a line in the log of it.
+"""
+
+import json
+
+from osprofiler import _native
+from osprofiler.drivers import base
+
+
+class StoreDriver(base.Driver):
+    """A store that the native half writes and reads: ``osprofiler --help`` lists them."""
+
+    def __init__(self, connection_str, project=None, service=None, host=None, **kwargs):
+        super().__init__(connection_str, project, service, host, **kwargs)
+        self._origin = None
+        self._check()
+
+    def _check(self):
+        """Raise if no driver can serve the connection string."""
+        _native.check_connection(self.connection_str)
+
+    @classmethod
+    def get_name(cls):
+        """Return what error messages call it; no scheme means it alone."""
+        return "store"
+
+    def _attach(self):
+        """Name this process's notifications after the project and service, and their store. Opens nothing yet."""
+        if self._origin is None:
+            self._origin = _native.attach(self.connection_str, _text(self.project), _text(self.service))
+        return self._origin
+
+    def notify(self, info, **kwargs):
+        """Store one notification, a dict."""
+        _native.submit(self._attach(), info)
+
+    def get_report(self, base_id):
+        """Return the report of a trace, a dict; an empty one if the store does not know it."""
+        return json.loads(_native.report(self.connection_str, str(base_id)))
+
+    def list_traces(self, fields=None):
+        """All traces, oldest first: a dict each, with ``fields`` of its first notification."""
+        fields = self.default_trace_fields | set(fields or ())
+        traces = []
+        for base_id, timestamp in _native.list_traces(self.connection_str, False):
+            trace = {"base_id": base_id, "timestamp": timestamp}
+            if fields - trace.keys():
+                first = json.loads(_native.first_notification(self.connection_str, base_id) or "{}")
+                trace.update(_selected(first, fields - trace.keys()))
+            traces.append(trace)
+        return traces
+
+    def list_error_traces(self):
+        """Return the traces that hold an error: a dict each, with ``base_id`` and ``timestamp``."""
+        return [
+            {"base_id": base_id, "timestamp": timestamp}
+            for base_id, timestamp in _native.list_traces(self.connection_str, True)
+        ]
+
+
+class LateStoreDriver(StoreDriver):
+    """A store whose driver can be made whatever becomes of it, as callers of upstream's expect."""
+
+    def _check(self):
+        """Leave it to the first call that needs the store."""
+
+
+def _text(value):
+    return None if value is None else str(value)
+
+
+def _selected(notification, fields):
+    """Return the members that ``fields`` name; ``a.b`` names a member of a member and keeps its place."""
+    selected = {}
+    for field in fields:
+        source, target = notification, selected
+        *outer, name = field.split(".")
+        for part in outer:
+            source = source.get(part) if isinstance(source, dict) else None
+        if not isinstance(source, dict) or name not in source:
+            continue
+        for part in outer:
+            target = target.setdefault(part, {})
+        if isinstance(target, dict):
+            target[name] = source[name]
+    return selected

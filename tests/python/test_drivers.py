@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Drivers by upstream's names, those that are still to come, and the command over drivers that are made in Python."""
+
+import importlib
+import json
+import subprocess
+
+import pytest
+from osprofiler import drivers as package
+from osprofiler import exc, notifier
+from osprofiler.cmd import shell
+from osprofiler.drivers import base, store
+
+# Scheme, module, class, name; and whether upstream's constructor can fail.
+NAMES = [
+    ("redis", "redis_driver", "Redis", "redis"),
+    ("rediss", "redis_driver", "Redis", "redis"),
+    ("redissentinel", "redis_driver", "RedisSentinel", "redissentinel"),
+    ("mongodb", "mongodb", "MongoDB", "mongodb"),
+    ("mongodb+srv", "mongodb", "MongoDB", "mongodb"),
+    ("elasticsearch", "elasticsearch_driver", "ElasticsearchDriver", "elasticsearch"),
+    ("mysql", "sqlalchemy_driver", "SQLAlchemyDriver", "sqlalchemy"),
+    ("mysql+pymysql", "sqlalchemy_driver", "SQLAlchemyDriver", "sqlalchemy"),
+    ("postgresql+psycopg2", "sqlalchemy_driver", "SQLAlchemyDriver", "sqlalchemy"),
+    ("otlp", "otlp", "OTLP", "otlp"),
+    ("messaging", "messaging", "Messaging", "messaging"),
+    ("jaeger", "jaeger", "Jaeger", "jaeger"),
+    ("loginsight", "loginsight", "LogInsightDriver", "loginsight"),
+    ("sqlite", "store", "StoreDriver", "store"),
+    ("FILE", "store", "StoreDriver", "store"),
+]
+
+
+@pytest.mark.parametrize(("scheme", "module", "class_name", "name"), NAMES)
+def test_a_scheme_has_the_class_of_upstreams_name(scheme, module, class_name, name):
+    driver = base.driver_class(f"{scheme}://")
+    assert driver is getattr(importlib.import_module(f"osprofiler.drivers.{module}"), class_name)
+    assert getattr(package, module).__name__ == f"osprofiler.drivers.{module}"
+    assert driver.get_name() == name
+
+
+@pytest.mark.parametrize(
+    "connection_string",
+    [
+        "redis://h",
+        "redissentinel://h:26379",
+        "mongodb://h",
+        "elasticsearch://h:9200",
+        "mysql+pymysql://h/d",
+        "otlp://h:4318",
+    ],
+)
+def test_a_driver_still_to_come_is_made_and_says_so_when_it_is_used(connection_string):
+    driver = base.get_driver(connection_string, project="p", service="s", host="h", conf=None)
+    for use in (
+        lambda: driver.get_report("B"),
+        driver.list_traces,
+        driver.list_error_traces,
+        lambda: driver.notify({}),
+    ):
+        with pytest.raises(ValueError, match=r"still to come: until then, use one of `sqlite://`"):
+            use()
+
+
+@pytest.mark.parametrize(
+    ("connection_string", "error", "message"),
+    [
+        ("messaging://", ValueError, "still to come"),
+        ("jaeger://h", exc.CommandError, "Jaeger takes OTLP itself"),
+        ("loginsight://user:password@h", ValueError, "still to come"),
+        ("loginsight://user@h", ValueError, "loginsight://USER:PASSWORD@HOST"),
+        ("nope://h", ValueError, "no driver for the scheme `nope://`"),
+        ("file:///x?a=b", ValueError, "no option `a`"),
+    ],
+)
+def test_a_driver_that_cannot_be_made_says_why(connection_string, error, message):
+    with pytest.raises(error, match=message):
+        base.get_driver(connection_string)
+
+
+@pytest.mark.parametrize("connection_string", ["redis://:s3cret@h", "mongodb://u:s3cret@h", "loginsight://u:s3cret@h"])
+def test_create_makes_one_line_of_a_driver_still_to_come(caplog, connection_string):
+    notifier.clear_notifier_cache()
+    assert notifier.create(connection_string, project="p") is notifier._noop_notifier
+    (record,) = [record for record in caplog.records if record.name.startswith("osprofiler")]
+    assert record.levelname == "ERROR"
+    assert "still to come" in record.getMessage()
+    assert record.exc_info is None
+    assert "s3cret" not in caplog.text
+
+
+class Remembered(base.Driver):
+    """A driver made in Python, with one trace."""
+
+    @classmethod
+    def get_name(cls):
+        return "remembered"
+
+    def get_report(self, base_id):
+        for end, second in (("start", 1), ("stop", 3)) if base_id == "B" else ():
+            timestamp = f"2026-01-01T00:00:0{second}.000000"
+            event = {"name": f"$LOCAL-{end}", "base_id": "B", "trace_id": "1", "parent_id": "B", "timestamp": timestamp}
+            event |= {"info": {"host": "h", "data": "$DATA"}, "project": "p", "service": "s"}
+            self._append_results("1", "B", event["name"], "p", "s", "h", timestamp, event)
+        return self._parse_results()
+
+    def list_traces(self, fields=None):
+        return [{"base_id": "B", "timestamp": "2026-01-01T00:00:01.000000"}]
+
+    def list_error_traces(self):
+        return []
+
+
+STORE = ["--connection-string", "remembered://"]
+
+
+def test_the_command_asks_a_driver_made_in_python(capsys, monkeypatch, tmp_path):
+    report = Remembered("remembered://").get_report("B")
+    assert shell.main(["trace", "show", "B", "--json", *STORE]) is None
+    assert capsys.readouterr().out == json.dumps(report, indent=2, separators=(",", ": ")) + "\n"
+    monkeypatch.setenv("OSPROFILER_CONNECTION_STRING", "remembered://")
+    assert shell.main(["trace", "show", "B", "--html", "--out", str(tmp_path / "page.html")]) is None
+    page = (tmp_path / "page.html").read_text()
+    assert page.rstrip().endswith('<plaintext id="data" hidden>' + json.dumps(report, indent=4, separators=(",", ": ")))
+    assert page.count("$LOCAL") == json.dumps(report).count("$LOCAL")
+    assert shell.main(["trace", "show", "B", "--dot"]) is None
+    assert capsys.readouterr().out.startswith(
+        'digraph {\n\t0 [label="total - 2000 ms"]\n\t1 [label="s:$LOCAL - 2000 ms"]'
+    )
+    assert shell.main(["trace", "list"]) is None
+    line = "+---------+----------------------------+"
+    head, row = "| base_id | timestamp                  |", "| B       | 2026-01-01T00:00:01.000000 |"
+    assert capsys.readouterr().out.splitlines() == [line, head, line, row, line]
+    assert shell.main(["trace", "list", "--error-trace"]) is None
+    assert capsys.readouterr().out.count("\n") == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["trace", "show", "B"], "You should choose one of the following output formats: json, html or dot."),
+        (
+            ["trace", "show", "A", "--json"],
+            "Trace with UUID A not found. Please check the HMAC key used in the command.",
+        ),
+    ],
+)
+def test_the_command_says_what_a_driver_made_in_python_has_not(capsys, arguments, told):
+    assert shell.main([*arguments, *STORE]) == 1
+    assert capsys.readouterr().out == told + "\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["trace", "show", "--nonsense", "B", "--connection-string", "remembered://"],
+        ["trace", "show", "--connection-string", "remembered://"],
+        ["trace", "show", "--help"],
+        ["trace", "list", "--connection-string", "nope://"],
+    ],
+)
+def test_what_is_wrong_with_a_command_line_is_said_by_the_native_command(capfd, arguments):
+    program = shell.sys.executable.replace("python", "osprofiler")
+    ran = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
+    assert shell.main(arguments) == (ran.returncode or None)
+    assert tuple(capfd.readouterr()) == (ran.stdout, ran.stderr)
+
+
+def test_drivers_of_others_go_before_ours():
+    class Own(store.StoreDriver):
+        @classmethod
+        def get_name(cls):
+            return "redis"
+
+        def _check(self):
+            pass
+
+    try:
+        assert type(base.get_driver("redis://h")) is Own
+    finally:
+        Own.get_name = classmethod(lambda cls: "gone")
