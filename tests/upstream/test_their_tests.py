@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Upstream's own unit tests, out of the wheel of upstream's environment, against a copy of our installed package.
 
-What comes in is a package and the folder of tests that is laid beside it; out comes each test's outcome, as stestr tells
-it. The tests that fail on ours are lines of `unkept.txt`, each with its reason: one more or one less is a failure.
+What comes in is a package and the folder of tests that is laid beside it; out comes each outcome, as stestr tells it.
+The tests that fail on ours are lines of `unkept.txt`, each with its reason: one more or one less is a failure.
 """
 
 import os
