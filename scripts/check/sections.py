@@ -23,7 +23,20 @@ from house.places import CLONE, TARGET
 from house.progress import step
 
 LOGS = TARGET / "logs"
-PYTHON_TESTS = ("tests/scripts", "tests/python", "tests/upstream", "tests/oracle", "tests/browser", "tests/openstack")
+# The tests that run in the environment with the real services and our wheel.
+PYTHON_TESTS = (
+    "tests/scripts",
+    "tests/python",
+    "tests/upstream",
+    "tests/oracle",
+    "tests/browser",
+    "tests/openstack",
+)
+# The tests that run with other versions or libraries than the services have, in environments of their own.
+OWN_ENVIRONMENTS = {
+    "tests/sql": ("sqlalchemy-1.4", "sqlalchemy-2.0", "sqlalchemy-2.1"),
+    "tests/integrations": ("integrations",),
+}
 
 
 @dataclass(frozen=True)
@@ -100,6 +113,19 @@ def _pytest(folder: str) -> Tally:
     return run_tests([ours, "-m", "pytest", "-q", folder], env)
 
 
+def _pytest_in(folder: str, names: tuple[str, ...]) -> Tally:
+    """Run a folder's tests in each of the environments, with the wheel that was built for the others."""
+    log = LOGS / "environment.log"
+    total = Tally()
+    for name in names:
+        with step(f"{name} with the wheel swapped in"):
+            copy = environments.copy(environments.cached(name, log), TARGET / "environments" / name)
+            environments.swap_in(copy, build.newest_wheel(), log)
+        env = {"OSPROFILER_PYTHON": str(copy.python), "PYTHONDONTWRITEBYTECODE": "1"}
+        total += run_tests([copy.python, "-m", "pytest", "-q", folder], env)
+    return total
+
+
 def _node() -> Tally:
     tools.need("node")
     found = sorted(path for path in (CLONE / "tests").rglob("*.test.*js") if "node_modules" not in path.parts)
@@ -120,5 +146,9 @@ SECTIONS = (
     Section("each feature alone", _features),
     Section("command, wheel, environments", _build),
     *(Section(f"pytest {folder}", lambda folder=folder: _pytest(folder)) for folder in PYTHON_TESTS),
+    *(
+        Section(f"pytest {folder}", lambda folder=folder, names=names: _pytest_in(folder, names))
+        for folder, names in OWN_ENVIRONMENTS.items()
+    ),
     Section("node --test", _node),
 )

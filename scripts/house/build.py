@@ -55,6 +55,14 @@ def wheel(log: Path) -> Path:
         return _wheel(tools, TARGET / "wheels", log)
 
 
+def newest_wheel() -> Path:
+    """Return the path of the wheel that was built last, the only one in `dist/`."""
+    wheels = list(DIST.glob("osprofiler-*.whl"))
+    if len(wheels) != 1:
+        raise Failure(f"{len(wheels)} wheels are in {DIST}, and one is wanted: `make wheel` makes it")
+    return wheels[0]
+
+
 def _wheel(tools: Environment, built: Path, log: Path) -> Path:
     shutil.rmtree(built, ignore_errors=True)
     env = cargo_environment()

@@ -1,0 +1,294 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SQL statements as points, with a real engine: which there are, what they tell, and that no statement suffers."""
+
+import datetime
+import decimal
+import logging
+
+import pytest
+import sqlalchemy
+from conftest import draw, drawn, points, start_info, stop_info
+from osprofiler import profiler
+from osprofiler import sqlalchemy as tracing
+from sqlalchemy import orm
+
+
+def execute(engine, statement, params=None):
+    with engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(sqlalchemy.text(statement), params or {})]
+
+
+def test_a_statement_is_a_point(recording, base_id, engine):
+    tracing.add_tracing(sqlalchemy, engine, "sql")
+    execute(engine, "select 1")
+    profiler.init("key", base_id)
+    with profiler.Trace("outer"):
+        assert execute(engine, "select :a", {"a": "x"}) == [("x",)]
+    assert recording.tree(base_id) == "outer\n  sql"
+    (info,) = points(recording.report(base_id), "sql")
+    assert start_info(info)["db"] == {"statement": "select ?", "params": ["x"]}
+    assert list(stop_info(info)) == ["host"]
+
+
+def test_an_error_ends_the_statement(recording, base_id, engine):
+    tracing.add_tracing(sqlalchemy, engine, "sql")
+    profiler.init("key", base_id)
+    with profiler.Trace("outer"):
+        with pytest.raises(sqlalchemy.exc.OperationalError):
+            execute(engine, "select * from absent")
+        execute(engine, "select 1")
+    assert recording.tree(base_id) == drawn("""
+        outer
+          sql (sqlite3.OperationalError)
+          sql
+    """)
+    info = points(recording.report(base_id), "sql")[0]
+    assert stop_info(info)["message"] == "no such table: absent"
+    assert stop_info(info)["db"] == {"original_exception": "no such table: absent", "chained_exception": ""}
+
+
+def before_a_cursor(engine):
+    """Raise what a statement raises before it has a cursor: a parameter is missing."""
+    with pytest.raises(sqlalchemy.exc.StatementError):
+        execute(engine, "select :missing")
+
+
+def after_the_cursor(engine):
+    """Raise what a statement raises after its point has ended: its rows don't convert."""
+    with engine.connect() as connection, pytest.raises(Exception, match="no date"):
+        connection.execute(sqlalchemy.select(sqlalchemy.literal(1, Unconvertible()))).fetchall()
+
+
+class Unconvertible(sqlalchemy.types.TypeDecorator):
+    """A type whose values can't be read."""
+
+    impl = sqlalchemy.Integer
+    cache_ok = True
+
+    def process_result_value(self, value, dialect):
+        raise ValueError("no date")
+
+
+@pytest.mark.parametrize(("fail", "tree"), [(before_a_cursor, "  sql"), (after_the_cursor, "  sql\n  sql")])
+def test_an_error_outside_of_the_cursor_ends_nobody_elses_point(recording, base_id, engine, fail, tree):
+    """D-25."""
+    tracing.add_tracing(sqlalchemy, engine, "sql")
+    profiler.init("key", base_id)
+    with profiler.Trace("outer"):
+        fail(engine)
+        execute(engine, "select 1")
+    assert recording.tree(base_id) == f"outer\n{tree}"
+
+
+def test_an_unreachable_database_ends_nobody_elses_point(recording, base_id):
+    """D-25."""
+    engine = sqlalchemy.create_engine("sqlite:////no/such/folder/database")
+    tracing.add_tracing(sqlalchemy, engine, "sql")
+    profiler.init("key", base_id)
+    with profiler.Trace("outer"):
+        with pytest.raises(sqlalchemy.exc.OperationalError):
+            execute(engine, "select 1")
+        with profiler.Trace("inner"):
+            pass
+    assert recording.tree(base_id) == "outer\n  inner"
+
+
+def test_a_statement_inside_a_statement_is_its_child(recording, base_id, engine):
+    """A driver may call back while it executes; what that leaves open doesn't shift the points around it."""
+    other = sqlalchemy.create_engine("sqlite://")
+    tracing.add_tracing(sqlalchemy, engine, "sql")
+    tracing.add_tracing(sqlalchemy, other, "other")
+
+    def callback():
+        execute(other, "select 2")
+        profiler.start("left open")
+        return 3
+
+    profiler.init("key", base_id)
+    with engine.connect() as connection:
+        connection.connection.create_function("callback", 0, callback)
+        with profiler.Trace("outer"):
+            assert connection.scalar(sqlalchemy.text("select callback()")) == 3
+            connection.scalar(sqlalchemy.text("select 1"))
+    other.dispose()
+    assert recording.tree(base_id) == drawn("""
+        outer
+          sql
+            other
+            left open (never ended)
+          sql
+    """)
+
+
+@pytest.mark.parametrize(
+    ("name", "derive"),
+    [
+        ("sql", lambda engine: engine),
+        ("other", lambda engine: engine),
+        # A second engine, which inherits the listeners of the first.
+        ("sql", lambda engine: engine.execution_options(isolation_level="SERIALIZABLE")),
+    ],
+    ids=["same", "other name", "derived"],
+)
+def test_tracing_added_twice_makes_one_point(recording, base_id, engine, name, derive):
+    tracing.add_tracing(sqlalchemy, engine, "sql")
+    engine = derive(engine)
+    tracing.add_tracing(sqlalchemy, engine, name)
+    profiler.init("key", base_id)
+    execute(engine, "select 1")
+    with pytest.raises(sqlalchemy.exc.OperationalError):
+        execute(engine, "select * from absent")
+    with profiler.Trace("after"):
+        pass
+    assert recording.tree(base_id) == drawn("""
+        sql
+        sql (sqlite3.OperationalError)
+        after
+    """)
+
+
+@pytest.mark.parametrize(
+    ("type_", "value", "told"),
+    [
+        (sqlalchemy.LargeBinary, b"\xff\x00", [255, 0]),
+        (sqlalchemy.Interval, datetime.timedelta(seconds=1), None),
+        (sqlalchemy.Numeric, decimal.Decimal("1.5"), None),
+        (sqlalchemy.DateTime, datetime.datetime(2026, 1, 2), None),
+        (sqlalchemy.JSON, {"a": [1]}, None),
+        (sqlalchemy.Unicode, "x" * 3_000_000, None),
+    ],
+)
+def test_any_parameter_is_recorded(recording, base_id, engine, type_, value, told):
+    """D-04."""
+    tracing.add_tracing(sqlalchemy, engine, "sql")
+    profiler.init("key", base_id)
+    with engine.connect() as connection:
+        assert connection.scalar(sqlalchemy.select(sqlalchemy.literal(value, type_))) == value
+    (info,) = points(recording.report(base_id), "sql")
+    assert told is None or start_info(info)["db"]["params"] == [told]
+
+
+TABLE = sqlalchemy.Table(
+    "t",
+    sqlalchemy.MetaData(),
+    sqlalchemy.Column("id", sqlalchemy.Integer, primary_key=True),
+    sqlalchemy.Column("a", sqlalchemy.Integer),
+)
+# Since 2.0, rows whose keys are wanted back are inserted as batches of one statement each.
+HAS_BATCHES = not sqlalchemy.__version__.startswith("1.")
+
+
+@pytest.mark.parametrize("count", [2, 10_000])
+def test_many_parameter_sets_are_counted_and_the_first_shown(recording, base_id, engine, count):
+    tracing.add_tracing(sqlalchemy, engine, "sql", hide_result=False)
+    with engine.begin() as connection:
+        TABLE.create(connection)
+        profiler.init("key", base_id)
+        connection.execute(sqlalchemy.text("insert into t (a) values (:a)"), [{"a": n} for n in range(count)])
+    (info,) = points(recording.report(base_id), "sql")
+    assert start_info(info)["db"] == {
+        "statement": "insert into t (a) values (?)",
+        "params": [[n] for n in range(min(count, 10))],
+        "executemany": True,
+        "parameter_sets": count,
+    }
+    assert stop_info(info)["db"] == {"rowcount": count}
+
+
+def test_rows_inserted_in_batches_are_counted(recording, base_id, engine):
+    tracing.add_tracing(sqlalchemy, engine, "sql")
+    insert = TABLE.insert().returning(TABLE.c.id) if HAS_BATCHES else TABLE.insert()
+    with engine.begin() as connection:
+        TABLE.create(connection)
+        profiler.init("key", base_id)
+        with profiler.Trace("outer"):
+            connection.execute(insert, [{"a": n} for n in range(2500)])
+    infos = points(recording.report(base_id), "sql")
+    assert recording.tree(base_id) == "\n  ".join(["outer", *["sql"] * len(infos)])
+    told = [start_info(info)["db"] for info in infos]
+    assert [len(db["params"]) for db in told] == ([1000, 1000, 500] if HAS_BATCHES else [10])
+    assert {(db["executemany"], db["parameter_sets"]) for db in told} == {(True, 2500)}
+
+
+class Cursor:
+    """What a driver's cursor may answer."""
+
+    def __init__(self, rowcount=None, rows=None):
+        self.answers = {"rowcount": rowcount, "_rows": rows}
+
+    def __getattr__(self, name):
+        answer = self.__dict__["answers"].get(name)
+        if answer is None or isinstance(answer, Exception):
+            raise answer or AttributeError(name)
+        return answer
+
+
+ROWS = tuple((n,) for n in range(1000))
+
+
+@pytest.mark.parametrize(
+    ("cursor", "told"),
+    [
+        (Cursor(), {}),
+        (Cursor(RuntimeError("closed")), {}),
+        (Cursor("many"), {}),
+        (Cursor(2), {"rowcount": 2}),
+        (Cursor(2, ((1,), (2,))), {"rowcount": 2, "result": "((1,), (2,))"}),
+        (Cursor(-1, 7), {"rowcount": -1}),
+        (Cursor(-1, RuntimeError("closed")), {"rowcount": -1}),
+        (Cursor(1000, ROWS), {"rowcount": 1000, "result": str(list(ROWS[:20]))}),
+        (Cursor(1, (("x" * 1_000_000,),)), {"rowcount": 1, "result": "(('" + "x" * (64 * 1024 - 3)}),
+    ],
+    ids=["nothing", "raises", "no number", "count", "rows", "no rows", "rows raise", "many rows", "long row"],
+)
+def test_a_result_is_told_as_far_as_the_driver_knows_it(cursor, told):
+    """D-26."""
+    assert tracing._result_info(cursor) == told
+
+
+def test_a_result_is_told_if_asked_for(recording, base_id, engine):
+    """D-26."""
+    tracing.add_tracing(sqlalchemy, engine, "sql", hide_result=False)
+    profiler.init("key", base_id)
+    assert execute(engine, "select 1") == [(1,)]
+    (info,) = points(recording.report(base_id), "sql")
+    assert stop_info(info)["db"] == {"rowcount": -1}
+
+
+def test_a_wrapped_session_is_traced_once(recording, base_id, engine):
+    make = orm.sessionmaker(engine)
+    profiler.init("key", base_id)
+    for _ in range(2):
+        with tracing.wrap_session(sqlalchemy, make()) as session:
+            session.execute(sqlalchemy.text("select 1"))
+    assert recording.tree(base_id) == "db\ndb"
+    assert engine.traced
+
+
+def test_a_session_without_an_engine_is_entered_as_it_is(collected):
+    profiler.init("key")
+    with tracing.wrap_session(sqlalchemy, orm.Session()) as session:
+        assert session.bind is None
+    with pytest.raises(ZeroDivisionError), tracing.wrap_session(sqlalchemy, orm.Session()):
+        raise ZeroDivisionError
+    assert collected == []
+
+
+def test_what_is_no_engine_is_told_and_harms_nobody(caplog):
+    caplog.set_level(logging.WARNING, "osprofiler")
+    tracing.add_tracing(sqlalchemy, "engine", "sql")
+    assert [record.message.split(":")[0] for record in caplog.records] == [
+        "the statements of an engine of type `str` are not traced"
+    ]
+
+
+def test_disabled_adds_nothing(recording, base_id, engine):
+    tracing.disable()
+    try:
+        tracing.add_tracing(sqlalchemy, engine, "sql")
+    finally:
+        tracing.enable()
+    profiler.init("key", base_id)
+    execute(engine, "select 1")
+    assert recording.report(base_id)["children"] == []
+    assert "never ended" not in draw(recording.report(base_id))
