@@ -43,6 +43,18 @@ def test_there_are_no_headers_without_a_key(key):
     assert web.get_trace_id_headers() == {}
 
 
+@pytest.mark.parametrize(
+    ("key", "base_id", "parent_id"),
+    [(7, "B", "P"), (object(), "B", "P"), ("key", object(), "P"), ("key", "B", {object()}), ("\ud800", "B", "P")],
+    ids=["number", "object", "base id", "parent id", "surrogate"],
+)
+def test_what_no_header_can_carry_gives_none(key, base_id, parent_id):
+    profiler.clean()
+    profiler.init(key, base_id, parent_id)
+    assert web.get_trace_id_headers() == {}
+    profiler.clean()
+
+
 def test_signed_pack_and_unpack():
     assert _utils.signed_pack({"a": 1}, None) == (b"eyJhIjogMX0=", None)
     assert _utils.signed_pack({"a": 1}, "") == (b"eyJhIjogMX0=", None)

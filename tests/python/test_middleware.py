@@ -2,8 +2,13 @@
 """The WSGI middleware: joins a signed trace, refuses hostile headers without an exception, follows streaming bodies."""
 
 import base64
+import http.client
 import io
 import json
+import logging
+import threading
+import wsgiref.simple_server
+import wsgiref.validate
 
 import pytest
 import webob
@@ -91,6 +96,54 @@ def test_enabled_is_read_strictly(collected, enabled, traced):
     assert bool(collected) is traced
 
 
+def test_what_is_no_word_for_yes_or_no_is_told_once(caplog):
+    caplog.set_level(logging.DEBUG, "osprofiler")
+    for enabled in ("nonsense", "False", None, True):
+        web.WsgiMiddleware(application, "key", enabled=enabled)
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.message.startswith("the profiler's middleware is off: `enabled` is `nonsense`")
+
+
+def test_unknown_options_are_told_in_one_debug_line(caplog):
+    caplog.set_level(logging.DEBUG, "osprofiler")
+    web.WsgiMiddleware.factory({"debug": "1"}, hmac_keys="key", enabled="True", b="2", a="1")(application)
+    assert [(record.levelname, record.message) for record in caplog.records] == [
+        ("DEBUG", "unknown options of the profiler's middleware are ignored: `a`, `b`")
+    ]
+
+
+@pytest.mark.parametrize("keys", [None, "", [], ["", None, 7, object()], "other"])
+def test_keys_that_sign_nothing_serve_untraced(collected, keys):
+    assert get(web.WsgiMiddleware(application, keys, enabled=True), signed("B")).text == "served"
+    assert collected == []
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"HTTP_X_TRACE_INFO": 7},
+        {"HTTP_X_TRACE_HMAC": b"bytes"},
+        {"HTTP_X_TRACE_HMAC": ["list"]},
+        {"REQUEST_METHOD": None, "PATH_INFO": 7, "QUERY_STRING": b"q", "wsgi.url_scheme": None},
+        {"PATH_INFO": "/\xff\u1234"},
+    ],
+    ids=repr,
+)
+def test_no_type_in_an_environ_fails_a_request(collected, changed):
+    environ = {**webob.Request.blank("/", headers=signed("B")).environ, **changed}
+    middleware = web.WsgiMiddleware(lambda environ, start_response: [b"served"], "key", enabled=True)
+    assert middleware(environ, lambda *args: None) == [b"served"]
+
+
+def test_no_path_fails_a_request_object(collected):
+    request = webob.Request.blank("/", headers=signed("B"))
+    request.environ["PATH_INFO"] = "/\xff"
+    middleware = web.WsgiMiddleware(lambda environ, start_response: application(environ, start_response), "key", True)
+    assert middleware(request).text == "served"
+    assert collected[0]["info"]["request"]["path"] == ""
+
+
 def test_the_process_decides_over_a_middleware(collected):
     off = web.WsgiMiddleware(application, "key")
     get(off, signed("B"))
@@ -132,7 +185,18 @@ HOSTILE = {
     "parent id list": forged({"base_id": "B", "parent_id": ["P"]}),
     "long base id": forged({"base_id": "x" * 256}),
     "lone surrogate": forged({"base_id": "\ud800"}),
+    "more than 8 KiB": {name: value + " " * 8192 for name, value in signed("B").items()},
 }
+
+
+def test_headers_of_up_to_8_kib_are_followed(collected):
+    headers = signed("B")
+    # What is outside of its alphabet, base64 skips, and blanks round a signature are none of it.
+    info = headers["X-Trace-Info"].ljust(8192)
+    headers = {"X-Trace-Info": info, "X-Trace-HMAC": _utils.generate_hmac(info, "key").ljust(8192)}
+    assert web.WsgiMiddleware(application, "key", True)._joined(info, headers["X-Trace-HMAC"])["base_id"] == "B"
+    info += " "
+    assert web.WsgiMiddleware(application, "key", True)._joined(info, _utils.generate_hmac(info, "key")) is None
 
 
 @pytest.mark.parametrize("headers", HOSTILE.values(), ids=HOSTILE)
@@ -237,6 +301,7 @@ def test_a_body_that_fails_is_told(recording, base_id):
         wsgi (ValueError)
           body (ValueError)
             part
+          close
     """)
 
 
@@ -248,6 +313,64 @@ def test_a_body_left_early_ends_its_point(recording, base_id):
     body.close()
     assert points(recording.report(base_id), "wsgi")[0]["exception"] == "None"
     assert profiler.get() is None
+
+
+def test_a_streaming_body_of_a_request_object_belongs_to_the_request(recording, base_id):
+    """D-17."""
+
+    def streaming(environ, start_response):
+        start_response("200 OK", [("Content-Length", "2")])
+        return Streaming(2)
+
+    response = web.WsgiMiddleware(streaming, "key", enabled=True)(webob.Request.blank("/", headers=signed(base_id)))
+    assert profiler.get() is None
+    assert response.content_length == 2
+    assert (response.body, profiler.get()) == (b"xx", None)
+    assert recording.tree(base_id) == drawn("""
+        wsgi
+          body
+            part
+            part
+          close
+    """)
+
+
+def test_what_is_written_belongs_to_the_request(recording, base_id):
+    """A real server that checks both sides of WSGI: `write`, a body of no parts, errors to the server's own stream."""
+
+    def writing(environ, start_response):
+        write = start_response("200 OK", [("Content-Type", "text/plain")])
+        with profiler.Trace("write"):
+            write(b"written, ")
+        return Streaming(2)
+
+    middleware = web.WsgiMiddleware(wsgiref.validate.validator(writing), "key", enabled=True)
+    server = wsgiref.simple_server.make_server(
+        "127.0.0.1", 0, wsgiref.validate.validator(middleware), handler_class=Quiet
+    )
+    thread = threading.Thread(target=server.handle_request)
+    thread.start()
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=60)
+    connection.request("GET", "/a", headers=signed(base_id))
+    assert connection.getresponse().read() == b"written, xx"
+    connection.close()
+    thread.join()
+    server.server_close()
+    assert recording.tree(base_id) == drawn("""
+        wsgi
+          write
+          body
+            part
+            part
+          close
+    """)
+
+
+class Quiet(wsgiref.simple_server.WSGIRequestHandler):
+    """A handler that logs nothing."""
+
+    def log_message(self, *args):
+        pass
 
 
 @pytest.mark.parametrize("body", [[b"x"], (b"x",), io.BytesIO(b"x")], ids=["list", "tuple", "file"])
