@@ -3,6 +3,7 @@
 
 import datetime
 import decimal
+import gc
 import logging
 
 import pytest
@@ -145,6 +146,18 @@ def test_tracing_added_twice_makes_one_point(recording, base_id, engine, name, d
         sql (sqlite3.OperationalError)
         after
     """)
+
+
+def test_an_engine_where_another_was_is_traced(collected):
+    """SQLAlchemy's registry of listeners goes by addresses, and forgets an engine that is gone only after a while."""
+    profiler.init("key")
+    for _ in range(100):
+        engine = sqlalchemy.create_engine("sqlite://")
+        tracing.add_tracing(sqlalchemy, engine, "sql")
+        execute(engine, "select 1")
+        del engine
+        gc.collect()
+    assert [notification["name"] for notification in collected] == ["sql-start", "sql-stop"] * 100
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,8 @@ LOG = logging.getLogger(__name__)
 _DISABLED = False
 # The attribute of an execution context that holds its open point.
 _POINT = "_osprofiler_point"
+# The attribute of an engine that has our listeners.
+_TRACED = "_osprofiler_traced"
 
 # What is told of a statement with many parameter sets, and of its result.
 _MOST_PARAMETER_SETS = 10
@@ -66,13 +68,14 @@ def add_tracing(sqlalchemy, engine, name, hide_result=True):
         return
     engine = _listened_to(engine)
     try:
-        # A stand-in of a test answers with something that is neither.
-        if sqlalchemy.event.contains(engine, "handle_error", handle_error) is True:
+        # Not `event.contains`: that goes by the engine's address, which an engine that is gone may have had.
+        if _TRACED in vars(engine):
             return
         listen = sqlalchemy.event.listen
         listen(engine, "before_cursor_execute", _before_cursor_execute(name))
         listen(engine, "after_cursor_execute", _after_cursor_execute(hide_result=hide_result))
         listen(engine, "handle_error", handle_error)
+        setattr(engine, _TRACED, True)
     except Exception as error:
         LOG.warning("the statements of an engine of type `%s` are not traced: %s", type(engine).__name__, error)
 

@@ -2,7 +2,7 @@
 """HTTP: the headers that carry a trace along, and the WSGI middleware that joins it.
 
 In: a request with whatever headers. Out: the application's answer, always; and, where the headers were signed with one
-of the keys, a point from the call of the application until its body is closed. ``osprofiler.asgi`` keeps the same rules.
+of the keys, a point from the call of the application until its body is closed.
 """
 
 import io
