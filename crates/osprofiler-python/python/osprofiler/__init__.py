@@ -12,16 +12,22 @@ __all__ = ["__version__"]
 _SUBMODULES = frozenset(
     (
         "_utils",
+        "aiohttp",
+        "asgi",
         "cmd",
+        "context",
         "drivers",
         "exc",
         "hacking",
+        "httpx",
         "initializer",
+        "messaging",
         "notifier",
         "opts",
         "profiler",
         "requests",
         "sqlalchemy",
+        "urllib3",
         "web",
     )
 )

@@ -2,7 +2,7 @@
 """HTTP: the headers that carry a trace along, and the WSGI middleware that joins it.
 
 In: a request with whatever headers. Out: the application's answer, always; and, where the headers were signed with one
-of the keys, a point from the call of the application until its body is closed.
+of the keys, a point from the call of the application until its body is closed. ``osprofiler.asgi`` keeps these rules.
 """
 
 import io
@@ -37,7 +37,7 @@ def get_trace_id_headers():
     """Return the headers of a call made inside the current point.
 
     Whoever gets them takes part in the trace, below this point. Costs one look at the context outside of a trace, about
-    15 us inside.
+    6 us inside.
 
     :returns: a dict of ``X-Trace-Info`` and ``X-Trace-HMAC``; empty without a trace, without a key to sign with, and
         where ids or key are of types that no header can carry

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the HTTP clients have in common: a request that goes out is a point, named after its URL's scheme.
+
+In: a method and a URL. Out: a point with ``requests.method``, ``.query``, ``.path``, ``.hostname``, ``.port`` and
+``.scheme``, and on its stop ``requests.status_code``, or ``etype`` and ``message``. A URL's user and password are in
+none of them. The point ends with the head of the answer: a redirect or a retry is a request of its own. A library that
+rides on another makes no second point: inside a client's point, as long as nothing else is open in it, no other is
+opened. Nothing raises.
+"""
+
+import importlib
+import logging
+from urllib.parse import urlsplit
+
+from osprofiler import _native, web
+from osprofiler.profiler import _error_info, _safe_str
+
+LOG = logging.getLogger(__name__)
+
+_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+_TRACE_HEADERS = frozenset(name.lower() for name in (web.X_TRACE_INFO, web.X_TRACE_HMAC))
+
+# The places of the clients' points that are open.
+_open_places = set()
+# The libraries that have been told to be missing.
+_told = set()
+
+
+def library(name, wanted=None):
+    """Import a client's library; where that fails, or it lacks what is ``wanted``, say so once and return ``None``.
+
+    :param wanted: a version, and what that has and earlier ones lack
+    """
+    try:
+        module = importlib.import_module(name)
+        if wanted is None or hasattr(module, wanted[1]):
+            return module
+        fault = f"it is version {getattr(module, '__version__', '?')}, and {wanted[0]} or later is wanted"
+    except ImportError as error:
+        fault = f"it can't be imported ({error})"
+    if name not in _told:
+        _told.add(name)
+        LOG.warning(
+            "outgoing requests of `%s` are not traced: %s; install it with `pip install osprofiler[%s]`",
+            name,
+            fault,
+            name,
+        )
+    return None
+
+
+class Request:
+    """A request while it is out: ``with`` is its point, ``status_code`` what it was answered.
+
+    :param headers: the request's own, a mutable mapping; with the trace headers, whoever answers hangs below the point
+    """
+
+    __slots__ = ("_headers", "_method", "_place", "_url", "status_code")
+
+    def __init__(self, method, url, headers):
+        self._method = method
+        self._url = url
+        self._headers = headers
+
+    def __enter__(self):
+        self._place = None
+        self.status_code = None
+        around = _native.current_context()
+        if around is None or around in _open_places:
+            return self
+        scheme, info = _info(self._method, self._url)
+        self._place = _native.open_point(scheme, {"requests": info})
+        if self._place is not None:
+            _open_places.add(self._place)
+            _add_trace(self._headers)
+        return self
+
+    def __exit__(self, etype, error, traceback):
+        if self._place is None:
+            return
+        _open_places.discard(self._place)
+        info = {"requests": {"status_code": self.status_code}} if error is None else _error_info(error)
+        _native.close_point(self._place, info)
+
+
+def _add_trace(headers):
+    try:
+        for name in [name for name in headers if name.lower() in _TRACE_HEADERS]:
+            del headers[name]
+        headers.update(web.get_trace_id_headers())
+    except Exception as error:
+        LOG.debug("a request carries no trace headers: %s", error)
+
+
+def _info(method, url):
+    """Return the point's name and what it tells, whatever the URL is."""
+    try:
+        parts = urlsplit(_safe_str(url))
+    except ValueError:
+        parts = urlsplit("")
+    try:
+        port = parts.port or _PORTS.get(parts.scheme, "")
+    except ValueError:
+        port = ""
+    return parts.scheme or "http", {
+        "method": _safe_str(method),
+        "query": parts.query,
+        "path": parts.path,
+        "hostname": parts.hostname,
+        "port": port,
+        "scheme": parts.scheme,
+    }

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Points round the requests that the library ``urllib3`` (1.26, 2) sends, with the trace headers on each.
+
+In: ``enable``, and requests. Out: the library's answers and errors, as they were; inside a trace a point a request, as
+``osprofiler._outgoing`` says. A redirect and a retry are requests of their own. What rides on ``urllib3``, such as
+``requests``, is traced by this too; where both are enabled, a request is still one point.
+"""
+
+import functools
+import logging
+
+from osprofiler import _outgoing, profiler
+
+LOG = logging.getLogger(__name__)
+
+# The original function, once it is enabled.
+_FUNC = None
+_enabled = False
+
+
+def enable():
+    """Make each request of the process a point. Calling it again changes nothing.
+
+    Where ``urllib3`` is not installed, one warning says so. A request outside of a trace costs about 0.2 us.
+
+    >>> from osprofiler import urllib3
+    >>> urllib3.enable()
+    """
+    global _FUNC, _enabled
+    library = _outgoing.library("urllib3")
+    if library is None:
+        return
+    pool = library.HTTPConnectionPool
+    if _FUNC is None:
+        # The one place that each request goes through, while `urlopen` calls itself for a retry.
+        _FUNC = pool._make_request
+        functools.update_wrapper(_make_request, _FUNC)
+    if pool._make_request is _FUNC:
+        pool._make_request = _make_request
+    _enabled = True
+    LOG.debug("outgoing requests of `urllib3` are traced")
+
+
+def disable():
+    """Make no further request a point."""
+    global _enabled
+    _enabled = False
+
+
+def _make_request(self, conn, method, url, *args, **kwargs):
+    if not _enabled or profiler.get() is None:
+        return _FUNC(self, conn, method, url, *args, **kwargs)
+    # A copy: a caller's headers may be the pool's own.
+    headers = kwargs.get("headers")
+    kwargs["headers"] = {} if headers is None else headers.copy()
+    with _outgoing.Request(method, _whole(self, url), kwargs["headers"]) as point:
+        response = _FUNC(self, conn, method, url, *args, **kwargs)
+        point.status_code = response.status
+    return response
+
+
+def _whole(pool, url):
+    """Return the URL with its host; through a proxy it has that already."""
+    if not url.startswith("/"):
+        return url
+    host = f"[{pool.host}]" if ":" in pool.host else pool.host
+    return f"{pool.scheme}://{host}:{pool.port}{url}" if pool.port else f"{pool.scheme}://{host}{url}"
