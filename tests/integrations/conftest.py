@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stores and drawn trees are those of tests/python; here run the libraries that the package hooks into."""
+"""Drawn trees are those of tests/python; one store is enough here, where the libraries vary that we hook into."""
 
+import pytest
 from python.conftest import (
     KEY,
+    Store,
     base_id,
     collected,
     draw,
@@ -12,7 +14,6 @@ from python.conftest import (
     run_python,
     start_info,
     stop_info,
-    store,
 )
 
 __all__ = [
@@ -26,5 +27,10 @@ __all__ = [
     "run_python",
     "start_info",
     "stop_info",
-    "store",
 ]
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory):
+    """Return a store that several processes may write."""
+    return Store(f"sqlite://{tmp_path_factory.mktemp('store') / 'traces'}", service="integrations")

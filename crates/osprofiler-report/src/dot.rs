@@ -67,7 +67,7 @@ fn push_label(point: Point<'_>, out: &mut String) {
         return;
     };
     match point.name() {
-        "wsgi" => {
+        "wsgi" | "asgi" => {
             let request = json::member(info, "request").unwrap_or_default();
             if let (Some(method), Some(path)) = (text(request, "method"), text(request, "path")) {
                 let path: String = path.chars().take(PATH_CHARACTERS).collect();

@@ -269,20 +269,23 @@ class _Point:
         self._around = _native.enter_context(self._inside)
 
     def close(self, error=None):
-        """End the point; what still follows in its context hangs below it."""
+        """End the point, from wherever in it; the context stays, and what still follows there hangs below the point."""
         trace, self._trace = self._trace, None
         if trace is None:
             return
+        here = _native.current_context()
         if error is None:
             trace.__exit__(None, None, None)
         else:
             trace.__exit__(type(error), error, error.__traceback__)
-        _native.enter_context(self._place)
+        _native.enter_context(here)
 
     def end(self, error=None):
         """End the point, and with it the trace unless it was open before; the server's context goes on."""
         self.close(error)
         if self._owns_trace:
+            # Whatever the application has left open, or entered.
+            _native.enter_context(self._place)
             profiler.clean()
         self._inside = None
         _native.enter_context(self._around)

@@ -251,7 +251,7 @@ fn who(page: &Page<'_>, line: &mut Line, point: Point<'_>) {
 pub(super) fn color_of_name(name: &str) -> u8 {
     const OTHERS: [u8; 4] = [94, 95, 92, 96];
     match name.rsplit('.').next().unwrap_or(name) {
-        "wsgi" => 34,
+        "wsgi" | "asgi" => 34,
         "db" => 36,
         "rpc" => 35,
         "driver" => 32,
