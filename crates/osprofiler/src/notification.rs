@@ -306,6 +306,20 @@ impl Notifications {
         [row.name, row.info, row.project, row.service]
     }
 
+    /// What of the notification at `index` are no texts: its ids in their order, and when it happened.
+    #[inline]
+    pub(crate) fn ids_and_timestamp(&self, index: usize) -> ([Id<'_>; 3], Timestamp) {
+        let row = &self.rows[index];
+        let ids = [row.base_id, row.trace_id, row.parent_id].map(|id| self.id(id));
+        (ids, row.timestamp)
+    }
+
+    /// The info of the notification at `index`.
+    #[inline]
+    pub(crate) fn info(&self, index: usize) -> &str {
+        self.texts.get(self.rows[index].info)
+    }
+
     /// How many distinct texts there are; each [`TextNumber::index`] but [`TextNumber::ABSENT`]'s is below it.
     pub fn text_count(&self) -> usize {
         self.texts.ends.len()
@@ -342,6 +356,11 @@ impl Notifications {
     pub fn retain(&mut self, mut keep: impl FnMut(usize) -> bool) {
         let mut index = 0..;
         self.rows.retain(|_| index.next().is_some_and(&mut keep));
+    }
+
+    /// Makes room for `more` notifications.
+    pub(crate) fn reserve(&mut self, more: usize) {
+        self.rows.reserve(more);
     }
 
     /// Empties the collection and keeps its memory.

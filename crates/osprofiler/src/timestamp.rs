@@ -75,8 +75,8 @@ impl Timestamp {
     pub fn to_bytes(self) -> [u8; 26] {
         let (year, month, day) = civil_from_days(self.micros.div_euclid(MICROS_A_DAY));
         let of_day = self.micros.rem_euclid(MICROS_A_DAY);
-        // Below 86,400 and a million, so both fit, and divide faster.
-        let (second, micros) = ((of_day / 1_000_000) as u32, (of_day % 1_000_000) as u32);
+        // Below 86,400, so it fits, and divides faster.
+        let second = (of_day / 1_000_000) as u32;
         let mut text = *b"0000-00-00T00:00:00.000000";
         for (at, two_digits) in [
             (0, year / 100),
@@ -86,14 +86,53 @@ impl Timestamp {
             (11, second / 3600),
             (14, second / 60 % 60),
             (17, second % 60),
-            (20, micros / 10_000),
-            (22, micros / 100 % 100),
-            (24, micros % 100),
         ] {
-            text[at] = b'0' + (two_digits / 10) as u8;
-            text[at + 1] = b'0' + (two_digits % 10) as u8;
+            put_two_digits(&mut text, at, two_digits);
         }
+        put_fraction(&mut text, of_day % 1_000_000);
         text
+    }
+}
+
+fn put_two_digits(text: &mut [u8; 26], at: usize, number: u32) {
+    text[at] = b'0' + (number / 10) as u8;
+    text[at + 1] = b'0' + (number % 10) as u8;
+}
+
+/// Puts in the digits behind the point, of `micros` below a million.
+fn put_fraction(text: &mut [u8; 26], micros: i64) {
+    let micros = micros as u32;
+    put_two_digits(text, 20, micros / 10_000);
+    put_two_digits(text, 22, micros / 100 % 100);
+    put_two_digits(text, 24, micros % 100);
+}
+
+/// The texts of timestamps one after the other: neighbours differ in little but the fraction of a second, so the calendar is asked once
+/// a second.
+pub(crate) struct TimestampTexts {
+    second: i64,
+    text: [u8; 26],
+}
+
+impl TimestampTexts {
+    pub(crate) fn new() -> Self {
+        Self {
+            second: 0,
+            text: Timestamp::default().to_bytes(),
+        }
+    }
+
+    /// What [`Timestamp::to_bytes`] makes of it.
+    #[inline]
+    pub(crate) fn text_of(&mut self, timestamp: Timestamp) -> &[u8; 26] {
+        let second = timestamp.micros.div_euclid(1_000_000);
+        if second == self.second {
+            put_fraction(&mut self.text, timestamp.micros - second * 1_000_000);
+        } else {
+            self.second = second;
+            self.text = timestamp.to_bytes();
+        }
+        &self.text
     }
 }
 

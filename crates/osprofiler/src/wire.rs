@@ -5,6 +5,7 @@
 //! `project`, `service`, separators `", "` and `": "`, ASCII escapes. Read in that order by a fast scan and in any other by the
 //! general one; `info` stays the text it is, checked but not interpreted. Text that is no notification is refused with a reason.
 
+mod batch;
 pub mod json;
 mod lines;
 mod text;
@@ -16,9 +17,10 @@ use self::json::{Malformed, Scanner, Token};
 use crate::id::canonical;
 use crate::{Id, InvalidId, Kind, Notification, Timestamp};
 
+pub use batch::BatchJson;
 pub use lines::{Line, Lines, MAX_LINE_BYTES, parse_loss, push_line, push_loss_line};
 
-/// Appends the JSON object of `notification` to `out`.
+/// Appends the JSON object of `notification` to `out`. For many at once there is [`BatchJson`].
 pub fn push_json(notification: &Notification<'_>, out: &mut String) {
     out.reserve(notification.text_bytes() + 320);
     out.push_str(r#"{"name": "#);
@@ -44,10 +46,13 @@ pub fn push_json(notification: &Notification<'_>, out: &mut String) {
         out.push_str(r#"", "info": "#);
     }
     out.push_str(notification.info);
-    for (key, text) in [
-        (r#", "project": "#, notification.project),
-        (r#", "service": "#, notification.service),
-    ] {
+    push_tail(notification.project, notification.service, out);
+}
+
+/// Appends what follows the info.
+#[inline]
+fn push_tail(project: Option<&str>, service: Option<&str>, out: &mut String) {
+    for (key, text) in [(r#", "project": "#, project), (r#", "service": "#, service)] {
         out.push_str(key);
         match text {
             Some(text) => json::push_text(text, out),
@@ -57,14 +62,20 @@ pub fn push_json(notification: &Notification<'_>, out: &mut String) {
     out.push('}');
 }
 
-/// Appends the members from `base_id` to the key of `info`, where all ids are numbers: a form of fixed length, filled in and
-/// appended at once.
-fn push_numbers([base_id, trace_id, parent_id]: [u128; 3], timestamp: [u8; 26], out: &mut String) {
-    let mut form = *br#", "base_id": "ffffffff-ffff-ffff-ffff-ffffffffffff", "trace_id": "ffffffff-ffff-ffff-ffff-ffffffffffff", "parent_id": "ffffffff-ffff-ffff-ffff-ffffffffffff", "timestamp": "0001-01-01T00:00:00.000000", "info": "#;
-    form[14..50].copy_from_slice(&canonical(base_id));
-    form[66..102].copy_from_slice(&canonical(trace_id));
-    form[119..155].copy_from_slice(&canonical(parent_id));
-    form[172..198].copy_from_slice(&timestamp);
+/// The members from `base_id` to the key of `info`, where all ids are numbers: of fixed length, to be filled in.
+const FORM: [u8; 209] = *br#", "base_id": "ffffffff-ffff-ffff-ffff-ffffffffffff", "trace_id": "ffffffff-ffff-ffff-ffff-ffffffffffff", "parent_id": "ffffffff-ffff-ffff-ffff-ffffffffffff", "timestamp": "0001-01-01T00:00:00.000000", "info": "#;
+/// The id that the form has in each place.
+const FORM_ID: u128 = u128::MAX;
+/// Where the form's ids begin.
+const FORM_IDS: [usize; 3] = [14, 66, 119];
+const FORM_TIMESTAMP: usize = 172;
+
+fn push_numbers(ids: [u128; 3], timestamp: [u8; 26], out: &mut String) {
+    let mut form = FORM;
+    for (at, id) in FORM_IDS.into_iter().zip(ids) {
+        form[at..at + 36].copy_from_slice(&canonical(id));
+    }
+    form[FORM_TIMESTAMP..FORM_TIMESTAMP + 26].copy_from_slice(&timestamp);
     out.push_str(std::str::from_utf8(&form).unwrap_or_default());
 }
 

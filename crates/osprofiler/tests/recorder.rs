@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use osprofiler::recorder::{
-    Context, InfoSource, Name, OpenPoint, Origin, Point, Sweeper, Traced, members, new_id, record,
+    Context, Event, InfoSource, Name, OpenPoint, Origin, Point, Sweeper, Traced, Wording, members,
+    new_id, record,
 };
 use osprofiler::{Id, Kind, point, start, stop};
 
@@ -39,6 +40,7 @@ fn sweep() -> Vec<Seen> {
     Sweeper::new().sweep(&mut |event| {
         let mut info = String::new();
         event.info.push_json(event.origin.details().host, &mut info);
+        check_wording(event, &info);
         seen.push(Seen {
             ticks: event.ticks,
             kind: event.kind,
@@ -51,6 +53,23 @@ fn sweep() -> Vec<Seen> {
     });
     seen.sort_by_key(|event| event.ticks);
     seen
+}
+
+/// Events of equal wording have equal words: whoever has seen one knows those of the next.
+fn check_wording(event: &Event<'_>, info: &str) {
+    type Known = HashMap<(Origin, Kind, Wording), (String, Option<String>)>;
+    static KNOWN: Mutex<Option<Known>> = Mutex::new(None);
+    let Some(wording) = event.wording else { return };
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let words = (
+        event.name.to_owned(),
+        wording.info.is_some().then(|| info.to_owned()),
+    );
+    let known = known
+        .get_or_insert_default()
+        .entry((event.origin, event.kind, wording))
+        .or_insert_with(|| words.clone());
+    assert_eq!(*known, words, "{wording:?}");
 }
 
 /// Draws what was recorded: a point a line, its children indented, with the infos of its start and its stop.

@@ -23,6 +23,7 @@ mod thread;
 mod pipeline;
 mod queue;
 mod table;
+mod texts;
 mod worker;
 
 mod counters;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! From what was recorded to the queues before the stores: names get their suffix, info its `host`, each notification its
-//! origin's project and service, and goes to every store that its origin is attached to.
+//! From what was recorded to the queues before the stores: each event gets its origin's project, service and host, and goes to
+//! every store that its origin is attached to.
 //!
 //! A pipeline is all that the background thread owns. It has no clock, no thread and no global state, so a test runs it
 //! like any other value; a forked child simply never sees its parent's again.
@@ -11,6 +11,8 @@ use std::time::Duration;
 use super::ledger::Ledger;
 use super::messages::Severity;
 use super::queue::{Limits, Next, Open, Outlet, Queue};
+use super::texts::Texts;
+use crate::recorder::Wording;
 use crate::{Id, Kind, Loss, LossReason, Notification, Timestamp};
 
 /// Who records, and where that goes.
@@ -38,11 +40,11 @@ pub(super) struct Incoming<'a> {
     pub(super) timestamp: Timestamp,
     /// The point's name, without suffix.
     pub(super) name: &'a str,
-    pub(super) base_id: Id<'a>,
-    pub(super) trace_id: Id<'a>,
-    pub(super) parent_id: Id<'a>,
+    /// The trace's id, the point's, and its parent's.
+    pub(super) ids: [Id<'a>; 3],
     /// Appends the info as a JSON object that ends with the given host.
     pub(super) info: &'a dyn Fn(&str, &mut String),
+    pub(super) wording: Option<Wording>,
 }
 
 /// Everything between the recorder and the drivers.
@@ -55,8 +57,7 @@ pub(super) struct Pipeline {
     queues: Vec<Queue>,
     /// Losses from before the first queue.
     early: Ledger,
-    name: String,
-    info: String,
+    texts: Texts,
     told_astray: bool,
 }
 
@@ -68,8 +69,7 @@ impl Pipeline {
             routes: Vec::new(),
             queues: Vec::new(),
             early: Ledger::default(),
-            name: String::new(),
-            info: String::new(),
+            texts: Texts::default(),
             told_astray: false,
         }
     }
@@ -77,31 +77,13 @@ impl Pipeline {
     /// Takes an event in.
     pub(super) fn accept(&mut self, event: &Incoming<'_>, outlet: Outlet<'_>) {
         let route = self.route(event.origin);
-        self.name.clear();
-        self.name.push_str(event.name);
-        self.name.push_str(match event.kind {
-            Kind::Start => "-start",
-            Kind::Stop => "-stop",
-        });
-        self.info.clear();
-        (event.info)(route.host, &mut self.info);
-        // The scratch texts are lent out while `distribute` needs the rest.
-        let (name, info) = (
-            std::mem::take(&mut self.name),
-            std::mem::take(&mut self.info),
-        );
-        let notification = Notification {
-            name: &name,
-            base_id: event.base_id,
-            trace_id: event.trace_id,
-            parent_id: event.parent_id,
-            timestamp: event.timestamp,
-            info: &info,
-            project: route.project,
-            service: route.service,
-        };
-        self.distribute(&route, &notification, event.ticks, outlet);
-        (self.name, self.info) = (name, info);
+        if !self.tally(&route, outlet) {
+            return;
+        }
+        let mut texts = self.texts.of(event, &route);
+        for &store in &route.stores {
+            self.queues[store].push_event(event, &mut texts, outlet);
+        }
     }
 
     /// Takes in a notification that somebody else made. Project and service are the origin's unless it brings its own.
@@ -118,7 +100,12 @@ impl Pipeline {
             service: notification.service.or(route.service),
             ..notification
         };
-        self.distribute(&route, &notification, ticks, outlet);
+        if !self.tally(&route, outlet) {
+            return;
+        }
+        for &store in &route.stores {
+            self.queues[store].push(&notification, ticks, outlet);
+        }
     }
 
     /// Takes in a loss that happened before the pipeline, and was counted there. Each store is told, since none is known to
@@ -194,24 +181,14 @@ impl Pipeline {
         route
     }
 
-    fn distribute(
-        &mut self,
-        route: &Route,
-        notification: &Notification<'_>,
-        ticks: u64,
-        outlet: Outlet<'_>,
-    ) {
+    /// Counts a notification once for each store it goes to; whether there is one.
+    fn tally(&mut self, route: &Route, outlet: Outlet<'_>) -> bool {
         match route.stores.len() {
+            0 => self.astray(route, outlet),
             1 => {}
-            0 => {
-                self.astray(route, outlet);
-                return;
-            }
             more => outlet.tally.add_beside(more as u64 - 1),
         }
-        for &store in &route.stores {
-            self.queues[store].push(notification, ticks, outlet);
-        }
+        !route.stores.is_empty()
     }
 
     /// Counts a notification whose origin no store was attached to.

@@ -19,6 +19,8 @@ use std::time::Duration;
 use super::counters::Tally;
 use super::ledger::Ledger;
 use super::messages::{Messages, Severity};
+use super::pipeline::Incoming;
+use super::texts::{EventTexts, Known, KnownTexts};
 use crate::driver::Writer;
 use crate::{Error, Id, Loss, LossReason, Notification, Notifications, Result};
 
@@ -79,6 +81,8 @@ pub(super) struct Queue {
     limits: Limits,
     writer: Option<Box<dyn Writer>>,
     tail: Notifications,
+    /// Of the tail.
+    known: KnownTexts,
     /// Empty; memory for the next tail.
     spare: Notifications,
     /// The order of `tail`.
@@ -133,6 +137,7 @@ impl Queue {
             limits,
             writer: None,
             tail: Notifications::default(),
+            known: KnownTexts::new(),
             spare: Notifications::default(),
             ticks: Vec::new(),
             sealed: VecDeque::new(),
@@ -151,10 +156,40 @@ impl Queue {
         }
     }
 
+    /// Adds an event.
+    pub(super) fn push_event(
+        &mut self,
+        event: &Incoming<'_>,
+        texts: &mut EventTexts<'_>,
+        outlet: Outlet<'_>,
+    ) {
+        match self.known.get(event) {
+            Known::All(numbers) => {
+                self.tail.push_interned(event.ids, event.timestamp, numbers);
+            }
+            Known::AllButInfo([name, _, project, service]) => {
+                let info = self.tail.intern(texts.info());
+                let numbers = [name, info, project, service];
+                self.tail.push_interned(event.ids, event.timestamp, numbers);
+                self.known.put(event, numbers);
+            }
+            Known::Nothing => {
+                self.tail.push(&texts.notification());
+                let numbers = self.tail.text_numbers(self.tail.len() - 1);
+                self.known.put(event, numbers);
+            }
+        }
+        self.pushed_at(event.ticks, outlet);
+    }
+
     /// Adds a notification that was recorded at `ticks`.
     pub(super) fn push(&mut self, notification: &Notification<'_>, ticks: u64, outlet: Outlet<'_>) {
-        self.pushed += 1;
         self.tail.push(notification);
+        self.pushed_at(ticks, outlet);
+    }
+
+    fn pushed_at(&mut self, ticks: u64, outlet: Outlet<'_>) {
+        self.pushed += 1;
         self.ticks.push(ticks);
         if self.tail.len() >= self.limits.batch_len
             || self.tail.size_bytes() >= self.limits.batch_bytes
@@ -314,10 +349,15 @@ impl Queue {
         if self.tail.is_empty() {
             return;
         }
+        self.known.forget();
         self.tail.sort_by_keys(&self.ticks);
         self.ticks.clear();
         self.sealed_bytes += self.tail.size_bytes();
-        let next = std::mem::take(&mut self.spare);
+        let mut next = std::mem::take(&mut self.spare);
+        if self.tail.len() >= self.limits.batch_len {
+            // More comes at once; growing would copy it some times over.
+            next.reserve(self.limits.batch_len);
+        }
         self.sealed
             .push_back(std::mem::replace(&mut self.tail, next));
     }

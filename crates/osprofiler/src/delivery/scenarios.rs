@@ -167,14 +167,13 @@ impl Scene {
             ticks,
             timestamp: Timestamp::from_micros(ticks as i64),
             name: &ticks.to_string(),
-            base_id: id,
-            trace_id: id,
-            parent_id: id,
+            ids: [id; 3],
             info: &|host, out| {
                 out.push_str("{\"host\": \"");
                 out.push_str(host);
                 out.push_str("\"}");
             },
+            wording: None,
         };
         self.pipeline.accept(&event, outlet);
     }

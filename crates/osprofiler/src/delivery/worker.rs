@@ -143,10 +143,9 @@ impl Worker {
                     ticks: event.ticks,
                     timestamp: calibration.timestamp(event.ticks),
                     name: event.name,
-                    base_id: event.base_id,
-                    trace_id: event.trace_id,
-                    parent_id: event.parent_id,
+                    ids: [event.base_id, event.trace_id, event.parent_id],
                     info: &|host, out| event.info.push_json(host, out),
+                    wording: event.wording,
                 },
                 outlet,
             );

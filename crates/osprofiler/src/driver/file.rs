@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use super::registry::{Capability, Implementation};
 use super::store_file::{self, FileIdentity, Written};
 use super::{ConnectionString, ListFilter, ReadSummary, Reader, Stored, TraceSummary, Writer};
-use crate::wire::{self, Line, Lines};
+use crate::wire::{self, BatchJson, Line, Lines};
 use crate::{Error, ErrorKind, Id, Loss, LossReason, Notifications, Result, Timestamp};
 
 pub(super) const IMPLEMENTATION: Implementation = Implementation {
@@ -44,7 +44,7 @@ const LOCK_DEADLINE: Duration = Duration::from_secs(5);
 struct FileWriter {
     path: PathBuf,
     open: Option<OpenFile>,
-    text: String,
+    lines: Vec<u8>,
     /// What files that were removed held: still to be told by `take_losses`, and to be kept in the file that follows.
     removed_count: u64,
     removed: Written,
@@ -62,24 +62,26 @@ impl FileWriter {
         Self {
             path: path.to_owned(),
             open: None,
-            text: String::new(),
+            lines: Vec::new(),
             removed_count: 0,
             removed: Written::default(),
         }
     }
 
-    /// Appends `self.text` to the file at the path, whatever happened to the one that was open.
+    /// Appends `self.lines` to the file at the path, whatever happened to the one that was open.
     fn append(&mut self) -> Result<&mut OpenFile> {
         self.reopen()
             .map_err(|error| store_file::error("open", &self.path, error))?;
+        let mut lost = String::new();
         for (trace, loss) in self.removed.losses() {
-            wire::push_loss_line(trace, loss, &mut self.text);
+            wire::push_loss_line(trace, loss, &mut lost);
         }
+        self.lines.extend_from_slice(lost.as_bytes());
         let Some(open) = &mut self.open else {
             return Err(Error::new(ErrorKind::Unavailable, "the file is not open"));
         };
         lock(&open.file, &self.path)?;
-        let appended = append_whole(&mut open.file, &mut self.text);
+        let appended = append_whole(&mut open.file, &mut self.lines);
         let _ = open.file.unlock();
         appended.map_err(|error| store_file::error("write", &self.path, error))?;
         self.removed = Written::default();
@@ -122,17 +124,19 @@ impl FileWriter {
 
 impl Writer for FileWriter {
     fn write(&mut self, batch: &Notifications) -> Result<()> {
-        self.text.clear();
-        for notification in batch.iter() {
-            wire::push_line(&notification, &mut self.text);
+        self.lines.clear();
+        let mut json = BatchJson::new(batch);
+        for index in 0..batch.len() {
+            json.push_line(index, &mut self.lines);
         }
         self.append()?.written.add(batch);
         Ok(())
     }
 
     fn write_loss(&mut self, base_id: Option<Id<'_>>, loss: Loss) -> Result<()> {
-        self.text.clear();
-        wire::push_loss_line(base_id, loss, &mut self.text);
+        let mut line = String::new();
+        wire::push_loss_line(base_id, loss, &mut line);
+        self.lines = line.into_bytes();
         self.append().map(|_| ())
     }
 
@@ -183,18 +187,18 @@ fn lock(file: &File, path: &Path) -> Result<()> {
     }
 }
 
-/// Appends all of `text` or nothing. Begins a line of its own where a writer that crashed has left half of one.
-fn append_whole(file: &mut File, text: &mut String) -> io::Result<()> {
+/// Appends all of `lines` or nothing. Begins a line of its own where a writer that crashed has left half of one.
+fn append_whole(file: &mut File, lines: &mut Vec<u8>) -> io::Result<()> {
     let end = file.seek(SeekFrom::End(0))?;
     if end > 0 {
         let mut last = [0];
         file.seek(SeekFrom::Start(end - 1))?;
         file.read_exact(&mut last)?;
         if last != *b"\n" {
-            text.insert(0, '\n');
+            lines.insert(0, b'\n');
         }
     }
-    file.write_all(text.as_bytes()).inspect_err(|_| {
+    file.write_all(lines).inspect_err(|_| {
         let _ = file.set_len(end);
     })
 }

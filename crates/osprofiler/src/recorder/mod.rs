@@ -128,7 +128,7 @@ pub use future::{InContext, InPoint, Traced};
 pub use ids::new_id;
 pub use info::Info;
 pub use losses::take_losses;
-pub use names::{Name, Part, Site};
+pub use names::{Name, Part, Site, Wording};
 pub use origin::{Origin, OriginDetails};
 pub use point::{OpenPoint, Point, is_on};
 pub use signal::{after_fork_in_child, announce_idle, generation, set_waker};

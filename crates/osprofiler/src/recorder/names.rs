@@ -33,7 +33,9 @@ static PLACE: [AtomicU32; PLACES] = [const { AtomicU32::new(0) }; PLACES];
 /// What a number stands for.
 pub(super) struct Entry {
     pub(super) name: &'static str,
-    pub(super) parts: &'static [Part],
+    parts: &'static [Part],
+    /// Records bring values for the info, so that it is not the same each time.
+    pub(super) has_holes: bool,
     /// What `parts` are as text, once somebody has read an info of this shape; never freed.
     pieces: AtomicPtr<Pieces>,
 }
@@ -43,6 +45,7 @@ impl Entry {
         Self {
             name,
             parts,
+            has_holes: parts.iter().any(|part| matches!(part, Part::Hole)),
             pieces: AtomicPtr::new(ptr::null_mut()),
         }
     }
@@ -132,6 +135,16 @@ impl Name {
     pub(super) fn number(self) -> u32 {
         self.0
     }
+}
+
+/// What an event has for words, as numbers: events of one origin, one kind and equal wordings have equal names, and equal infos if these
+/// have a number. The numbers count up from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Wording {
+    /// The name's.
+    pub name: u32,
+    /// The info's, 0 where there is none but the host; `None` if the info holds what the event brought.
+    pub info: Option<u32>,
 }
 
 enum Added {

@@ -25,7 +25,7 @@ use crate::{Id, Kind};
 use super::clock;
 use super::info::{Info, Source};
 use super::losses;
-use super::names;
+use super::names::{self, Wording};
 use super::origin::Origin;
 use super::pool::{LANE_ENDED, LANE_FREE, Lane, NONE, Pool, SLOTS};
 use super::record::{
@@ -53,6 +53,8 @@ pub struct Event<'a> {
     pub parent_id: Id<'a>,
     /// What came with it.
     pub info: Info<'a>,
+    /// What name and info are as numbers; `None` if the name has none.
+    pub wording: Option<Wording>,
 }
 
 /// What a sweep did.
@@ -382,13 +384,22 @@ fn emit(record: &Record, mut bytes: &[u8], each: &mut dyn FnMut(&Event<'_>)) {
         let length = take(&mut bytes).map_or(0, u8::from_ne_bytes);
         Id::parse(take_text(&mut bytes, usize::from(length))).unwrap_or(Id::from_u128(number))
     });
-    let source = match record.flags & FORM {
-        FORM_SITE => names::entry(record.name).map(|entry| Source::Shape(entry, bytes)),
-        FORM_SHAPE => take(&mut bytes)
-            .and_then(|number| names::entry(u32::from_ne_bytes(number)))
-            .map(|entry| Source::Shape(entry, bytes)),
-        FORM_JSON => std::str::from_utf8(bytes).ok().map(Source::Json),
+    let shape = match record.flags & FORM {
+        FORM_SITE => Some(record.name),
+        FORM_SHAPE => take(&mut bytes).map(u32::from_ne_bytes),
         _ => None,
+    };
+    let source = match shape.and_then(names::entry) {
+        Some(entry) => Source::Shape(entry, bytes),
+        None if record.flags & FORM == FORM_JSON => {
+            std::str::from_utf8(bytes).map_or(Source::None, Source::Json)
+        }
+        None => Source::None,
+    };
+    let constant = match source {
+        Source::None => Some(0),
+        Source::Shape(entry, _) if !entry.has_holes => shape,
+        Source::Shape(..) | Source::Json(_) => None,
     };
     let Some(origin) = Origin::from_number(record.origin) else {
         return;
@@ -401,7 +412,11 @@ fn emit(record: &Record, mut bytes: &[u8], each: &mut dyn FnMut(&Event<'_>)) {
         base_id,
         trace_id,
         parent_id,
-        info: Info(source.unwrap_or(Source::None)),
+        info: Info(source),
+        wording: (!has(NAME_TEXT)).then_some(Wording {
+            name: record.name,
+            info: constant,
+        }),
     });
 }
 
