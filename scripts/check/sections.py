@@ -31,6 +31,7 @@ PYTHON_TESTS = (
     "tests/oracle",
     "tests/browser",
     "tests/openstack",
+    "tests/documents",
 )
 # The tests that run with other versions or libraries than the services have, in environments of their own.
 OWN_ENVIRONMENTS = {
