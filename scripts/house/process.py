@@ -163,6 +163,8 @@ def _start_time(pid: int) -> str:
     """Return when a process started, in the kernel's ticks; "-" for one that is gone or only waits to be reaped."""
     try:
         state_on = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        # The first thread is done before the others, which may hold a port still.
+        is_done = state_on[0] == "Z" and len(os.listdir(f"/proc/{pid}/task")) == 1
     except (FileNotFoundError, ProcessLookupError):
         return "-"
-    return "-" if state_on[0] == "Z" else state_on[19]
+    return "-" if is_done else state_on[19]

@@ -22,7 +22,7 @@ from house.places import CLONE, DIST, TARGET
 from house.process import end_recorded, run
 
 CLONE_NEWNS = 0x00020000
-REPLACED = ("/etc", "/srv", "/usr/local/share/man", "/var/lib")
+REPLACED = ("/etc", "/srv", "/usr/local/share/man", "/var/lib", "/var/log")
 USERS = ("cinder", "glance", "keystone", "neutron", "nova")
 # systemd runs in no container: this one knows `restart`, and restarts the service's real process.
 SYSTEMCTL = """#!{python}
@@ -65,7 +65,7 @@ class Machine:
         services = cloud.Cloud(environment, self.template, self.folder / "cloud", None)
         self._write_systemctl(services)
         self._link_clone()
-        self._write_etc(environment, services.folder)
+        self._write_paths(environment, services.folder)
         for replaced in map(Path, REPLACED):
             new = self.folder / replaced.name
             new.mkdir(exist_ok=True)
@@ -82,6 +82,8 @@ class Machine:
             **credentials,
             "PATH": path,
             "PYTHON": python,
+            # At a terminal what a program prints and what it has to say come in their order.
+            "PYTHONUNBUFFERED": "1",
             "NO_PROXY": "127.0.0.1",
             "no_proxy": "127.0.0.1",
         }
@@ -108,12 +110,14 @@ class Machine:
         for entry in CLONE.iterdir():
             (self.clone / entry.name).symlink_to(entry)
 
-    def _write_etc(self, environment: Environment, data: Path) -> None:
+    def _write_paths(self, environment: Environment, data: Path) -> None:
         etc = self.folder / "etc"
         shutil.copytree("/etc", etc, symlinks=True, ignore=shutil.ignore_patterns("keystone", "glance"))
         shutil.copy(environment.folder / "etc" / "glance" / "glance-api-paste.ini", data)
-        for name in ("keystone", "glance"):
-            (etc / name).symlink_to(data)
+        for service, log in (("keystone", "keystone.log"), ("glance", "glance-api.log")):
+            (etc / service).symlink_to(data)
+            (self.folder / "log" / service).mkdir(parents=True)
+            (self.folder / "log" / service / log).symlink_to(data / f"{service}.log")
         for number, name in enumerate(USERS, 64000):
             with (etc / "passwd").open("a") as passwd, (etc / "group").open("a") as group:
                 passwd.write(f"{name}:x:{number}:{number}::/nonexistent:/usr/sbin/nologin\n")
