@@ -9,7 +9,7 @@ DEMO_ARGS ?=
 RUN = PYTHONPATH=scripts:tests PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test wheel cli bench lint clean
+.PHONY: help demo documents test wheel cli bench lint clean
 
 help:
 	@echo "targets:"
@@ -26,6 +26,9 @@ wheel: ## build the Python package into dist/
 
 cli: ## build the command into target/release/osprofiler
 	@$(RUN) house cli
+
+documents: ## write the parts of docs/ that are made from the Python package
+	@$(RUN) reference
 
 bench: ## measure beside the peers, floors first
 	@$(RUN) bench

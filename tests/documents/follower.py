@@ -97,7 +97,7 @@ class Follower:
         return output
 
     def _await_trace(self) -> None:
-        """If the services have recorded it, wait until all of it is stored, as it is by the time that a person has typed."""
+        """Wait until all of a trace that services recorded is stored, as it is by the time that a person has typed."""
         program = CLONE / "target" / "release" / "osprofiler"
         if self.store is None:
             return
