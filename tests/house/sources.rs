@@ -8,7 +8,16 @@ const MOST_LINES: usize = 600;
 
 /// The only files with `unsafe` in them. Each has a reason to be here: shared memory, the operating system, C's interface.
 const FILES_WITH_UNSAFE: &[&str] = &[
+    "crates/osprofiler-python/src/arguments.rs",
     "crates/osprofiler-python/src/context.rs",
+    "crates/osprofiler-python/src/function.rs",
+    "crates/osprofiler-python/src/function/attributes.rs",
+    "crates/osprofiler-python/src/gil.rs",
+    "crates/osprofiler-python/src/heap_type.rs",
+    "crates/osprofiler-python/src/notifier.rs",
+    "crates/osprofiler-python/src/raised.rs",
+    "crates/osprofiler-python/src/replaced.rs",
+    "crates/osprofiler-python/src/trace.rs",
     "crates/osprofiler/src/delivery/exit.rs",
     "crates/osprofiler/src/delivery/fork.rs",
     "crates/osprofiler/src/delivery/futex.rs",

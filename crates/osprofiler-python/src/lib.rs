@@ -1,12 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The module `osprofiler._native`: the Rust half of the Python package.
 //!
-//! What is exported stands here and nothing else. The modules stand in the order of a point's way: the context says where it
-//! is, the profiler opens and closes it, its values become text, the notifier passes it on to a store.
+//! What is exported stands here and nothing else. The modules stand in the order of a point's way: a traced function or a `Trace` is
+//! entered, the context says where it is, the point is opened and closed there, its values become text, the notifier passes it on
+//! to a store.
+
+mod gil;
+mod heap_type;
+mod raised;
+
+mod function;
+mod point;
+mod trace;
 
 mod context;
+mod points;
 mod profiler;
+mod replaced;
 
+mod arguments;
 mod json_text;
 mod value;
 
@@ -17,21 +29,39 @@ mod store;
 
 mod command;
 
-#[pyo3::pymodule]
+#[pyo3::pymodule(gil_used = true)]
 mod _native {
+    use pyo3::prelude::*;
+
+    /// Types made through C's interface.
+    #[pymodule_init]
+    fn init_module(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        let py = module.py();
+        module.add("_Context", super::context::prepare(py)?)?;
+        module.add("TracedFunction", super::function::prepare(py)?)?;
+        module.add("Trace", super::trace::prepare(py)?)
+    }
+
     #[pymodule_export]
     use super::command::run_command;
     #[pymodule_export]
-    use super::context::Node;
+    use super::function::traced_function;
+    #[pymodule_export]
     #[pymodule_export]
     use super::headers::{sign, unpack_headers};
     #[pymodule_export]
     use super::notifier::{counters, flush, get_notifier, log_messages_now, set_notifier};
     #[pymodule_export]
-    use super::profiler::{
-        Profiler, clean, close_point, current_context, enter_context, get, init, is_tracing,
-        open_context, open_point, start, stop,
+    use super::point::{Point, error_info};
+    #[pymodule_export]
+    use super::points::{
+        close_point, current_context, enter_context, is_tracing, open_context, open_point, start,
+        stop,
     };
+    #[pymodule_export]
+    use super::profiler::{Profiler, clean, get, init};
+    #[pymodule_export]
+    use super::replaced::watch_module;
     #[pymodule_export]
     use super::store::{
         PyOrigin, attach, check_connection, driver_name, first_notification, list_traces, mask,

@@ -4,37 +4,34 @@
 //! For a store the values become text here and now, and nothing of Python is kept. A callable gets upstream's dict, on the traced
 //! thread, in order; what it raises is counted and forgotten, unless it is no `Exception`: that is the program's own.
 
+use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use osprofiler::delivery::{self, Severity};
-use osprofiler::recorder::{self, InfoSource, Origin};
+use osprofiler::recorder::{self, InfoSource, Name, Origin, PointName};
 use osprofiler::{Id, Kind, Timestamp};
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
-use crate::context::PointId;
+use crate::context::id_text;
+use crate::gil::GilCell;
 use crate::store::{PyOrigin, host};
-use crate::value;
+use crate::value::{self, InfoText};
 
+/// Where notifications go.
+#[derive(Clone, Copy)]
 enum Route {
     Off,
     Store(Origin),
-    Call(Py<PyAny>),
+    /// To the notifier itself.
+    Call,
 }
 
-struct Current {
-    route: Route,
-    /// What `notifier.get` returns.
-    notifier: Option<Py<PyAny>>,
-}
-
-/// No Python code runs under this lock.
-static CURRENT: Mutex<Current> = Mutex::new(Current {
-    route: Route::Off,
-    notifier: None,
-});
+static ROUTE: GilCell<Route> = GilCell::new(Route::Off);
+/// What `notifier.get` returns: a reference of its own, or null.
+static NOTIFIER: GilCell<*mut ffi::PyObject> = GilCell::new(ptr::null_mut());
 
 /// Notifications that a callable refused by raising.
 static REFUSED: AtomicU64 = AtomicU64::new(0);
@@ -43,8 +40,12 @@ static LATE: AtomicU64 = AtomicU64::new(0);
 
 /// Makes `notifier` the current one: `origin` is where its store's records come from, `off` says that it does nothing.
 #[pyfunction]
+#[expect(
+    unsafe_code,
+    reason = "the notifier is kept under the interpreter's lock"
+)]
 pub(crate) fn set_notifier(
-    notifier: Py<PyAny>,
+    notifier: Bound<'_, PyAny>,
     origin: Option<&PyOrigin>,
     off: bool,
     py: Python<'_>,
@@ -52,112 +53,219 @@ pub(crate) fn set_notifier(
     let route = match origin {
         _ if off => Route::Off,
         Some(origin) => Route::Store(origin.0),
-        None => Route::Call(notifier.clone_ref(py)),
+        None => Route::Call,
     };
-    let next = Current {
-        route,
-        notifier: Some(notifier),
-    };
-    let before = {
-        let mut current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *current, next)
-    };
-    // Only now, without the lock: this may run a destructor.
-    drop(before);
+    let before = NOTIFIER.get(py);
+    NOTIFIER.set(py, notifier.into_ptr());
+    ROUTE.set(py, route);
+    // SAFETY: null, or the reference that an earlier call has put there. Only now, because this may run a destructor.
+    unsafe { ffi::Py_XDECREF(before) };
 }
 
 /// The current notifier.
 #[pyfunction]
-pub(crate) fn get_notifier(py: Python<'_>) -> Option<Py<PyAny>> {
-    let current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
-    current
-        .notifier
-        .as_ref()
-        .map(|notifier| notifier.clone_ref(py))
+#[expect(
+    unsafe_code,
+    reason = "the notifier is kept under the interpreter's lock"
+)]
+pub(crate) fn get_notifier(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
+    // SAFETY: null, or a reference that `set_notifier` has put there.
+    unsafe { Bound::from_borrowed_ptr_or_opt(py, NOTIFIER.get(py)) }
 }
 
-/// Tells the current notifier of a start or stop. Returns an error only for what is no `Exception`.
-pub(crate) fn tell(
-    kind: Kind,
-    name: &Bound<'_, PyString>,
-    base_id: &PointId,
-    trace_id: u128,
-    parent_id: &PointId,
-    info: Option<&Bound<'_, PyAny>>,
-) -> PyResult<()> {
-    let py = name.py();
-    let route = {
-        let current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
-        match &current.route {
-            Route::Off => Route::Off,
-            Route::Store(origin) => Route::Store(*origin),
-            Route::Call(callable) => Route::Call(callable.clone_ref(py)),
-        }
-    };
-    match route {
-        Route::Off => Ok(()),
+/// What a point's start or stop carries.
+pub(crate) trait PointInfo<'py> {
+    /// Appends the text of a JSON object, without `host`. Returns an error only for what is no `Exception`.
+    fn push_json(&self, py: Python<'py>, out: &mut String) -> PyResult<()>;
+
+    /// The same as Python has it: a dict, or whatever was given.
+    fn to_object(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>>;
+
+    /// Whether there is nothing to carry.
+    fn is_empty(&self) -> bool {
+        false
+    }
+}
+
+/// No info.
+pub(crate) struct Nothing;
+
+impl<'py> PointInfo<'py> for Nothing {
+    fn push_json(&self, _py: Python<'py>, _out: &mut String) -> PyResult<()> {
+        Ok(())
+    }
+
+    fn to_object(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(py.None().into_bound(py))
+    }
+
+    fn is_empty(&self) -> bool {
+        true
+    }
+}
+
+/// What a caller of `start` or `stop` has given.
+pub(crate) struct Given<'a, 'py>(Option<&'a Bound<'py, PyAny>>);
+
+impl<'a, 'py> Given<'a, 'py> {
+    pub(crate) fn new(info: Option<&'a Bound<'py, PyAny>>) -> Self {
+        Self(info.filter(|info| !info.is_none()))
+    }
+}
+
+impl<'py> PointInfo<'py> for Given<'_, 'py> {
+    fn push_json(&self, _py: Python<'py>, out: &mut String) -> PyResult<()> {
+        self.0.map_or(Ok(()), |info| value::push_info(info, out))
+    }
+
+    fn to_object(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(self
+            .0
+            .map_or_else(|| py.None().into_bound(py), Bound::clone))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+/// The ids of a notification.
+#[derive(Clone, Copy)]
+#[expect(clippy::struct_field_names, reason = "the wire's names")]
+pub(crate) struct Ids<'a> {
+    pub(crate) base_id: Id<'a>,
+    pub(crate) trace_id: u128,
+    pub(crate) parent_id: Id<'a>,
+}
+
+/// A notification but for its ids: made before a point's place changes, told after that.
+pub(crate) enum Prepared<'py> {
+    Off,
+    Record(Origin, Option<InfoText>),
+    Call(Bound<'py, PyAny>, Bound<'py, PyDict>),
+}
+
+/// Turns `info` into what the current notifier takes. Returns an error only for what is no `Exception`; an info that cannot be
+/// made is left out.
+#[inline]
+pub(crate) fn prepare<'py>(py: Python<'py>, info: &impl PointInfo<'py>) -> PyResult<Prepared<'py>> {
+    match ROUTE.get(py) {
+        Route::Off => Ok(Prepared::Off),
+        Route::Store(origin) if info.is_empty() => Ok(Prepared::Record(origin, None)),
         Route::Store(origin) => {
-            let name = name.to_str().unwrap_or_default();
-            value::with_info_json(info, |json| {
-                recorder::record(
-                    origin,
-                    kind,
-                    name,
-                    base_id.as_id(),
-                    Id::from_u128(trace_id),
-                    parent_id.as_id(),
-                    if json == "{}" {
-                        InfoSource::None
-                    } else {
-                        InfoSource::Json(json)
-                    },
-                );
-            })
-        }
-        Route::Call(callable) => {
-            let told = notification(kind, name, base_id, trace_id, parent_id, info)
-                .and_then(|notification| callable.call1(py, (notification,)));
-            match told {
-                Ok(_) => Ok(()),
+            let mut text = InfoText::take();
+            match info.push_json(py, text.as_mut()) {
+                Ok(()) => Ok(Prepared::Record(origin, Some(text))),
                 Err(error) => {
-                    value::raise_if_not_exception(py, error)?;
-                    REFUSED.fetch_add(1, Ordering::Relaxed);
-                    Ok(())
+                    raise_anew(py, error)?;
+                    Ok(Prepared::Record(origin, None))
+                }
+            }
+        }
+        Route::Call => {
+            let Some(notifier) = get_notifier(py) else {
+                return Ok(Prepared::Off);
+            };
+            match info.to_object(py).and_then(|info| own_dict(&info)) {
+                Ok(info) => Ok(Prepared::Call(notifier, info)),
+                Err(error) => {
+                    raise_anew(py, error)?;
+                    Ok(Prepared::Call(notifier, PyDict::new(py)))
                 }
             }
         }
     }
 }
 
+/// As `raise_if_not_exception`, for callers that are not attached by pyo3: a forgotten error is given up at once.
+#[cold]
+fn raise_anew(py: Python<'_>, error: PyErr) -> PyResult<()> {
+    Python::attach(|_| value::raise_if_not_exception(py, error))
+}
+
+impl Prepared<'_> {
+    /// Whether this goes to the recorder, which knows names by number.
+    #[inline]
+    pub(crate) fn is_record(&self) -> bool {
+        matches!(self, Self::Record(..))
+    }
+
+    /// Tells the notifier. Returns an error only for what is no `Exception`.
+    #[inline]
+    pub(crate) fn tell(
+        self,
+        kind: Kind,
+        name: &Bound<'_, PyString>,
+        number: Option<Name>,
+        ids: Ids<'_>,
+    ) -> PyResult<()> {
+        match self {
+            Self::Off => Ok(()),
+            Self::Record(origin, info) => {
+                let name = match number {
+                    Some(number) => PointName::Interned(number),
+                    None => PointName::Text(name.to_str().unwrap_or_default()),
+                };
+                let json = info.as_ref().map_or("", InfoText::as_str);
+                recorder::record(
+                    origin,
+                    kind,
+                    name,
+                    ids.base_id,
+                    Id::from_u128(ids.trace_id),
+                    ids.parent_id,
+                    match json {
+                        "" | "{}" => InfoSource::None,
+                        json => InfoSource::Json(json),
+                    },
+                );
+                Ok(())
+            }
+            Self::Call(notifier, info) => {
+                let told = notification(kind, name, ids, &info)
+                    .and_then(|notification| notifier.call1((notification,)));
+                if let Err(error) = told {
+                    raise_anew(name.py(), error)?;
+                    REFUSED.fetch_add(1, Ordering::Relaxed);
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A dict of the notification's own, made of the caller's info.
+fn own_dict<'py>(info: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
+    if let Ok(info) = info.cast::<PyDict>() {
+        return info.copy();
+    }
+    let own = PyDict::new(info.py());
+    if !info.is_none() {
+        own.set_item("info", info)?;
+    }
+    Ok(own)
+}
+
 /// Upstream's dict, new for each notification, its `info` too.
 fn notification<'py>(
     kind: Kind,
     name: &Bound<'py, PyString>,
-    base_id: &PointId,
-    trace_id: u128,
-    parent_id: &PointId,
-    info: Option<&Bound<'py, PyAny>>,
+    ids: Ids<'_>,
+    info: &Bound<'py, PyDict>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let py = name.py();
-    let own_info = match info.map(|info| info.cast::<PyDict>()) {
-        Some(Ok(info)) => info.copy()?,
-        _ => PyDict::new(py),
-    };
-    if let Some(other) = info.filter(|info| !info.is_none() && !info.is_instance_of::<PyDict>()) {
-        own_info.set_item("info", other)?;
-    }
-    own_info.set_item("host", host())?;
+    info.set_item("host", host())?;
     let end = match kind {
         Kind::Start => "start",
         Kind::Stop => "stop",
     };
     let notification = PyDict::new(py);
     notification.set_item("name", format!("{}-{end}", name.to_str()?))?;
-    notification.set_item("base_id", base_id.to_py(py))?;
-    notification.set_item("trace_id", PointId::Uuid(trace_id).to_py(py))?;
-    notification.set_item("parent_id", parent_id.to_py(py))?;
+    notification.set_item("base_id", id_text(py, ids.base_id))?;
+    notification.set_item("trace_id", id_text(py, Id::from_u128(ids.trace_id)))?;
+    notification.set_item("parent_id", id_text(py, ids.parent_id))?;
     notification.set_item("timestamp", now().to_string())?;
-    notification.set_item("info", own_info)?;
+    notification.set_item("info", info)?;
     Ok(notification)
 }
 

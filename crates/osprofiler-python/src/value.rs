@@ -26,7 +26,7 @@ pub(crate) const MAX_BYTES: usize = (1 << 20) - 8192;
 /// The deepest nesting that is written out.
 pub(crate) const MAX_LEVELS: usize = 16;
 
-const CUT: &str = "<cut>";
+pub(crate) const CUT: &str = "<cut>";
 const CYCLE: &str = "<cycle>";
 /// A buffer that has grown beyond this is not kept for the next value.
 const KEEP_BYTES: usize = 64 * 1024;
@@ -35,46 +35,80 @@ thread_local! {
     static BUFFER: Cell<String> = const { Cell::new(String::new()) };
 }
 
-/// Calls `consume` with the JSON object text of `info`, without a top-level `host`. What is no dict is told as `{"info": ...}`.
-/// When a value's `repr` raises what is no `Exception`, the text is an empty object and the exception is returned after `consume`.
-pub(crate) fn with_info_json<R>(
-    info: Option<&Bound<'_, PyAny>>,
-    consume: impl FnOnce(&str) -> R,
-) -> PyResult<R> {
-    let Some(info) = info.filter(|info| !info.is_none()) else {
-        return Ok(consume("{}"));
-    };
-    // A `repr` may run traced code, which comes here again: the buffer is taken, not borrowed.
-    let mut text = BUFFER.try_with(Cell::take).unwrap_or_default();
-    text.clear();
-    let mut writer = InfoWriter {
-        out: &mut text,
-        open: [std::ptr::null_mut(); MAX_LEVELS],
-        level: 0,
-    };
-    let written = if let Ok(dict) = info.cast::<PyDict>() {
-        writer.dict(dict, Some("host"))
-    } else {
-        writer.out.push_str("{\"info\": ");
-        let written = writer.value(info);
-        writer.out.push('}');
-        written
-    };
-    let result = consume(if written.is_ok() { &text } else { "{}" });
-    if text.capacity() <= KEEP_BYTES {
-        let _ = BUFFER.try_with(|buffer| buffer.set(text));
+/// The text of an info while it is made and recorded; its memory is the thread's, and goes back to it.
+pub(crate) struct InfoText(String);
+
+impl InfoText {
+    /// An empty text. A `repr` may run traced code, which comes here again: the buffer is taken, not borrowed.
+    pub(crate) fn take() -> Self {
+        let mut text = BUFFER.try_with(Cell::take).unwrap_or_default();
+        text.clear();
+        Self(text)
     }
-    written.map(|()| result)
+
+    pub(crate) fn as_mut(&mut self) -> &mut String {
+        &mut self.0
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
-/// The JSON text of any one value, under the same bounds.
-pub(crate) fn push_value(value: &Bound<'_, PyAny>, out: &mut String) -> PyResult<()> {
-    InfoWriter {
-        out,
-        open: [std::ptr::null_mut(); MAX_LEVELS],
-        level: 0,
+impl Drop for InfoText {
+    fn drop(&mut self) {
+        if self.0.capacity() <= KEEP_BYTES {
+            let _ = BUFFER.try_with(|buffer| buffer.set(std::mem::take(&mut self.0)));
+        }
     }
-    .value(value)
+}
+
+/// Appends the JSON object text of `info`, without a top-level `host`. What is no dict is told as `{"info": ...}`.
+pub(crate) fn push_info(info: &Bound<'_, PyAny>, out: &mut String) -> PyResult<()> {
+    let mut writer = InfoWriter::new(out);
+    if let Ok(dict) = info.cast::<PyDict>() {
+        return writer.dict(dict, Some("host"));
+    }
+    writer.out.push_str("{\"info\": ");
+    let written = writer.value(info);
+    writer.out.push('}');
+    written
+}
+
+/// Appends one member of the object that is written for `owner`.
+pub(crate) fn push_member(
+    owner: &Bound<'_, PyAny>,
+    key: &Bound<'_, PyAny>,
+    value: &Bound<'_, PyAny>,
+    out: &mut String,
+) -> PyResult<()> {
+    let mut writer = InfoWriter::new(out);
+    writer.enter(owner);
+    writer.key(key)?;
+    writer.out.push_str(": ");
+    writer.value(value)
+}
+
+/// Appends the JSON text of any one value, under the same bounds.
+pub(crate) fn push_value(value: &Bound<'_, PyAny>, out: &mut String) -> PyResult<()> {
+    InfoWriter::new(out).value(value)
+}
+
+/// Whether nothing inside `value` can change: its text may be made once.
+pub(crate) fn is_constant(value: &Bound<'_, PyAny>) -> bool {
+    is_constant_scalar(value)
+        || value
+            .cast_exact::<PyTuple>()
+            .is_ok_and(|items| items.iter().all(|item| is_constant_scalar(&item)))
+}
+
+fn is_constant_scalar(value: &Bound<'_, PyAny>) -> bool {
+    value.is_none()
+        || value.cast_exact::<PyString>().is_ok()
+        || value.cast_exact::<PyBool>().is_ok()
+        || value.cast_exact::<PyInt>().is_ok()
+        || value.cast_exact::<PyFloat>().is_ok()
+        || value.cast_exact::<PyBytes>().is_ok()
 }
 
 struct InfoWriter<'a> {
@@ -84,7 +118,15 @@ struct InfoWriter<'a> {
     level: usize,
 }
 
-impl InfoWriter<'_> {
+impl<'a> InfoWriter<'a> {
+    fn new(out: &'a mut String) -> Self {
+        Self {
+            out,
+            open: [std::ptr::null_mut(); MAX_LEVELS],
+            level: 0,
+        }
+    }
+
     fn room(&self) -> usize {
         MAX_BYTES.saturating_sub(self.out.len())
     }
@@ -427,7 +469,13 @@ impl InfoWriter<'_> {
 /// The text that a point's info is recorded as.
 #[pyfunction]
 pub(crate) fn info_json(info: &Bound<'_, PyAny>) -> PyResult<String> {
-    with_info_json(Some(info), str::to_owned)
+    let mut text = String::new();
+    if info.is_none() {
+        text.push_str("{}");
+    } else {
+        push_info(info, &mut text)?;
+    }
+    Ok(text)
 }
 
 /// `repr(value)`, or a text that names the type if that raises.
@@ -443,7 +491,10 @@ pub(crate) fn safe_str<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Py
 }
 
 #[cold]
-fn unprintable<'py>(value: &Bound<'py, PyAny>, error: PyErr) -> PyResult<Bound<'py, PyString>> {
+pub(crate) fn unprintable<'py>(
+    value: &Bound<'py, PyAny>,
+    error: PyErr,
+) -> PyResult<Bound<'py, PyString>> {
     let py = value.py();
     raise_if_not_exception(py, error)?;
     let name = value.get_type().name();
@@ -478,7 +529,7 @@ fn is_deque(value: &Bound<'_, PyAny>) -> bool {
     is_imported_type(value, &DEQUE, "collections", "deque")
 }
 
-fn is_imported_type(
+pub(crate) fn is_imported_type(
     value: &Bound<'_, PyAny>,
     cell: &'static PyOnceLock<Py<PyType>>,
     module: &str,

@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trace points (``start``/``stop``, ``Trace``, ``trace``, ``trace_cls``, ``TracedMeta``) and the context's profiler.
 
-Without a profiler in the context a point does nothing but ask for it: no argument is turned into text. What a notifier
-or store does never reaches the traced code. ``trace`` and ``Trace`` look ``start`` and ``stop`` up in this module when
-they run, so that tests may replace them.
+Without a profiler in the context a point does nothing but ask for it: no argument is turned into text. What a
+notifier or store does never reaches the traced code. ``trace`` and ``Trace`` go through ``start`` and ``stop`` of
+this module where those were replaced, as tests do.
 """
 
 import contextlib
 import functools
 import importlib
-import inspect
+import types
 
-from osprofiler import _native
-from osprofiler._native import _Profiler, clean, get, init, start, stop
+from osprofiler import _native, _suspending
+from osprofiler._native import Trace, _Profiler, clean, get, init, start, stop
 
 __all__ = [
     "Trace",
@@ -37,167 +37,66 @@ def __getattr__(name):
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-_is_tracing = _native.is_tracing
-_native_start = start
-_native_stop = stop
 _safe_repr = _native.safe_repr
 _safe_str = _native.safe_str
+_error_info = _native.error_info
 
 
-def _inactive():
-    """Whether a point would do nothing: no profiler here, and ``start`` is still ours."""
-    return not _is_tracing() and start is _native_start
+def _any_function(*args, **kwargs):
+    """Lend its code to traced callables that have none."""
 
 
-def _class_name(cls):
-    return cls.__name__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__name__}"
-
-
-def _callable_name(function):
-    """``module.Class.method`` or ``module.function``; of any other callable, its class."""
-    if isinstance(function, type):
-        return f"{function.__module__}.{function.__qualname__}"
-    if inspect.isfunction(function) or inspect.ismethod(function):
-        return f"{function.__module__}.{function.__qualname__}"
-    return _callable_name(type(function))
-
-
-def _error_info(error):
-    return {"etype": _class_name(type(error)), "message": _safe_str(error)}
-
-
-def _arguments_text(arguments):
-    """``str(arguments)``; where an argument's ``repr`` raises, each on its own and that one named by its type."""
-    try:
-        return str(arguments)
-    except Exception:
-        pass
-    if isinstance(arguments, dict):
-        items = (f"{key!r}: {_safe_repr(value)}" for key, value in arguments.items())
-        return f"{{{', '.join(items)}}}"
-    items = ", ".join(_safe_repr(value) for value in arguments)
-    return f"({items},)" if len(arguments) == 1 else f"({items})"
-
-
-# The place of a point that somebody else's ``start`` has opened.
-_ELSEWHERE = object()
-
-
-def _open(name, info):
-    """Open a point and return its place; ``None`` if there is none to close."""
-    if start is _native_start:
-        return _native.open_point(name, info)
-    start(name, info=info)
-    return _ELSEWHERE
-
-
-def _close(place, info=None):
-    """Close the point that ``_open`` has opened."""
-    if stop is not _native_stop or place is _ELSEWHERE:
-        stop(info=info)
-    elif place is not None:
-        _native.close_point(place, info)
-
-
-def _close_failed(place, error):
-    """Close the point with an error; what is no ``Exception`` just ends it."""
-    if place is None:
-        return
-    _close(place, _error_info(error) if isinstance(error, Exception) else None)
-
-
-class Trace:
-    """A point as a context manager: ``with Trace("name", info={...}): ...``."""
-
-    def __init__(self, name, info=None):
-        self._name = name
-        self._info = info
-        # One object may be entered again before it is left.
-        self._places = []
-
-    def __enter__(self):
-        self._places.append(None if _inactive() else _open(self._name, self._info))
-
-    def __exit__(self, etype, value, traceback):
-        place = self._places.pop()
-        if place is None:
-            return
-        _close(place, None if value is None else _error_info(value))
-
-
-class _Point:
-    """What ``trace`` knows about one function: its name, the user's info, what to hide."""
-
-    __slots__ = ("function_name", "hide_args", "hide_result", "info", "name")
-
-    def __init__(self, name, info, function, hide_args, hide_result):
-        self.name = name
-        self.info = info
-        self.function_name = _callable_name(function)
-        self.hide_args = hide_args
-        self.hide_result = hide_result
-
-    def open(self, args, kwargs):
-        function = {"name": self.function_name}
-        if not self.hide_args:
-            function["args"] = _arguments_text(args)
-            function["kwargs"] = _arguments_text(kwargs)
-        return _open(self.name, {**self.info, "function": function})
-
-    def close(self, place, result):
-        _close(place, None if self.hide_result else {"function": {"result": _safe_repr(result)}})
-
-
-def _wrap(point, function):
-    if inspect.iscoroutinefunction(function):
-
-        @functools.wraps(function)
-        async def wrapper(*args, **kwargs):
-            if _inactive():
-                return await function(*args, **kwargs)
-            place = point.open(args, kwargs)
-            try:
-                result = await function(*args, **kwargs)
-            except BaseException as error:
-                _close_failed(place, error)
-                raise
-            point.close(place, result)
-            return result
-
-    else:
-
-        @functools.wraps(function)
-        def wrapper(*args, **kwargs):
-            if _inactive():
-                return function(*args, **kwargs)
-            place = point.open(args, kwargs)
-            try:
-                result = function(*args, **kwargs)
-            except BaseException as error:
-                _close_failed(place, error)
-                raise
-            point.close(place, result)
-            return result
-
-    return wrapper
+def _shape(function):
+    """Return the function whose code says what calling ``function`` is."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function if isinstance(getattr(function, "__code__", None), types.CodeType) else _any_function
 
 
 def trace(name, info=None, hide_args=False, hide_result=True, allow_multiple_trace=True):
-    """Make a function a point: ``@trace("name", info={...})``.
+    """Make a function a point: each call of it inside a trace is recorded, from its begin to its end.
 
-    The start's info is ``info`` and ``function`` with the function's name and, unless ``hide_args``, its arguments as
-    text; the stop's has the result's ``repr`` unless ``hide_result``, or ``etype`` and ``message`` of the error.
-    ``allow_multiple_trace=False`` refuses a function that is traced already.
+    What takes the function's place looks like it and is called like it: name, signature, code, pickles and methods
+    are the function's. Of an ``async def`` function, a generator function and an asynchronous generator function the
+    point lasts until the coroutine or generator has ended, or is closed.
+
+    The start carries ``info``, and ``function``: the function's ``name`` (``module.Class.method``) and, unless
+    ``hide_args``, its ``args`` and ``kwargs`` as text. The stop carries the ``repr`` of the result unless
+    ``hide_result``; after an exception its class as ``etype`` and its text as ``message``.
+
+    :param name: the point's name, a text
+    :param info: what each start carries, a dict; it is copied once, its values are not
+    :param hide_args: do not record the arguments
+    :param hide_result: do not record the result
+    :param allow_multiple_trace: ``False`` refuses a function that is traced already
+    :raises ValueError: if the function is traced already, and ``allow_multiple_trace`` is ``False``
+    :raises TypeError: if what is decorated cannot be called
+
+    The decorated function returns what it would have returned, and raises what it would have raised. Outside of any
+    trace a call costs some 20 nanoseconds more than the plain one; inside, 0.3 microseconds, and the texts of its
+    arguments.
+
+    >>> from osprofiler import profiler
+    >>> @profiler.trace("sum", info={"kind": "example"}, hide_args=False)
+    ... def add(a, b):
+    ...     return a + b
+    >>> add(1, b=2)
+    3
     """
-    info = {} if not info else info.copy()
+    info = info.copy() if info else {}
 
     def decorator(function):
+        if isinstance(function, (staticmethod, classmethod)):
+            return type(function)(decorator(function.__func__))
         times = getattr(function, "__traced__", 0)
         if not allow_multiple_trace and times > 0:
             raise ValueError(f"Function '{function}' has already been traced {times} times")
-        with contextlib.suppress(AttributeError):
+        # A builtin or a bound method takes no number; what stands in its place then has none either.
+        with contextlib.suppress(AttributeError, TypeError):
             function.__traced__ = times + 1
-        return _wrap(_Point(name, info, function, hide_args, hide_result), function)
+        shape = _shape(function)
+        point = _native._Point(name, info, function, hide_args, hide_result)
+        return _native.traced_function(function, shape, point, _suspending.runner(shape.__code__))
 
     return decorator
 
@@ -206,12 +105,24 @@ def _is_traceable(name, trace_private):
     return not name.startswith("__") and (trace_private or not name.startswith("_"))
 
 
-def _unwrapped(owner, name):
-    """Return the attribute as its class holds it: with its ``staticmethod`` or ``classmethod``."""
-    for cls in inspect.getmro(owner if inspect.isclass(owner) else type(owner)):
-        if name in cls.__dict__:
-            return cls.__dict__[name]
-    return None
+def _members(owner):
+    """Return what a class or an object holds under each name, sorted. No property is asked, nothing is bound."""
+    is_class = isinstance(owner, type)
+    found = {} if is_class else dict(getattr(owner, "__dict__", {}))
+    for cls in (owner if is_class else type(owner)).__mro__:
+        for name, held in cls.__dict__.items():
+            found.setdefault(name, held)
+    return sorted(found.items())
+
+
+def _refuse_traced(found):
+    for name, function in found:
+        times = getattr(function, "__traced__", 0)
+        if times > 0:
+            raise ValueError(
+                f"Can not apply new trace on top of previously traced attribute '{name}' "
+                f"since it has been traced {times} times previously"
+            )
 
 
 def trace_cls(
@@ -226,50 +137,78 @@ def trace_cls(
 ):
     """Make each method of a class a point, inherited ones too.
 
-    Names that begin with ``__`` never are, those with ``_`` only if ``trace_private``; class and static methods only if
-    asked for. Properties are not touched. ``allow_multiple_trace=False`` refuses a class that has a traced method.
+    Names that begin with ``__`` never are, those with ``_`` only if ``trace_private``; class and static methods only
+    if asked for. Properties are neither traced nor asked. An inherited method is traced where the decorated class has
+    it, and stays as it is in its own class. An object can be decorated, too: its methods are traced for it alone.
+
+    :param name: the name of all the points, a text
+    :param info: as for ``trace``, and so are ``hide_args`` and ``hide_result``
+    :param trace_private: trace methods whose names begin with ``_``, too
+    :param allow_multiple_trace: ``False`` refuses a class that has a traced method; nothing is traced then
+    :param trace_class_methods: trace class methods, too
+    :param trace_static_methods: trace static methods, too
+    :raises ValueError: if a method is traced already, and ``allow_multiple_trace`` is ``False``
+
+    A call of a method costs what ``trace`` says.
+
+    >>> from osprofiler import profiler
+    >>> @profiler.trace_cls("rpc", info={"kind": "example"})
+    ... class Manager:
+    ...     def create(self, name):
+    ...         return f"created {name}"
+    >>> Manager().create("a volume")
+    'created a volume'
     """
 
-    def collect(owner):
-        for attribute_name, attribute in inspect.getmembers(owner, _is_function):
-            if not _is_traceable(attribute_name, trace_private):
-                continue
-            held = _unwrapped(owner, attribute_name)
-            if isinstance(held, staticmethod):
-                if trace_static_methods:
-                    yield attribute_name, attribute, held.__func__, staticmethod
-            elif isinstance(held, classmethod):
-                if trace_class_methods:
-                    yield attribute_name, attribute, held.__func__, classmethod
-            else:
-                yield attribute_name, attribute, attribute, None
-
     def decorator(owner):
-        found = list(collect(owner))
+        traced = trace(name, info, hide_args, hide_result)
+        binds = {staticmethod: trace_static_methods, classmethod: trace_class_methods}
+        found = []
+        for attribute, held in _members(owner):
+            if not _is_traceable(attribute, trace_private) or not binds.get(type(held), True):
+                continue
+            if isinstance(owner, type):
+                function = held.__func__ if type(held) in binds else held
+            else:
+                function = getattr(owner, attribute) if _is_function(held) or type(held) in binds else held
+            if isinstance(held, functools.partialmethod):
+                held = function = getattr(owner, attribute)
+            if _is_function(function):
+                found.append((attribute, held, function))
         if not allow_multiple_trace:
-            for attribute_name, attribute, _, _ in found:
-                times = getattr(attribute, "__traced__", 0)
-                if times > 0:
-                    raise ValueError(
-                        f"Can not apply new trace on top of previously traced attribute '{attribute_name}' "
-                        f"since it has been traced {times} times previously"
-                    )
-        for attribute_name, _, function, binding in found:
-            traced = trace(name, info, hide_args, hide_result)(function)
-            setattr(owner, attribute_name, binding(traced) if binding else traced)
+            _refuse_traced((attribute, function) for attribute, _, function in found)
+        for attribute, held, function in found:
+            keeps_kind = isinstance(owner, type) and type(held) in binds
+            setattr(owner, attribute, type(held)(traced(function)) if keeps_kind else traced(function))
         return owner
 
     return decorator
 
 
 def _is_function(value):
-    return inspect.isfunction(value) or inspect.ismethod(value)
+    return isinstance(value, (types.FunctionType, types.MethodType))
 
 
 class TracedMeta(type):
     """A metaclass that makes each function of a class body a point, as ``__trace_args__`` says.
 
-    ``__trace_args__`` is a dict of the arguments of ``trace``, and ``trace_private``; its ``name`` is needed.
+    ``__trace_args__`` is a dict of the arguments of ``trace``, and of ``trace_private``; its ``name`` is needed.
+    Derived classes inherit it. Names that begin with ``__`` are not traced, those with ``_`` only if
+    ``trace_private``; inherited, class and static methods are not.
+
+    :raises TypeError: if ``__trace_args__`` has no ``name``, or a key that ``trace`` does not know
+    :raises ValueError: if a function is traced already, and ``allow_multiple_trace`` is ``False``
+
+    A call of a method costs what ``trace`` says.
+
+    >>> from osprofiler import profiler
+    >>> class Manager(metaclass=profiler.TracedMeta):
+    ...     __trace_args__ = {"name": "rpc", "info": None, "hide_args": False, "trace_private": False}
+    ...
+    ...     def create(self, name):
+    ...         return f"created {name}"
+    >>> Manager().create("a volume")
+    'created a volume'
     """
 
     def __init__(cls, cls_name, bases, attrs):
@@ -282,15 +221,12 @@ class TracedMeta(type):
         found = [
             (name, value)
             for name, value in attrs.items()
-            if inspect.isfunction(value) and _is_traceable(name, trace_private)
+            if isinstance(value, types.FunctionType) and _is_traceable(name, trace_private)
         ]
         if not allow_multiple_trace:
-            for name, value in found:
-                times = getattr(value, "__traced__", 0)
-                if times > 0:
-                    raise ValueError(
-                        f"Can not apply new trace on top of previously traced attribute '{name}' "
-                        f"since it has been traced {times} times previously"
-                    )
+            _refuse_traced(found)
         for name, value in found:
             setattr(cls, name, trace(**arguments)(value))
+
+
+_native.watch_module(globals())

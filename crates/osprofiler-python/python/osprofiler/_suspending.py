@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Calls that are not over when they return: coroutines, generators and asynchronous generators as points.
+
+What a traced function of such a kind returns inside a trace is made here. The point is open from the first step to
+the last. While the call waits for its consumer, the consumer's place in the trace is the current one; an `await` is
+no such wait. What is sent and thrown in reaches the call, what it yields, returns and raises reaches the consumer,
+and no frame of this file is in a traceback.
+"""
+
+import types
+
+from osprofiler._native import current_context, enter_context
+
+_ITERABLE_COROUTINE = 0x100
+_COROUTINE = 0x80
+_ASYNC_GENERATOR = 0x200
+_GENERATOR = 0x20
+
+
+def runner(code):
+    """Return what runs calls of a function with that code; ``None`` if they are over when they return."""
+    if code.co_flags & _COROUTINE:
+        return _run_coroutine
+    if code.co_flags & _ASYNC_GENERATOR:
+        return _run_async_generator
+    if code.co_flags & _ITERABLE_COROUTINE:
+        return _run_iterable_coroutine
+    if code.co_flags & _GENERATOR:
+        return _run_generator
+    return None
+
+
+def _run_coroutine(traced, point, function, args, kwargs):
+    return _named(_coroutine(point, function, args, kwargs), traced)
+
+
+def _run_generator(traced, point, function, args, kwargs):
+    return _named(_generator(point, function, args, kwargs), traced)
+
+
+def _run_iterable_coroutine(traced, point, function, args, kwargs):
+    return _named(_iterable_coroutine(point, function, args, kwargs), traced)
+
+
+def _run_async_generator(traced, point, function, args, kwargs):
+    return _named(_async_generator(point, function, args, kwargs), traced)
+
+
+def _named(made, traced):
+    made.__name__ = traced.__name__
+    made.__qualname__ = traced.__qualname__
+    return made
+
+
+async def _coroutine(point, function, args, kwargs):
+    opened = point.open(args, kwargs)
+    try:
+        result = await function(*args, **kwargs)
+    except BaseException as error:
+        _without_this_frame(error)
+        if opened is not None:
+            point.fail(opened, error)
+        raise
+    if opened is not None:
+        point.close(opened, result)
+    return result
+
+
+def _generator(point, function, args, kwargs):
+    outside = current_context()
+    opened = point.open(args, kwargs)
+    try:
+        generator = function(*args, **kwargs)
+        step, value = generator.send, None
+        while True:
+            yielded = step(value)
+            inside = enter_context(outside)
+            try:
+                value = yield yielded
+                step = generator.send
+            except GeneratorExit:
+                outside = enter_context(inside)
+                generator.close()
+                raise
+            except BaseException as error:
+                _without_this_frame(error)
+                step, value = generator.throw, error
+            outside = enter_context(inside)
+    except StopIteration as end:
+        result = end.value
+    except BaseException as error:
+        _without_this_frame(error)
+        if opened is not None:
+            point.fail(opened, error)
+        enter_context(outside)
+        raise
+    if opened is not None:
+        point.close(opened, result)
+    enter_context(outside)
+    return result
+
+
+_iterable_coroutine = types.coroutine(types.FunctionType(_generator.__code__, globals()))
+
+
+async def _async_generator(point, function, args, kwargs):
+    outside = current_context()
+    opened = point.open(args, kwargs)
+    try:
+        generator = function(*args, **kwargs)
+        step, value = generator.asend, None
+        while True:
+            yielded = await step(value)
+            inside = enter_context(outside)
+            try:
+                value = yield yielded
+                step = generator.asend
+            except GeneratorExit:
+                outside = enter_context(inside)
+                await generator.aclose()
+                raise
+            except BaseException as error:
+                _without_this_frame(error)
+                step, value = generator.athrow, error
+            outside = enter_context(inside)
+    except StopAsyncIteration:
+        pass
+    except BaseException as error:
+        _without_this_frame(error)
+        if opened is not None:
+            point.fail(opened, error)
+        enter_context(outside)
+        raise
+    if opened is not None:
+        point.close(opened, None)
+    enter_context(outside)
+
+
+def _without_this_frame(error):
+    """Take the frame that has caught ``error`` out of its traceback; a bare ``raise`` does not add it again."""
+    error.__traceback__ = error.__traceback__.tb_next
