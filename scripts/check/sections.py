@@ -94,7 +94,8 @@ def _build() -> Tally:
 def _upstream() -> Environment:
     log = LOGS / "environment.log"
     services = environments.cached("openstack", log, constrained=True)
-    return environments.cached("tests", log, base=services)
+    cinder = environments.cached("cinder", log, constrained=True, base=services)
+    return environments.cached("tests", log, base=cinder)
 
 
 def _ours() -> Environment:

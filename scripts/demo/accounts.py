@@ -1,13 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Keystone has to know of Glance: its user, its service, its endpoints; made through Keystone's own HTTP API."""
+"""What Keystone has to know of a service: its user, its endpoints; made through Keystone's own HTTP API."""
 
 import json
 import urllib.request
+from dataclasses import dataclass
 
-from demo import glance
 from demo.settings import PASSWORD, REGION
 
 DOMAIN = "default"
+
+
+@dataclass(frozen=True)
+class Account:
+    """A service as Keystone knows it: its and its user's name, its type, what its endpoints name for its address."""
+
+    name: str
+    type: str
+    placeholder: str
+    path: str = ""
 
 
 class Identity:
@@ -20,7 +30,8 @@ class Identity:
         scope = {"project": {"name": "admin", "domain": {"id": DOMAIN}}}
         user = {"name": "admin", "domain": {"id": DOMAIN}, "password": PASSWORD}
         identity = {"methods": ["password"], "password": {"user": user}}
-        self.token = self._call("POST", "/auth/tokens", {"auth": {"identity": identity, "scope": scope}})[1]
+        told, self.token = self._call("POST", "/auth/tokens", {"auth": {"identity": identity, "scope": scope}})
+        self.project = told["token"]["project"]["id"]
 
     def _call(self, method: str, path: str, body: object = None) -> tuple[dict, str | None]:
         headers = {"Content-Type": "application/json"}
@@ -47,13 +58,14 @@ class Identity:
         self._call("PUT", f"/projects/{project}/users/{user}/roles/{role}")
 
 
-def create(keystone: str) -> None:
-    """Create Glance's account, service and endpoints; the endpoints name a placeholder for its address."""
+def create(keystone: str, account: Account) -> None:
+    """Create a service's user and endpoints; the endpoints name a placeholder for its address."""
     identity = Identity(keystone)
-    project = identity.create("project", name="service", domain_id=DOMAIN)
-    user = identity.create("user", name="glance", domain_id=DOMAIN, password=PASSWORD)
+    project = identity.find("project", "service") or identity.create("project", name="service", domain_id=DOMAIN)
+    user = identity.create("user", name=account.name, domain_id=DOMAIN, password=PASSWORD)
     role = identity.find("role", "service") or identity.create("role", name="service")
     identity.grant(role, user, project)
-    service = identity.create("service", type="image", name="glance")
+    service = identity.create("service", type=account.type, name=account.name)
+    url = account.placeholder + account.path
     for interface in ("public", "internal", "admin"):
-        identity.create("endpoint", service_id=service, interface=interface, url=glance.PLACEHOLDER, region_id=REGION)
+        identity.create("endpoint", service_id=service, interface=interface, url=url, region_id=REGION)

@@ -3,12 +3,13 @@
 
 from pathlib import Path
 
-from demo.settings import PASSWORD, REGION, clean_environment, profiler, write
+from demo.accounts import Account
+from demo.settings import authtoken, clean_environment, profiler, write
 from demo.uwsgi import Api
 from house.environments import Environment
 from house.process import run
 
-PLACEHOLDER = "http://glance.invalid"
+ACCOUNT = Account("glance", "image", "http://glance.invalid")
 
 
 def configure(
@@ -28,22 +29,12 @@ def configure(
             "database": {"connection": f"sqlite:///{folder / 'glance.db'}"},
             "fs": {"filesystem_store_datadir": images},
             "glance_store": {"default_backend": "fs"},
-            "keystone_authtoken": {
-                "auth_type": "password",
-                "auth_url": keystone,
-                "www_authenticate_uri": keystone,
-                "username": "glance",
-                "password": PASSWORD,
-                "project_name": "service",
-                "user_domain_name": "Default",
-                "project_domain_name": "Default",
-                "region_name": REGION,
-            },
             "oslo_concurrency": {"lock_path": folder / "locks"},
             "paste_deploy": {
                 "flavor": "keystone",
                 "config_file": environment.folder / "etc" / "glance" / "glance-api-paste.ini",
             },
+            **authtoken(ACCOUNT.name, keystone),
             **profiler(connection_string),
         },
     )
@@ -52,7 +43,7 @@ def configure(
 
 def prepare(environment: Environment, folder: Path, log: Path) -> None:
     """Make the database."""
-    env = configure(environment, folder, 0, PLACEHOLDER, None)
+    env = configure(environment, folder, 0, ACCOUNT.placeholder, None)
     run(
         [environment.program("glance-manage"), "--config-file", folder / "glance-api.conf", "db_sync"],
         log,

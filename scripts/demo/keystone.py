@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keystone: its configuration, the making of its database, its API.
 
-Its cache is off: with it, a request's SQL statements depend on which requests came before.
+Its cache is off: with it, a request's SQL statements depend on which requests came before. It has one thread, for even
+so it keeps some answers of a request until the same thread serves the next one.
 """
 
 import os
@@ -52,4 +53,4 @@ def prepare(environment: Environment, folder: Path, log: Path) -> None:
 def api(environment: Environment, folder: Path, port: int, connection_string: str | None) -> Api:
     """Return Keystone's API, to be started."""
     env = configure(folder, connection_string)
-    return Api("keystone", environment, "keystone.wsgi.api:application", port, folder, env)
+    return Api("keystone", environment, "keystone.wsgi.api:application", port, folder, env, threads=1)

@@ -26,6 +26,23 @@ def profiler(connection_string: str | None) -> Sections:
     }
 
 
+def authtoken(service: str, keystone: str) -> Sections:
+    """Return the section with which a service asks Keystone about tokens, as its own user."""
+    return {
+        "keystone_authtoken": {
+            "auth_type": "password",
+            "auth_url": keystone,
+            "www_authenticate_uri": keystone,
+            "username": service,
+            "password": PASSWORD,
+            "project_name": "service",
+            "user_domain_name": "Default",
+            "project_domain_name": "Default",
+            "region_name": REGION,
+        }
+    }
+
+
 def write(path: Path, sections: Sections) -> None:
     """Write an ini file."""
     lines = []

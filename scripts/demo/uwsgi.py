@@ -2,7 +2,7 @@
 """A service's HTTP API under uWSGI, as the services' own documentation runs it."""
 
 import http.client
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from house.environments import Environment
@@ -12,12 +12,21 @@ READY_SECONDS = 90
 
 
 class Api:
-    """One API: a process with four threads on a port of the loopback."""
+    """One API: a process with some threads on a port of the loopback."""
 
     def __init__(
-        self, name: str, environment: Environment, module: str, port: int, folder: Path, env: Mapping[str, str]
+        self,
+        name: str,
+        environment: Environment,
+        module: str,
+        port: int,
+        folder: Path,
+        env: Mapping[str, str],
+        *,
+        threads: int = 4,
+        arguments: Sequence[str] = (),
     ):
-        """Describe the API; its log and process id go into the folder."""
+        """Describe the API; its log and process id go into the folder, the arguments to the application."""
         self.port = port
         self.server = Server(
             name,
@@ -36,12 +45,13 @@ class Api:
                 "--processes",
                 "1",
                 "--threads",
-                "4",
+                str(threads),
                 "--http-chunked-input",
                 "--buffer-size",
                 "65535",
                 "--add-header",
                 "Connection: close",
+                *(word for argument in arguments for word in ("--pyargv", argument)),
             ],
             folder,
             env,

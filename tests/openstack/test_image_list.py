@@ -1,25 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """A real request through real services: complete, in one piece, and the same as upstream's profiler records."""
 
-import json
 from collections import Counter
 
 import pytest
+from views import VIEWS, assert_every_stop_has_its_start, notifications
 
 from demo import scenario
 
 WSGI, DB = "wsgi", "db"
 KEYSTONE, GLANCE = "public", "api"
-
-
-def starts_and_stops(node: dict) -> tuple[list[dict], list[dict]]:
-    """Return a point's notifications by kind."""
-    return scenario.payloads(node, "-start"), scenario.payloads(node, "-stop")
-
-
-def notifications(report: dict) -> list[dict]:
-    """Return all notifications of a report."""
-    return [payload for node, _ in scenario.nodes(report) for kind in starts_and_stops(node) for payload in kind]
 
 
 def test_the_client_prints_its_table_as_ever(recorded_by_us):
@@ -36,13 +26,7 @@ def test_over_a_thousand_notifications_come_from_both_services(recorded_by_us):
 
 def test_every_stop_has_its_start(recorded_by_us):
     """Each point has one start and one stop, with the same ids, the stop not before the start."""
-    for node, path in scenario.nodes(recorded_by_us.report):
-        kinds = starts_and_stops(node)
-        assert [len(kind) for kind in kinds] == [1, 1], path
-        start, stop = (kind[0] for kind in kinds)
-        for field in ("base_id", "trace_id", "parent_id"):
-            assert start[field] == stop[field], (path, field)
-        assert start["timestamp"] <= stop["timestamp"], path
+    assert_every_stop_has_its_start(recorded_by_us.report)
 
 
 def test_the_top_level_is_the_clients_own_requests(recorded_by_us):
@@ -66,46 +50,10 @@ def test_a_service_calls_another_inside_its_own_point(recorded_by_us):
     assert ((GLANCE, WSGI), (KEYSTONE, WSGI), (KEYSTONE, DB)) in paths
 
 
-def by_position(recorded) -> Counter:
-    """Count points by the names and services on the way to them."""
-    return Counter(path for _, path in scenario.nodes(recorded.report))
-
-
-def by_members(recorded) -> Counter:
-    """Count notifications by position and by the members of their info and of what is nested in it."""
-    found = Counter()
-    for node, path in scenario.nodes(recorded.report):
-        for payload in notifications({"children": [{**node, "children": []}]}):
-            info = payload["info"]
-            nested = {key: sorted(value) for key, value in info.items() if isinstance(value, dict) and key != "params"}
-            found[path, payload["name"], tuple(payload), json.dumps(sorted(info)), json.dumps(nested)] += 1
-    return found
-
-
-def by_statement(recorded) -> Counter:
-    """Count SQL statements by position."""
-    return Counter(
-        (path, payload["info"]["db"]["statement"])
-        for node, path in scenario.nodes(recorded.report)
-        for payload in scenario.payloads(node, "-start")
-        if "db" in payload["info"]
-    )
-
-
-def by_request(recorded) -> Counter:
-    """Count HTTP requests by position."""
-    return Counter(
-        (path, json.dumps(payload["info"]["request"], sort_keys=True))
-        for node, path in scenario.nodes(recorded.report)
-        for payload in scenario.payloads(node, "-start")
-        if "request" in payload["info"]
-    )
-
-
-@pytest.mark.parametrize("view", [by_position, by_members, by_statement, by_request])
+@pytest.mark.parametrize("view", VIEWS)
 def test_upstream_records_the_same(view, recorded_by_us, recorded_by_upstream):
     """Same names, parents, counts, members, statements and requests as upstream 4.4.0 in a real Redis."""
-    ours, upstreams = view(recorded_by_us), view(recorded_by_upstream)
+    ours, upstreams = view(recorded_by_us.report), view(recorded_by_upstream.report)
     assert ours - upstreams == Counter()
     assert upstreams - ours == Counter()
     assert sum(ours.values()) > 0

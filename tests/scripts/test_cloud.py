@@ -24,7 +24,7 @@ def template(tmp_path) -> Path:
     folder.mkdir()
     with closing(sqlite3.connect(folder / "keystone.db")) as database, database:
         database.execute("CREATE TABLE endpoint (url TEXT)")
-        rows = [(f"{keystone.PLACEHOLDER}/v3",), (glance.PLACEHOLDER,)]
+        rows = [(f"{keystone.PLACEHOLDER}/v3",), (glance.ACCOUNT.placeholder,)]
         database.executemany("INSERT INTO endpoint VALUES (?)", rows)
     return folder
 
@@ -39,7 +39,7 @@ def test_the_catalogue_names_the_runs_own_ports(template, tmp_path):
     """The template keeps its placeholders for the next run."""
     made = Cloud(Environment(tmp_path), template, tmp_path / "run", STORE)
     assert urls(made.folder) == [made.keystone_url, f"http://127.0.0.1:{made.glance.port}"]
-    assert urls(template) == [f"{keystone.PLACEHOLDER}/v3", glance.PLACEHOLDER]
+    assert urls(template) == [f"{keystone.PLACEHOLDER}/v3", glance.ACCOUNT.placeholder]
 
 
 def test_both_services_record_into_the_store(template, tmp_path):
