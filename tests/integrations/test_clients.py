@@ -17,7 +17,7 @@ import pytest
 import requests
 import urllib3
 from conftest import draw, drawn, points, run_python, start_info, stop_info
-from osprofiler import _outgoing, _utils, profiler
+from osprofiler import _libraries, _outgoing, _utils, profiler
 
 
 async def by_httpx_async(url):
@@ -371,16 +371,16 @@ def test_a_missing_library_is_told_once_with_what_to_install(library):
     )
     assert done.returncode == 0, done.stderr
     (line,) = done.stderr.splitlines()
-    assert line.startswith(f"WARNING outgoing requests of `{library}` are not traced: ")
-    assert line.endswith(f"install it with `pip install osprofiler[{library}]`")
+    assert line.startswith(f"WARNING requests of `{library}` are not traced: ")
+    assert line.endswith(f"`pip install osprofiler[{library}]`")
 
 
 def test_a_library_that_is_too_old_is_told(monkeypatch, caplog):
     caplog.set_level(logging.WARNING, "osprofiler")
-    monkeypatch.setattr(_outgoing, "_told", set())
-    assert _outgoing.library("aiohttp", ("99", "absent")) is None
+    monkeypatch.setattr(_libraries, "_told", set())
+    assert _libraries.library("aiohttp", "requests", since=("99", "absent")) is None
     (record,) = caplog.records
-    assert f"it is version {aiohttp.__version__}, and 99 or later is wanted" in record.message
+    assert f"`aiohttp` is version {aiohttp.__version__}, and 99 or later is wanted" in record.message
 
 
 def test_nothing_is_imported_before_it_is_enabled():

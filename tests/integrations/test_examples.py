@@ -7,7 +7,7 @@ import importlib
 import pytest
 from osprofiler import profiler
 
-MODULES = ["aiohttp", "asgi", "context", "httpx", "requests", "urllib3", "web"]
+MODULES = ["aiohttp", "asgi", "context", "httpx", "messaging", "requests", "urllib3", "web"]
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -17,5 +17,5 @@ def test_the_examples_run(name):
     done = doctest.testmod(module)
     assert done.attempted > 0
     assert done.failed == 0
-    if hasattr(module, "_FUNC"):
+    if hasattr(module, "_enabled"):
         module.disable()

@@ -8,7 +8,6 @@ rides on another makes no second point: inside a client's point, as long as noth
 opened. Nothing raises.
 """
 
-import importlib
 import logging
 from urllib.parse import urlsplit
 
@@ -22,31 +21,6 @@ _TRACE_HEADERS = frozenset(name.lower() for name in (web.X_TRACE_INFO, web.X_TRA
 
 # The places of the clients' points that are open.
 _open_places = set()
-# The libraries that have been told to be missing.
-_told = set()
-
-
-def library(name, wanted=None):
-    """Import a client's library; where that fails, or it lacks what is ``wanted``, say so once and return ``None``.
-
-    :param wanted: a version, and what that has and earlier ones lack
-    """
-    try:
-        module = importlib.import_module(name)
-        if wanted is None or hasattr(module, wanted[1]):
-            return module
-        fault = f"it is version {getattr(module, '__version__', '?')}, and {wanted[0]} or later is wanted"
-    except ImportError as error:
-        fault = f"it can't be imported ({error})"
-    if name not in _told:
-        _told.add(name)
-        LOG.warning(
-            "outgoing requests of `%s` are not traced: %s; install it with `pip install osprofiler[%s]`",
-            name,
-            fault,
-            name,
-        )
-    return None
 
 
 class Request:

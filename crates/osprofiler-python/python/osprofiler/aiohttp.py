@@ -9,7 +9,7 @@ it.
 import functools
 import logging
 
-from osprofiler import _outgoing, profiler
+from osprofiler import _libraries, _outgoing, profiler
 
 LOG = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ def enable():
     >>> aiohttp.enable()
     """
     global _FUNC, _enabled
-    library = _outgoing.library("aiohttp", ("3.12", "ClientMiddlewareType"))
+    library = _libraries.library("aiohttp", "requests of `aiohttp`", since=("3.12", "ClientMiddlewareType"))
     if library is None:
         return
     session = library.ClientSession
@@ -38,7 +38,7 @@ def enable():
     if session._request is _FUNC:
         session._request = _request
     _enabled = True
-    LOG.debug("outgoing requests of `aiohttp` are traced")
+    LOG.debug("requests of `aiohttp` are traced")
 
 
 def disable():

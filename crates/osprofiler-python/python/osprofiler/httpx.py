@@ -9,7 +9,7 @@ kind does, one that calls an application in this process for instance, never goe
 import functools
 import logging
 
-from osprofiler import _outgoing, profiler
+from osprofiler import _libraries, _outgoing, profiler
 
 LOG = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ def enable():
     >>> httpx.enable()
     """
     global _FUNC, _ASYNC_FUNC, _enabled
-    library = _outgoing.library("httpx")
+    library = _libraries.library("httpx", "requests of `httpx`")
     if library is None:
         return
     transport, async_transport = library.HTTPTransport, library.AsyncHTTPTransport
@@ -42,7 +42,7 @@ def enable():
     if async_transport.handle_async_request is _ASYNC_FUNC:
         async_transport.handle_async_request = _handle_async_request
     _enabled = True
-    LOG.debug("outgoing requests of `httpx` are traced")
+    LOG.debug("requests of `httpx` are traced")
 
 
 def disable():

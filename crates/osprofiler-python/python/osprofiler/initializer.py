@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One call that a service makes at its start."""
 
-from osprofiler import notifier, requests, web
+from osprofiler import messaging, notifier, requests, web
 
 
 def init_from_conf(conf, context=None, project=None, service=None, host=None, contex=None, **kwargs):
@@ -26,6 +26,7 @@ def init_from_conf(conf, context=None, project=None, service=None, host=None, co
         **kwargs,
     )
     notifier.set(_notifier)
+    messaging.keep_workers_apart()
     web.enable(conf.profiler.hmac_keys)
     if conf.profiler.trace_requests:
         requests.enable()

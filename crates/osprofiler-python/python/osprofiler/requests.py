@@ -9,7 +9,7 @@ one.
 import functools
 import logging
 
-from osprofiler import _outgoing, profiler
+from osprofiler import _libraries, _outgoing, profiler
 
 LOG = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ def enable():
     >>> requests.enable()
     """
     global _FUNC, _enabled
-    library = _outgoing.library("requests")
+    library = _libraries.library("requests", "requests of `requests`")
     if library is None:
         return
     adapter = library.adapters.HTTPAdapter
@@ -37,7 +37,7 @@ def enable():
     if adapter.send is _FUNC:
         adapter.send = send
     _enabled = True
-    LOG.debug("outgoing requests of `requests` are traced")
+    LOG.debug("requests of `requests` are traced")
 
 
 def disable():

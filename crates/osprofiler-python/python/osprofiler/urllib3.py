@@ -9,7 +9,7 @@ In: ``enable``, and requests. Out: the library's answers and errors, as they wer
 import functools
 import logging
 
-from osprofiler import _outgoing, profiler
+from osprofiler import _libraries, _outgoing, profiler
 
 LOG = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ def enable():
     >>> urllib3.enable()
     """
     global _FUNC, _enabled
-    library = _outgoing.library("urllib3")
+    library = _libraries.library("urllib3", "requests of `urllib3`")
     if library is None:
         return
     pool = library.HTTPConnectionPool
@@ -38,7 +38,7 @@ def enable():
     if pool._make_request is _FUNC:
         pool._make_request = _make_request
     _enabled = True
-    LOG.debug("outgoing requests of `urllib3` are traced")
+    LOG.debug("requests of `urllib3` are traced")
 
 
 def disable():

@@ -50,6 +50,8 @@ fn a_label_says_what_tells_points_apart() {
         request,
         r"svc:wsgi - 2 ms\nGET /v2.1/servers/detail/aaaaaaaaa..",
     );
+    let asgi = r#"{"request": {"method": "GET", "path": "/orders"}}"#;
+    check("asgi", asgi, r"svc:asgi - 2 ms\nGET /orders..");
     check("db", request, "svc:db - 2 ms");
     let function = r#"{"function": {"name": "nova.compute.manager.stop"}}"#;
     check("rpc", function, r"svc:rpc - 2 ms\nstop");
