@@ -17,14 +17,28 @@ from house.progress import heading, paint, say
 def main() -> int:
     """Run the sections; return 1 when something failed."""
     parser = argparse.ArgumentParser(prog="make test", description=__doc__)
-    parser.add_argument("part", nargs="?", choices=["lint"], help="only the quick sections")
-    quick_only = parser.parse_args().part == "lint"
+    parser.add_argument(
+        "parts", nargs="*", help="only the sections whose names contain one of these words; `lint`: only the quick ones"
+    )
+    chosen = _chosen(parser, parser.parse_args().parts)
     tools.need_python()
     tools.need("cargo", "cc", "make")
-    chosen = [section for section in SECTIONS if section.quick or not quick_only]
     with alone(TARGET, "`make test`"):
         done = [(section, *_run(section)) for section in chosen]
     return _summary(done)
+
+
+def _chosen(parser: argparse.ArgumentParser, parts: list[str]) -> list[Section]:
+    """Return the sections that the words name, in their order; all without words."""
+    named = {
+        part: [section for section in SECTIONS if (section.quick if part == "lint" else part in section.name)]
+        for part in parts
+    }
+    unknown = [part for part, sections in named.items() if not sections]
+    if unknown:
+        names = ", ".join(f"`{section.name}`" for section in SECTIONS)
+        parser.error(f"no section is named like `{unknown[0]}`, there are: {names}")
+    return [section for section in SECTIONS if not parts or any(section in sections for sections in named.values())]
 
 
 def _run(section: Section) -> tuple[Tally, float]:

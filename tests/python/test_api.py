@@ -123,7 +123,8 @@ def test_metadata():
     metadata = importlib.metadata.metadata("osprofiler")
     assert metadata["Version"] == _native.__version__
     assert metadata["Requires-Python"] == ">=3.10"
-    extras = {"elasticsearch", "messaging", "mongo", "otlp", "redis", "sqlalchemy"}
+    upstreams = {"elasticsearch", "messaging", "mongo", "otlp", "redis", "sqlalchemy"}
+    extras = upstreams | {"aiohttp", "httpx", "requests", "urllib3"}
     assert set(metadata.get_all("Provides-Extra")) == extras
     entry_points = {
         (entry.group, entry.name, entry.value)
