@@ -28,6 +28,7 @@ const FILES_WITH_UNSAFE: &[&str] = &[
     "crates/osprofiler/src/recorder/clock.rs",
     "crates/osprofiler/src/recorder/context.rs",
     "crates/osprofiler/src/recorder/future.rs",
+    "crates/osprofiler/src/recorder/generation.rs",
     "crates/osprofiler/src/recorder/ids.rs",
     "crates/osprofiler/src/recorder/losses.rs",
     "crates/osprofiler/src/recorder/names.rs",

@@ -112,6 +112,47 @@ fn a_fork_while_the_store_hangs_goes_ahead_and_the_parent_loses_nothing() {
     );
 }
 
+#[test]
+fn children_of_a_fork_that_no_handler_saw_draw_ids_of_their_own_and_lose_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    for store in stores(folder.path()) {
+        let mut program = Program::start(&store);
+        assert_eq!(program.ask("fork-unseen 2 50"), "stored=2 lost=0");
+        // Drawn where the children drew theirs.
+        program.ask("trace");
+        program.ask("record 50");
+        assert!(program.end("return").status.success());
+        check(&store, 50, &[50, 50]);
+    }
+}
+
+#[test]
+fn children_of_a_fork_that_no_handler_saw_leave_their_parents_stores_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    for store in stores(folder.path()) {
+        let mut program = Program::start(&store);
+        program.ask("record 300");
+        // The store stays open.
+        program.ask("flush");
+        let survives = store.starts_with("file:");
+        let (expected, children) = if survives {
+            ("stored=3 lost=0", &[20; 3][..])
+        } else {
+            ("stored=0 lost=3", &[][..])
+        };
+        assert_eq!(program.ask("fork-unseen 3 20"), expected, "{store}");
+        program.ask("record 100");
+        let numbers = program.numbers("flush");
+        assert_eq!(
+            (numbers.recorded, numbers.stored, numbers.lost),
+            (800, 800, 0),
+            "{store}"
+        );
+        assert!(program.end("return").status.success());
+        check(&store, 400, children);
+    }
+}
+
 /// The parent's trace and the children's have those numbers of points, each closed.
 fn check(store: &str, parent: u64, children: &[u64]) {
     let stored = Stored::read(store);

@@ -85,6 +85,7 @@ fn main() {
                 TOLD.load(SeqCst)
             ),
             "fork" => fork(origin, number(1), number(2)),
+            "fork-unseen" => fork_unseen(origin, number(1), number(2)),
             "fork-orphan" => fork_orphan(origin, number(1), number(2)),
             "handle-sigterm" => {
                 // SAFETY: the handler is a function of this program; that `exit` is not safe in one is what is tried here.
@@ -214,6 +215,33 @@ fn fork(origin: Origin, children: u64, count: u64) -> String {
         failed += u64::from(status != 0);
     }
     format!("failed={failed}")
+}
+
+/// As `fork`, by the system call itself: no handler that anybody registered for forks runs. Says how many children had all of their own
+/// stored, and how many all of it counted as lost.
+fn fork_unseen(origin: Origin, children: u64, count: u64) -> String {
+    let (mut stored, mut lost) = (0, 0);
+    for _ in 0..children {
+        // SAFETY: as in `fork`; besides, nobody but this thread is using C's allocator, whose handlers do not run either.
+        let pid = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
+        if pid == 0 {
+            let trace = Context::new_trace(origin).attach();
+            record(0, count);
+            drop(trace);
+            let counters = delivery::flush(LONG);
+            exit(match (counters.stored(), counters.lost()) {
+                (stored, 0) if stored == 2 * count => 0,
+                (0, lost) if lost == 2 * count => 1,
+                _ => 2,
+            });
+        }
+        let mut status = 0;
+        // SAFETY: the pid is a child's, and the status a live place for one.
+        unsafe { libc::waitpid(pid as i32, &raw mut status, 0) };
+        stored += u64::from(status == 0);
+        lost += u64::from(status == 1 << 8);
+    }
+    format!("stored={stored} lost={lost}")
 }
 
 /// Forks a child that stores `before` points, waits for its parent's end, and records `after` points more.

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use super::messages::{Severity, log_all};
 use super::process::{self, TALLY};
 use super::thread;
-use crate::{Loss, LossReason};
+use crate::{Loss, LossReason, recorder};
 
 /// How long the end of the process waits for the stores, unless told otherwise.
 pub const EXIT_DEADLINE: Duration = Duration::from_secs(2);
@@ -52,6 +52,7 @@ pub(super) fn forget() {
 }
 
 extern "C" fn at_exit() {
+    recorder::generation();
     // Without a thread nothing was recorded, or it could not be started, or this is its own driver ending the process.
     if !thread::is_running() || thread::is_current() {
         return;

@@ -92,6 +92,7 @@ pub(super) fn nothing_is_open() {
 }
 
 extern "C" fn prepare() {
+    recorder::generation();
     FORKS.fetch_add(1, SeqCst);
     if !FRAGILE.load(SeqCst) || OPEN.load(SeqCst) == 0 {
         return;
@@ -115,14 +116,27 @@ extern "C" fn parent() {
 }
 
 extern "C" fn child() {
-    if HASTY.swap(false, SeqCst) {
+    if HASTY.load(SeqCst) {
         INTERRUPTED.store(true, SeqCst);
     }
+    leave_parent();
+    recorder::after_fork_in_child();
+}
+
+/// For the recorder, in a child whose parent's handlers did not run: nobody has asked the background thread to stand aside. Atomics only.
+pub(crate) fn leave_parent_unseen() {
+    if FRAGILE.load(SeqCst) && OPEN.load(SeqCst) != 0 {
+        INTERRUPTED.store(true, SeqCst);
+    }
+    leave_parent();
+}
+
+fn leave_parent() {
+    HASTY.store(false, SeqCst);
     OPEN.store(0, SeqCst);
     FORKS.store(0, SeqCst);
     Process::forget();
     thread::forget();
     exit::forget();
     TALLY.reset();
-    recorder::after_fork_in_child();
 }

@@ -35,6 +35,7 @@ mod scenarios;
 
 pub use counters::Counters;
 pub use exit::{EXIT_DEADLINE, set_exit_deadline};
+pub(crate) use fork::leave_parent_unseen;
 pub use fork::{FORK_DEADLINE, set_fork_deadline};
 pub use messages::{Message, Severity};
 pub(crate) use process::log_waiting_messages;

@@ -163,6 +163,7 @@ fn attach_store(
     host: &str,
     store: Store,
 ) -> Result<Origin> {
+    recorder::generation();
     let origin = Origin::register(project, service, host).ok_or_else(|| {
         Error::new(
             ErrorKind::Usage,
@@ -184,6 +185,7 @@ fn attach_store(
 /// stored as it is. A lock and a copy, for what is rare. One of more than 1 MiB is counted as lost, and so are further ones
 /// while 8 MiB are on their way.
 pub fn submit(origin: Origin, notification: &Notification<'_>) {
+    recorder::generation();
     let mut inbox = Process::get().inbox();
     TALLY.add_beside(1);
     if let Some(reason) = inbox.refusal(notification) {
@@ -214,11 +216,13 @@ pub fn flush(deadline: Duration) -> Counters {
 
 /// What became of this process's notifications so far. Some atomic loads.
 pub fn counters() -> Counters {
+    recorder::generation();
     TALLY.counters(recorder::recorded)
 }
 
 /// What delivery has to say since the last call, oldest first; whoever takes it logs it. One load if there is nothing.
 pub fn take_messages() -> Vec<Message> {
+    recorder::generation();
     Process::existing().map_or_else(Vec::new, |process| process.messages.take())
 }
 

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use crate::{Id, Loss, LossReason};
 
+use super::generation::generation;
+
 /// How many traces and reasons are told apart between two calls of [`take_losses`].
 const CAPACITY: usize = 256;
 const REASONS: usize = LossReason::ALL.len();
@@ -103,6 +105,7 @@ pub(super) fn count(base_id: Id<'_>, reason: LossReason) {
 /// assert_eq!(lost, 0);
 /// ```
 pub fn take_losses(each: &mut dyn FnMut(Option<Id<'_>>, Loss)) {
+    generation();
     // Copied out first: `each` may take its time, or record.
     let mut taken = Vec::new();
     with_entries(|entries, length| {

@@ -111,6 +111,12 @@ mod plain;
 )]
 mod value;
 
+#[expect(unsafe_code, reason = "has the kernel zero a page in children")]
+#[expect(
+    clippy::inline_always,
+    reason = "the hot path is laid out by hand, measured in benches/"
+)]
+mod generation;
 #[expect(unsafe_code, reason = "a flag guards the table")]
 mod losses;
 #[expect(unsafe_code, reason = "maps the pool, and shares it by pointer")]
@@ -125,12 +131,13 @@ mod sweep;
 pub use context::{Attached, Context};
 pub use foreign::{InfoSource, PointName, record};
 pub use future::{InContext, InPoint, Traced};
+pub use generation::{after_fork_in_child, generation};
 pub use ids::new_id;
 pub use info::Info;
 pub use losses::take_losses;
 pub use names::{Name, Part, Site, Wording};
 pub use origin::{Origin, OriginDetails};
 pub use point::{OpenPoint, Point, is_on};
-pub use signal::{after_fork_in_child, announce_idle, generation, set_waker};
+pub use signal::{announce_idle, set_waker};
 pub use sweep::{Event, Sweeper, Swept, recorded};
 pub use value::{Debugged, Displayed, Members, Value, Values, debug, display, members};

@@ -7,19 +7,18 @@
 
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use crate::{Id, LossReason};
 
 use super::clock;
 use super::context::{Context, Place, Texts};
 use super::foreign::write_texts;
+use super::generation::generation;
 use super::losses;
 use super::names::{NO_ROOM, Name, Part, Site};
 use super::record::{
     BASE_TEXT, FORM, FORM_NONE, FORM_SHAPE, NAME_TEXT, PARENT_TEXT, Record, STOP, TRACE_TEXT,
 };
-use super::signal::GENERATION;
 use super::thread;
 use super::thread::{CLOSED_EARLY, Head, Thread};
 use super::value::Encoder;
@@ -161,7 +160,7 @@ impl Open {
             flags: flags
                 | (u8::from(std::thread::panicking()) * PANICKING)
                 | (u8::from(name == NO_ROOM) * NAMELESS),
-            generation: GENERATION.load(Ordering::Relaxed) as u8,
+            generation: generation() as u8,
         }
     }
 
@@ -356,6 +355,6 @@ impl Open {
     /// Whether this process opened the point, and did not inherit it by a fork.
     #[inline(always)]
     fn is_ours(&self) -> bool {
-        self.generation == GENERATION.load(Ordering::Relaxed) as u8
+        self.generation == generation() as u8
     }
 }

@@ -1,37 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What recording threads, delivery and a forked child tell each other: generation, idleness, and the one wake-up call.
+//! What recording threads and delivery tell each other: idleness, and the one wake-up call.
 //!
-//! A recording thread reads two words that hardly ever change. It calls the waker only when delivery has said that it sleeps without a
+//! A recording thread reads a word that hardly ever changes. It calls the waker only when delivery has said that it sleeps without a
 //! timer, or when the pool fills faster than it is swept.
 
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
-use super::{losses, pool, sweep};
-
-/// Counts forks above this process; a thread whose own copy differs has inherited what it holds. Threads begin with 0.
-pub(super) static GENERATION: AtomicU32 = AtomicU32::new(1);
 /// Delivery sleeps until it is woken. True from the start: the first record of a process starts delivery.
 pub(super) static IDLE: AtomicBool = AtomicBool::new(true);
 /// Delivery was woken and has not swept since.
 static WOKEN: AtomicBool = AtomicBool::new(false);
 static WAKER: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
 
-/// How many forks lie above this process, plus one.
-pub fn generation() -> u32 {
-    GENERATION.load(Ordering::Relaxed)
-}
-
-/// Makes the recorder this process's own; call it in the child after a fork, before anything records, from `pthread_atfork`.
-///
-/// Touches only atomics. What the parent's threads had recorded is the parent's to deliver; its memory is left as it is.
-pub fn after_fork_in_child() {
-    GENERATION.fetch_add(1, Ordering::Relaxed);
+/// In a forked child: nobody delivers yet.
+pub(super) fn forget() {
     IDLE.store(true, Ordering::Relaxed);
     WOKEN.store(false, Ordering::Relaxed);
-    losses::forget();
-    sweep::abandon();
-    pool::abandon();
 }
 
 /// Registers what wakes delivery. It is called on a recording thread, so it must be quick and must not record, wait or panic:

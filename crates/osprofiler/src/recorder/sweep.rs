@@ -23,6 +23,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::{Id, Kind};
 
 use super::clock;
+use super::generation::generation;
 use super::info::{Info, Source};
 use super::losses;
 use super::names::{self, Wording};
@@ -68,6 +69,7 @@ pub struct Swept {
 
 /// How many events this process has recorded: those swept, those still to be swept, and those lost.
 pub fn recorded() -> u64 {
+    generation();
     let published = Pool::existing().map_or(0, |pool| {
         let live: u64 = pool
             .used_lanes()
@@ -147,6 +149,7 @@ impl Sweeper {
 
     /// As [`sweep`](Self::sweep), as if the [`clock`] said `now`: which threads are idle is seen from there. For tests.
     pub fn sweep_at(&mut self, now: u64, each: &mut dyn FnMut(&Event<'_>)) -> Swept {
+        generation();
         signal::sweeping();
         let Some(pool) = Pool::existing() else {
             return Swept::default();

@@ -22,17 +22,15 @@ use std::sync::atomic::{Ordering, compiler_fence};
 use crate::{Id, LossReason};
 
 use super::context::Current;
+use super::generation::{self, NOWHERE, generation};
 use super::ids::Generator;
 use super::losses;
 use super::plain::Room;
 use super::pool::{LANE_ENDED, Lane, NONE, Pool, SLOTS};
 use super::record::{CONTINUED, Record, SLOT_BYTES};
-use super::signal::{self, GENERATION, IDLE};
+use super::signal::{self, IDLE};
 use super::value::Encoder;
 use super::value::sealed::EncodeAll;
-
-/// Generation 0 is nobody's: a thread that has it must look where it stands before it records.
-const NOWHERE: u32 = 0;
 
 pub(super) struct Thread {
     /// The trace this thread is in.
@@ -81,7 +79,7 @@ impl Drop for LaneEnd {
     fn drop(&mut self) {
         with(|thread| {
             thread.gone.set(true);
-            if thread.generation.replace(NOWHERE) == GENERATION.load(Ordering::Relaxed) {
+            if thread.generation.replace(NOWHERE) == generation::on_page() {
                 // SAFETY: a lane of this generation is in the process's pool, which is never unmapped.
                 let lane = unsafe { &*thread.lane.get() };
                 lane.state.store(LANE_ENDED, Ordering::Release);
@@ -139,8 +137,8 @@ impl Thread {
     #[cold]
     #[inline(never)]
     fn seed(&self) {
+        self.seeded_for.set(generation());
         self.ids.seed();
-        self.seeded_for.set(GENERATION.load(Ordering::Relaxed));
     }
 
     /// The generation that this thread has last recorded in.
@@ -151,7 +149,7 @@ impl Thread {
 
     #[inline]
     pub(super) fn new_id(&self) -> u128 {
-        if self.seeded_for.get() != GENERATION.load(Ordering::Relaxed) {
+        if self.seeded_for.get() != generation::on_page() {
             self.seed();
         }
         self.ids.next_id()
@@ -324,7 +322,7 @@ impl Thread {
     #[inline(always)]
     pub(super) fn begin_here(&self, slots: u32) -> Option<*mut Record> {
         let used = self.used.get();
-        if self.generation.get() != GENERATION.load(Ordering::Relaxed) || used + slots > SLOTS {
+        if self.generation.get() != generation::on_page() || used + slots > SLOTS {
             return None;
         }
         // SAFETY: the generation is this process's, so the lane is in its pool, which is never unmapped.
@@ -401,7 +399,7 @@ impl Thread {
 
     /// Makes sure that the thread has a lane in this process's pool.
     fn enter(&self) -> Result<&'static Pool, LossReason> {
-        let generation = GENERATION.load(Ordering::Relaxed);
+        let generation = generation();
         let pool = Pool::get().ok_or(LossReason::MemoryFull)?;
         if self.generation.get() == generation {
             return Ok(pool);
