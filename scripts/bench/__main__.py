@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`make bench`: the crate's benches, then the report as a process: ours from SQLite, upstream's from a real Redis."""
+"""`make bench`: the crate's benches, then Python's trace points and the report as a process, ours and upstream's.
+
+Ours go into SQLite and are read from there; upstream's do the same with a real Redis.
+"""
 
 import json
 import shutil
@@ -7,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bench import material
+from bench import material, points
 from bench.figures import Figure, Ratio, measure, table
 from house import build, debian, environments, tools
 from house.ending import alone, framed
@@ -46,12 +49,18 @@ def main() -> int:
         with step("the release build"):
             command = build.command(LOG)
             programs = build.benches(LOG)
+            wheel = build.wheel(LOG)
         with step("upstream's profiler from PyPI"):
             upstream = environments.cached("openstack", LOG, constrained=True)
+        with step("the same with the wheel swapped in"):
+            ours = environments.copy(upstream, FOLDER / "environment")
+            environments.swap_in(ours, wheel, LOG)
         heading("inside: the crate's benches")
         _inside(programs["osprofiler-benches"])
-        heading("outside: the report as a process")
         with Redis(FOLDER / "redis") as redis:
+            heading("inside Python: trace points")
+            points.run(ours, upstream, f"sqlite://{FOLDER}/points.db", redis.url, LOG)
+            heading("outside: the report as a process")
             _outside(command, programs, upstream, redis)
     return 0
 

@@ -40,6 +40,22 @@ class Ratio:
         return f"  {self.name:<46} {self.value:10.1f} x   (wanted: {self.at_least:.0f} x) {verdict}"
 
 
+@dataclass(frozen=True)
+class Limit:
+    """A figure, and the most that was wanted of it."""
+
+    name: str
+    value: float
+    at_most: float
+    unit: str
+
+    def line(self) -> str:
+        """Return the figure as a line of the table."""
+        good = self.value <= self.at_most
+        verdict = paint("as wanted", "32") if good else paint("more than wanted", "31")
+        return f"  {self.name:<46} {self.value:10.1f} {self.unit:<3} (wanted: {self.at_most:.0f} {self.unit}) {verdict}"
+
+
 def measure(program: Path, name: str, runs: int, command: Sequence[str | Path], log: Path) -> Figure:
     """Run a command so many times."""
     taken = json.loads(capture([program, str(runs), *command], log).data)

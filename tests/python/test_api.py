@@ -124,8 +124,8 @@ def test_metadata():
     assert metadata["Version"] == _native.__version__
     assert metadata["Requires-Python"] == ">=3.10"
     upstreams = {"elasticsearch", "messaging", "mongo", "otlp", "redis", "sqlalchemy"}
-    extras = upstreams | {"aiohttp", "httpx", "requests", "urllib3"}
-    assert set(metadata.get_all("Provides-Extra")) == extras
+    clients = {"aiohttp", "httpx", "requests", "urllib3"}
+    assert set(metadata.get_all("Provides-Extra")) == upstreams | clients
     entry_points = {
         (entry.group, entry.name, entry.value)
         for entry in importlib.metadata.distribution("osprofiler").entry_points
