@@ -20,7 +20,7 @@ from osprofiler.context import carry, carry_executor
 from programs import run_program
 
 EVENTLET = "import eventlet; eventlet.monkey_patch()"
-GEVENT = "import gevent.monkey; gevent.monkey.patch_all()"
+GEVENT = "import gevent.monkey; gevent.monkey.patch_all(); import gevent.pool"
 
 EXECUTORS = {
     "concurrent.futures, submit": (
@@ -54,12 +54,19 @@ EXECUTORS = {
     "eventlet, imap": (EVENTLET, "eventlet.GreenPool(1)", "list(executor.imap(lambda _: function(), [1]))"),
     "eventlet, starmap": (EVENTLET, "eventlet.GreenPool(1)", "list(executor.starmap(lambda _: function(), [(1,)]))"),
     "eventlet, tpool": (EVENTLET + "; import eventlet.tpool", None, "eventlet.tpool.execute(function)"),
+    "gevent, spawn": (GEVENT, "gevent.pool.Pool(1)", "executor.spawn(function).get()"),
+    "gevent, imap_unordered": (
+        GEVENT,
+        "gevent.pool.Pool(1)",
+        "list(executor.imap_unordered(lambda _: function(), [1]))",
+    ),
     "gevent, thread pool": (
         GEVENT + "; import gevent.threadpool",
         "gevent.threadpool.ThreadPool(1)",
         "executor.spawn(function).get()",
     ),
     "thread": ("import threading", None, "t = threading.Thread(target=function); t.start(); t.join()"),
+    "gevent, greenlet": (GEVENT, None, "gevent.spawn(function).get()"),
     "eventlet, greenthread": (EVENTLET, None, "eventlet.spawn(function).wait()"),
 }
 

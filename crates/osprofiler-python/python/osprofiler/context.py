@@ -3,7 +3,7 @@
 
 In: a function, or an executor. Out: one that runs in the place where it was made, or given its work, and leaves the
 place of whoever runs it as it was. An asyncio task, ``loop.call_soon`` and ``asyncio.to_thread`` take the place along
-by themselves; a thread, a pool's worker and eventlet's greenthreads begin outside of any trace.
+by themselves; threads, the workers of pools, and the greenthreads of eventlet and gevent begin outside of any trace.
 """
 
 import contextlib
