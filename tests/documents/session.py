@@ -35,7 +35,7 @@ class Session:
         profiler.init("SECRET", base_id=str(uuid.uuid4()))
         output = io.StringIO()
         try:
-            with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+            with contextlib.redirect_stdout(output):
                 if kind == "pycon":
                     return {"error": _examples(text, place)}
                 exec(compile(text, place, "exec"), self.namespace)
