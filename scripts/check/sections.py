@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from check import features
+from check import features, sanitizer
 from check.runner import run_check, run_tests
 from check.tally import Tally
 from house import build, debian, environments, tools
@@ -76,6 +76,10 @@ def _rust() -> Tally:
     return run_tests(
         ["cargo", "test", "-q", "--workspace", "--all-features", "--no-fail-fast"], build.cargo_environment()
     )
+
+
+def _sanitizer() -> Tally:
+    return run_tests(sanitizer.command(), sanitizer.environment())
 
 
 def _build() -> Tally:
@@ -145,6 +149,7 @@ SECTIONS = (
     Section("format and lints of Rust", _lint_rust, quick=True),
     Section("what Debian brings", _packages),
     Section("cargo test", _rust),
+    Section("ThreadSanitizer", _sanitizer),
     Section("each feature alone", _features),
     Section("command, wheel, environments", _build),
     *(Section(f"pytest {folder}", lambda folder=folder: _pytest(folder)) for folder in PYTHON_TESTS),

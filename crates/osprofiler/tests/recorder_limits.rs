@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The recorder where it is hard: threads racing with the sweeper, a full pool, threads that end, forks.
+//! The recorder where it is hard: a full pool, threads that end, forks. Races with the sweeper are in `hand_over.rs`.
 //!
 //! Recorder and sweeper are one a process, so each test here holds a lock while it runs.
 
 #![expect(unsafe_code, reason = "fork, and what a child may do after it")]
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io::{Read, Write};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use osprofiler::recorder::{
-    Context, Event, Origin, Point, Sweeper, after_fork_in_child, announce_idle, clock, new_id,
-    recorded, set_waker, take_losses,
+    Context, Origin, Point, Sweeper, after_fork_in_child, announce_idle, clock, new_id, recorded,
+    set_waker, take_losses,
 };
-use osprofiler::{Kind, LossReason, point, stop};
+use osprofiler::{LossReason, point};
 
 /// Runs a test in a thread of its own, which has ended, lane and all, before the next test begins.
 #[track_caller]
@@ -39,119 +39,8 @@ fn losses() -> HashMap<LossReason, u64> {
     losses
 }
 
-/// What a sweep saw of points that carry their thread's and their own number.
-#[derive(Default)]
-struct Seen {
-    /// `(trace_id, is a stop)`.
-    ends: HashSet<(u128, bool)>,
-    /// The parent and the info, by point.
-    starts: HashMap<u128, (u128, String)>,
-    events: u64,
-}
-
-impl Seen {
-    fn add(&mut self, event: &Event<'_>) {
-        let id = |id: osprofiler::Id<'_>| id.as_u128().expect("only UUIDs here");
-        let trace_id = id(event.trace_id);
-        let is_stop = event.kind == Kind::Stop;
-        assert!(self.ends.insert((trace_id, is_stop)), "twice: {event:?}");
-        if is_stop {
-            assert!(
-                self.ends.contains(&(trace_id, false)),
-                "stop before start: {event:?}"
-            );
-        } else {
-            let mut info = String::new();
-            event.info.push_json("h", &mut info);
-            self.starts.insert(trace_id, (id(event.parent_id), info));
-        }
-        self.events += 1;
-    }
-}
-
 /// More than a pool holds.
 const POINTS: u64 = 300_000;
-const THREADS: u32 = 4;
-const ROUNDS: u32 = 3_000;
-
-fn record_rounds(thread: u32) {
-    for round in 0..ROUNDS {
-        let _trace = Context::new_trace(origin()).attach();
-        let _outer = point!("outer", {"thread": thread, "round": round});
-        let text = "x".repeat(round as usize * 7 % 600 * (1 + round as usize % 97 / 96 * 40));
-        let inner = point!("inner", {"thread": thread, "round": round, "text": text});
-        stop!(inner, {"round": round});
-        if round % 8 == 0 {
-            // Lets the sweeper find this thread idle.
-            std::thread::yield_now();
-        }
-    }
-}
-
-/// Lets threads record while another sweeps as fast as it can, and checks that everything arrived, once and whole.
-#[track_caller]
-fn race(now: fn(u64) -> u64) {
-    alone(move || {
-        let before = recorded();
-        let ended = AtomicBool::new(false);
-        let mut seen = Seen::default();
-        std::thread::scope(|scope| {
-            let sweeper = scope.spawn(|| {
-                let mut sweeps = 0;
-                loop {
-                    let last = ended.load(Ordering::Acquire);
-                    sweeps += 1;
-                    Sweeper::new().sweep_at(now(sweeps), &mut |event| seen.add(event));
-                    if last {
-                        return;
-                    }
-                    std::thread::yield_now();
-                }
-            });
-            let threads: Vec<_> = (0..THREADS)
-                .map(|thread| scope.spawn(move || record_rounds(thread)))
-                .collect();
-            for thread in threads {
-                thread.join().expect("no thread panicked");
-            }
-            ended.store(true, Ordering::Release);
-            sweeper.join().expect("the sweeper did not panic");
-        });
-        let lost: u64 = losses().values().sum();
-        assert_eq!(recorded() - before, u64::from(THREADS * ROUNDS * 4));
-        assert_eq!(seen.events + lost, recorded() - before);
-        assert_eq!(lost, 0);
-        let mut rounds = HashSet::new();
-        for (parent_id, info) in seen.starts.values() {
-            let numbers = info
-                .split(", \"text\"")
-                .next()
-                .expect("split gives one part");
-            let numbers = numbers
-                .split(", \"host\"")
-                .next()
-                .expect("split gives one part");
-            if info.contains("\"text\"") {
-                let (_, outer) = &seen.starts[parent_id];
-                assert!(outer.starts_with(numbers), "{numbers} lies within {outer}");
-            } else {
-                assert!(rounds.insert(numbers), "twice: {numbers}");
-            }
-        }
-        assert_eq!(rounds.len() as u32, THREADS * ROUNDS);
-    });
-}
-
-#[test]
-fn each_event_arrives_once_while_threads_race_with_the_sweeper() {
-    race(|_| clock::ticks());
-}
-
-#[test]
-fn each_event_arrives_once_while_every_chunk_is_taken_away_as_idle() {
-    // Each sweep finds itself minutes after the one before, so that all lanes look idle to all sweeps.
-    race(|sweeps| clock::ticks() + (sweeps << 40));
-}
 
 #[test]
 fn an_idle_threads_chunk_returns_to_the_pool() {

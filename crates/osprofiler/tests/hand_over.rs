@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Threads that record race with a sweeper, and each event arrives, once and whole.
+//!
+//! `make test` runs this program with `ThreadSanitizer` as well, which sees whether what a thread writes and the sweeper reads is
+//! ordered by the recorder's own atomics, on whatever processor. Not a libtest: that hands its results over by a channel of the standard
+//! library, which no sanitizer was built into.
+
+#![expect(clippy::print_stdout, reason = "says what a test runner would say")]
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use osprofiler::recorder::{Context, Event, Origin, Sweeper, clock, recorded, take_losses};
+use osprofiler::{Kind, point, stop};
+
+/// A name, and what the sweeper takes for the time.
+type Race = (&'static str, fn(sweeps: u64) -> u64);
+
+fn main() {
+    let races: [Race; 2] = [
+        ("while threads race with the sweeper", |_| clock::ticks()),
+        // Each sweep finds itself minutes after the one before, so that all lanes look idle to all sweeps.
+        ("while every chunk is taken away as idle", |sweeps| {
+            clock::ticks() + (sweeps << 40)
+        }),
+    ];
+    for (name, now) in races {
+        println!("each event arrives once {name}");
+        race(now);
+    }
+    println!(
+        "test result: ok. {} passed; 0 failed; 0 ignored;",
+        races.len()
+    );
+}
+
+fn origin() -> Origin {
+    Origin::register(Some("shop"), Some("race"), "h").expect("the table of origins has room")
+}
+
+/// What a sweep saw of points that carry their thread's and their own number.
+#[derive(Default)]
+struct Seen {
+    /// `(trace_id, is a stop)`.
+    ends: HashSet<(u128, bool)>,
+    /// The parent and the info, by point.
+    starts: HashMap<u128, (u128, String)>,
+    events: u64,
+}
+
+impl Seen {
+    fn add(&mut self, event: &Event<'_>) {
+        let id = |id: osprofiler::Id<'_>| id.as_u128().expect("only UUIDs here");
+        let trace_id = id(event.trace_id);
+        let is_stop = event.kind == Kind::Stop;
+        assert!(self.ends.insert((trace_id, is_stop)), "twice: {event:?}");
+        if is_stop {
+            assert!(
+                self.ends.contains(&(trace_id, false)),
+                "stop before start: {event:?}"
+            );
+        } else {
+            let mut info = String::new();
+            event.info.push_json("h", &mut info);
+            self.starts.insert(trace_id, (id(event.parent_id), info));
+        }
+        self.events += 1;
+    }
+
+    /// Each round of each thread is there, its inner point within its outer one.
+    fn check_rounds(&self) {
+        let mut rounds = HashSet::new();
+        for (parent_id, info) in self.starts.values() {
+            let end = info.find(", \"text\"").or(info.find(", \"host\""));
+            let numbers = &info[..end.expect("every info has a host")];
+            if info.contains("\"text\"") {
+                let (_, outer) = &self.starts[parent_id];
+                assert!(outer.starts_with(numbers), "{numbers} lies within {outer}");
+            } else {
+                assert!(rounds.insert(numbers), "twice: {numbers}");
+            }
+        }
+        assert_eq!(rounds.len() as u32, THREADS * ROUNDS);
+    }
+}
+
+const THREADS: u32 = 4;
+const ROUNDS: u32 = 3_000;
+
+fn record_rounds(thread: u32) {
+    for round in 0..ROUNDS {
+        let _trace = Context::new_trace(origin()).attach();
+        let _outer = point!("outer", {"thread": thread, "round": round});
+        let text = "x".repeat(round as usize * 7 % 600 * (1 + round as usize % 97 / 96 * 40));
+        let inner = point!("inner", {"thread": thread, "round": round, "text": text});
+        stop!(inner, {"round": round});
+        if round % 8 == 0 {
+            // Lets the sweeper find this thread idle.
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// Lets threads record while another sweeps as fast as it can, and checks that everything arrived, once and whole.
+fn race(now: fn(u64) -> u64) {
+    let before = recorded();
+    let ended = AtomicBool::new(false);
+    let mut seen = Seen::default();
+    std::thread::scope(|scope| {
+        let sweeper = scope.spawn(|| {
+            let mut sweeps = 0;
+            loop {
+                let last = ended.load(Ordering::Acquire);
+                sweeps += 1;
+                Sweeper::new().sweep_at(now(sweeps), &mut |event| seen.add(event));
+                if last {
+                    return;
+                }
+                std::thread::yield_now();
+            }
+        });
+        let threads: Vec<_> = (0..THREADS)
+            .map(|thread| scope.spawn(move || record_rounds(thread)))
+            .collect();
+        for thread in threads {
+            thread.join().expect("no thread panicked");
+        }
+        ended.store(true, Ordering::Release);
+        sweeper.join().expect("the sweeper did not panic");
+    });
+    take_losses(&mut |_, loss| panic!("lost: {loss:?}"));
+    let expected = u64::from(THREADS * ROUNDS * 4);
+    assert_eq!((recorded() - before, seen.events), (expected, expected));
+    seen.check_rounds();
+}
