@@ -23,6 +23,7 @@ mod json_text;
 mod value;
 
 mod notifier;
+mod secrets;
 
 mod headers;
 mod store;
@@ -62,6 +63,8 @@ mod _native {
     use super::profiler::{Profiler, clean, get, init};
     #[pymodule_export]
     use super::replaced::watch_module;
+    #[pymodule_export]
+    use super::secrets::set_mask_secrets;
     #[pymodule_export]
     use super::store::{
         PyOrigin, attach, check_connection, driver_name, first_notification, list_traces, mask,

@@ -17,6 +17,7 @@ use pyo3::types::{PyDict, PyString};
 
 use crate::context::id_text;
 use crate::gil::GilCell;
+use crate::secrets;
 use crate::store::{PyOrigin, host};
 use crate::value::{self, InfoText};
 
@@ -254,6 +255,7 @@ fn notification<'py>(
     info: &Bound<'py, PyDict>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let py = name.py();
+    secrets::mask(info)?;
     info.set_item("host", host())?;
     let end = match kind {
         Kind::Start => "start",

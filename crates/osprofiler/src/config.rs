@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::driver::ConnectionString;
 use crate::recorder::Origin;
-use crate::{Result, delivery};
+use crate::{Result, delivery, secrets};
 
 /// Who a service is, and the `[profiler]` options.
 ///
@@ -41,6 +41,8 @@ pub struct Config {
     pub trace_requests: bool,
     /// The keys that trace headers may be signed with. The first signs what this service sends.
     pub hmac_keys: HmacKeys,
+    /// Whether what infos carry under the names of secrets is masked, for the whole process; see [`secrets`]. Ours, not upstream's.
+    pub mask_secrets: bool,
     /// Where notifications go.
     pub connection_string: ConnectionString,
     /// Whether traces with errors are listed apart.
@@ -71,6 +73,7 @@ impl Default for Config {
             trace_sqlalchemy: false,
             trace_requests: false,
             hmac_keys: HmacKeys::parse("SECRET_KEY"),
+            mask_secrets: true,
             connection_string: ConnectionString::parse("messaging://")
                 .unwrap_or_else(|_| unreachable!("a scheme alone is a connection string")),
             filter_error_trace: false,
@@ -162,6 +165,7 @@ pub fn init(config: &Config) -> Result<Option<Origin>> {
         return Ok(None);
     }
     delivery::set_exit_deadline(config.exit_deadline);
+    secrets::set_masking(config.mask_secrets);
     let host = config.host.clone().unwrap_or_else(host_name);
     delivery::attach(
         config.project.as_deref(),

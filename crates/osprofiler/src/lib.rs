@@ -47,6 +47,7 @@ mod error;
 pub mod headers;
 mod id;
 mod notification;
+pub mod secrets;
 mod timestamp;
 pub mod wire;
 

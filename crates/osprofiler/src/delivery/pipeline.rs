@@ -13,7 +13,7 @@ use super::messages::Severity;
 use super::queue::{Limits, Next, Open, Outlet, Queue};
 use super::texts::Texts;
 use crate::recorder::Wording;
-use crate::{Id, Kind, Loss, LossReason, Notification, Timestamp};
+use crate::{Id, Kind, Loss, LossReason, Notification, Timestamp, secrets};
 
 /// Who records, and where that goes.
 pub(super) struct Route {
@@ -98,6 +98,7 @@ impl Pipeline {
         let notification = Notification {
             project: notification.project.or(route.project),
             service: notification.service.or(route.service),
+            info: &secrets::masked_info(notification.info),
             ..notification
         };
         if !self.tally(&route, outlet) {

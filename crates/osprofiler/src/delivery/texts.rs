@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The texts of an event: its name with its suffix, and its info with the `host`. Made when they are first asked for, which they often are not:
-//! a batch that has had an event of the same [`Wording`] has its texts already, by number.
+//! The texts of an event: its name with its suffix, and its info with the `host` and without secrets. Made when they are first
+//! asked for, which they often are not: a batch that has had an event of the same [`Wording`] has its texts already, by number.
 
 use super::pipeline::{Incoming, Route};
 use crate::recorder::Wording;
-use crate::{Kind, Notification, TextNumber};
+use crate::{Kind, Notification, TextNumber, secrets};
 
 /// Memory for the texts of one event at a time.
 #[derive(Default)]
@@ -66,6 +66,7 @@ impl EventTexts<'_> {
         // An object is never an empty text.
         if self.texts.info.is_empty() {
             (self.event.info)(self.route.host, &mut self.texts.info);
+            secrets::mask_info(&mut self.texts.info);
         }
         &self.texts.info
     }
