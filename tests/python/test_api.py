@@ -52,7 +52,8 @@ osprofiler.sqlalchemy _before_cursor_execute(name)
 osprofiler.sqlalchemy _after_cursor_execute(hide_result=True)
 osprofiler.requests enable()
 osprofiler.opts set_defaults(conf, enabled=None, trace_sqlalchemy=None, hmac_keys=None, connection_string=None, \
-es_doc_type=None, es_scroll_time=None, es_scroll_size=None, socket_timeout=None, sentinel_service_name=None)
+es_doc_type=None, es_scroll_time=None, es_scroll_size=None, socket_timeout=None, \
+sentinel_service_name=None, mask_secrets=None)
 osprofiler.opts is_trace_enabled(conf=None)
 osprofiler.opts is_db_trace_enabled(conf=None)
 osprofiler.opts enable_web_trace(conf=None)
@@ -123,9 +124,17 @@ def test_metadata():
     metadata = importlib.metadata.metadata("osprofiler")
     assert metadata["Version"] == _native.__version__
     assert metadata["Requires-Python"] == ">=3.10"
+<<<<<<< ours
     upstreams = {"elasticsearch", "messaging", "mongo", "otlp", "redis", "sqlalchemy"}
     clients = {"aiohttp", "httpx", "requests", "urllib3"}
     assert set(metadata.get_all("Provides-Extra")) == upstreams | clients
+=======
+    extras = {"elasticsearch", "messaging", "mongo", "otlp", "redis", "sqlalchemy"}
+    assert set(metadata.get_all("Provides-Extra")) >= extras
+    assert (metadata["License-Expression"], metadata["License-File"]) == ("Apache-2.0", "LICENSE")
+    (license_file,) = [path for path in importlib.metadata.files("osprofiler") if path.name == "LICENSE"]
+    assert "Apache License" in license_file.read_text()
+>>>>>>> theirs
     entry_points = {
         (entry.group, entry.name, entry.value)
         for entry in importlib.metadata.distribution("osprofiler").entry_points

@@ -51,7 +51,7 @@ pub(crate) fn driver_name(connection_string: &str) -> PyResult<&'static str> {
         .map_err(|error| to_python(&error))
 }
 
-/// Sends what the project's service records to the store. Opens nothing yet.
+/// Sends what the project's service records to the store, and to no other. Opens nothing yet.
 #[pyfunction]
 #[pyo3(signature = (connection_string, project=None, service=None))]
 pub(crate) fn attach(
@@ -60,7 +60,7 @@ pub(crate) fn attach(
     service: Option<&str>,
 ) -> PyResult<PyOrigin> {
     let connection = parse(connection_string)?;
-    delivery::attach(project, service, host(), &connection)
+    delivery::attach_alone(project, service, host(), &connection)
         .map(PyOrigin)
         .map_err(|error| to_python(&error))
 }

@@ -7,6 +7,7 @@ order; what it raises is counted and forgotten.
 
 import atexit
 import logging
+import types
 
 from osprofiler import _native
 from osprofiler.drivers import base, store
@@ -18,7 +19,12 @@ def _noop_notifier(info, context=None):
     """Do nothing with a notification."""
 
 
+# By connection string: arguments, and the notifier that was made of them.
 _notifier_cache = {}
+# A program that makes ever new arguments doesn't fill its memory with their notifiers.
+_MOST_KNOWN = 16
+# What older services pass by position, after the module `oslo_messaging`.
+_OLD_ARGUMENTS = ("context", "transport", "project", "service", "host")
 _native.set_notifier(_noop_notifier, None, True)
 atexit.register(_native.log_messages)
 
@@ -35,34 +41,46 @@ def get():
 
 def set(notifier):
     """Make ``notifier``, a callable of one dict, the notifier of this process."""
-    driver = getattr(notifier, "__self__", None)
-    origin = driver._attach() if isinstance(driver, store.StoreDriver) else None
-    _native.set_notifier(notifier, origin, notifier is _noop_notifier)
+    origin, off = None, notifier is _noop_notifier
+    if isinstance(notifier, types.MethodType) and notifier.__func__ is store.StoreDriver.notify:
+        driver = notifier.__self__
+        try:
+            origin = driver._attach()
+        except Exception as error:
+            _say_off(driver.connection_str, error)
+            off = True
+    _native.set_notifier(notifier, origin, off)
 
 
 def create(connection_string, *args, **kwargs):
     """Return the notifier of the store that ``connection_string`` names.
 
     Equal arguments give the same notifier. A store that cannot be is told in the log and gives a notifier that does
-    nothing; the next call tries again. What a store does later never fails a request.
+    nothing; the next call tries again. What a store does later never fails a request. ``conf``, where it is given and
+    has the option, decides whether this process masks secrets.
+
+    Older services pass the module ``oslo_messaging``, a context, a transport, and the names of project, service and
+    host by position: that is taken as what it means.
     """
-    key = _cache_key(connection_string, args, kwargs)
-    notifier = _notifier_cache.get(key)
-    if notifier is None:
-        try:
-            driver = base.get_driver(connection_string, *args, **kwargs)
-            if isinstance(driver, store.StoreDriver):
-                driver._attach()
-            notifier = driver.notify
-        except Exception as error:
-            LOG.error(
-                "osprofiler is off: no driver for the connection string `%s`: %s",
-                _native.mask(connection_string),
-                _native.mask_text(str(error), connection_string),
-            )
-            return _noop_notifier
-        LOG.info("osprofiler sends to `%s`", _native.mask(connection_string))
-        _notifier_cache[key] = notifier
+    _heed(kwargs.get("conf"))
+    if args and isinstance(args[0], types.ModuleType):
+        kwargs = {**dict(zip(_OLD_ARGUMENTS, args[1:], strict=False)), **kwargs}
+        args = ()
+    known = _notifier_cache.setdefault(_native.safe_str(connection_string), [])
+    for known_args, known_kwargs, notifier in known:
+        if _are_same(known_args, args) and _are_same(known_kwargs, kwargs):
+            return notifier
+    try:
+        driver = base.get_driver(connection_string, *args, **kwargs)
+        if isinstance(driver, store.StoreDriver):
+            driver._attach()
+        notifier = driver.notify
+    except Exception as error:
+        _say_off(connection_string, error)
+        return _noop_notifier
+    LOG.info("osprofiler sends to `%s`", _native.mask(connection_string))
+    known.append((args, kwargs, notifier))
+    del known[:-_MOST_KNOWN]
     return notifier
 
 
@@ -71,16 +89,32 @@ def clear_notifier_cache():
     _notifier_cache.clear()
 
 
-def _cache_key(connection_string, args, kwargs):
-    def comparable(value):
-        try:
-            hash(value)
-        except TypeError:
-            return type(value)
-        return value
-
-    return (
-        connection_string,
-        tuple(comparable(value) for value in args),
-        tuple((name, comparable(value)) for name, value in sorted(kwargs.items())),
+def _say_off(connection_string, error):
+    LOG.error(
+        "osprofiler is off: no driver for the connection string `%s`: %s",
+        _native.mask(connection_string),
+        _native.mask_text(_native.safe_str(error), connection_string),
     )
+
+
+def _heed(conf):
+    """Take over from the configuration what holds for the whole process."""
+    try:
+        mask_secrets = conf.profiler.mask_secrets
+    except Exception:
+        return
+    if isinstance(mask_secrets, bool):
+        _native.set_mask_secrets(mask_secrets)
+
+
+def _are_same(one, other):
+    """Whether two arguments mean the same: equal where they are plain values, else the same object."""
+    if one is other:
+        return True
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_are_same(one[key], other[key]) for key in one)
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(other) and all(map(_are_same, one, other))
+    return isinstance(one, (str, bytes, int, float)) and one == other

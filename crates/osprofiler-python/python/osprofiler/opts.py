@@ -3,7 +3,7 @@
 
 from oslo_config import cfg
 
-from osprofiler import web
+from osprofiler import _advice, web
 
 __all__ = [
     "disable_web_trace",
@@ -44,6 +44,13 @@ _hmac_keys_opt = cfg.StrOpt(
     secret=True,
     help="Comma-separated keys. A request is traced if its trace headers are signed with one of them, so the services "
     "of a cloud need one in common. Whoever knows a key can have requests traced.",
+)
+_mask_secrets_opt = cfg.BoolOpt(
+    "mask_secrets",
+    default=True,
+    help="Whether what points carry under names such as `password`, `token` or `secret` is stored as `***`: in "
+    "arguments, results and messages, in parameters of SQL statements, and in what programs add themselves. The names "
+    "are those that oslo.utils masks in logs. What has no name, such as a positional argument, is not noticed.",
 )
 _connection_string_opt = cfg.StrOpt(
     "connection_string",
@@ -95,6 +102,7 @@ _PROFILER_OPTS = [
     _socket_timeout_opt,
     _sentinel_service_name_opt,
     _filter_error_trace,
+    _mask_secrets_opt,
 ]
 
 _jaegerprofiler_opt_group = _group("profiler_jaeger", "Jaeger (no longer supported)")
@@ -148,6 +156,7 @@ def set_defaults(
     es_scroll_size=None,
     socket_timeout=None,
     sentinel_service_name=None,
+    mask_secrets=None,
 ):
     """Register the options on ``conf`` and set the defaults that are given."""
     _register(conf)
@@ -161,6 +170,7 @@ def set_defaults(
         "es_scroll_size": es_scroll_size,
         "socket_timeout": socket_timeout,
         "sentinel_service_name": sentinel_service_name,
+        "mask_secrets": mask_secrets,
     }
     for name, value in defaults.items():
         if value is not None:
@@ -182,6 +192,7 @@ def enable_web_trace(conf=None):
     """Turn the middleware on if this service traces."""
     conf = cfg.CONF if conf is None else conf
     if conf.profiler.enabled:
+        _advice.warn_of_default_key(conf)
         web.enable(conf.profiler.hmac_keys)
 
 

@@ -132,15 +132,42 @@ pub fn attach(
     host: &str,
     connection: &ConnectionString,
 ) -> Result<Origin> {
-    if !registry::capabilities(connection)?.contains(&Capability::SurvivesFork) {
-        fork::beware();
-    }
+    attach_store(project, service, host, known_store(connection)?, Apart::No)
+}
+
+/// Like [`attach`], but what is recorded goes to that store alone: there is an origin for each store, with equal details.
+///
+/// ```
+/// # let folder = tempfile::tempdir().unwrap();
+/// use osprofiler::delivery;
+/// use osprofiler::driver::ConnectionString;
+///
+/// let store = |name| ConnectionString::parse(&format!("file://{}/{name}", folder.path().display()));
+/// let one = delivery::attach_alone(Some("shop"), Some("api"), "host-1", &store("one")?)?;
+/// let other = delivery::attach_alone(Some("shop"), Some("api"), "host-1", &store("other")?)?;
+/// assert_ne!(one, other);
+/// # Ok::<(), osprofiler::Error>(())
+/// ```
+pub fn attach_alone(
+    project: Option<&str>,
+    service: Option<&str>,
+    host: &str,
+    connection: &ConnectionString,
+) -> Result<Origin> {
     attach_store(
         project,
         service,
         host,
-        Store::Connection(connection.clone()),
+        known_store(connection)?,
+        Apart::ByStore,
     )
+}
+
+fn known_store(connection: &ConnectionString) -> Result<Store> {
+    if !registry::capabilities(connection)?.contains(&Capability::SurvivesFork) {
+        fork::beware();
+    }
+    Ok(Store::Connection(connection.clone()))
 }
 
 /// Like [`attach`], with a driver that the program brings: `open` is called on the background thread when the first event comes,
@@ -154,7 +181,14 @@ pub fn attach_own(
     open: impl Fn() -> Result<Box<dyn Writer>> + Send + Sync + 'static,
 ) -> Result<Origin> {
     let (name, open) = (name.to_owned(), Box::new(open));
-    attach_store(project, service, host, Store::Own { name, open })
+    attach_store(project, service, host, Store::Own { name, open }, Apart::No)
+}
+
+/// Which origins with equal details are one.
+#[derive(Clone, Copy)]
+enum Apart {
+    No,
+    ByStore,
 }
 
 fn attach_store(
@@ -162,15 +196,25 @@ fn attach_store(
     service: Option<&str>,
     host: &str,
     store: Store,
+    apart: Apart,
 ) -> Result<Origin> {
+<<<<<<< ours
     recorder::generation();
     let origin = Origin::register(project, service, host).ok_or_else(|| {
+=======
+    let number = TABLE.number_of(store)?;
+    let apart = match apart {
+        Apart::No => 0,
+        Apart::ByStore => number + 1,
+    };
+    let origin = Origin::register_apart(project, service, host, apart).ok_or_else(|| {
+>>>>>>> theirs
         Error::new(
             ErrorKind::Usage,
             "this process has too many different projects, services and hosts",
         )
     })?;
-    TABLE.attach(origin.number(), store)?;
+    TABLE.attach(origin.number(), number);
     fork::install();
     exit::install();
     recorder::set_waker(thread::wake);

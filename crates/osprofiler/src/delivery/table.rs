@@ -98,15 +98,10 @@ impl Table {
         }
     }
 
-    /// Sends an origin's events also to `store`.
-    ///
-    /// # Errors
-    /// If there are too many stores.
-    pub(super) fn attach(&self, origin: u16, store: Store) -> Result<()> {
-        let number = self.number_of(store)?;
+    /// Sends an origin's events also to the store with that number.
+    pub(super) fn attach(&self, origin: u16, number: usize) {
         self.routes[usize::from(origin)].fetch_or(1 << number, Ordering::AcqRel);
         self.version.fetch_add(1, Ordering::Release);
-        Ok(())
     }
 
     /// The stores of an origin.
@@ -129,7 +124,11 @@ impl Table {
         self.version.load(Ordering::Acquire)
     }
 
-    fn number_of(&self, store: Store) -> Result<usize> {
+    /// The number of a store: a new one if it is new.
+    ///
+    /// # Errors
+    /// If there are too many stores.
+    pub(super) fn number_of(&self, store: Store) -> Result<usize> {
         let mut made = Box::into_raw(Box::new(store));
         for (number, slot) in self.stores.iter().enumerate() {
             let exchanged =
@@ -165,7 +164,7 @@ mod tests {
     fn equal_connections_are_one_store() {
         let table = Box::new(Table::new());
         for (origin, number) in [(1, 7), (2, 8), (3, 7), (1, 8), (1, 8)] {
-            table.attach(origin, store(number)).unwrap();
+            table.attach(origin, table.number_of(store(number)).unwrap());
         }
         assert_eq!(table.stores_of(1), [0, 1]);
         assert_eq!(table.stores_of(2), [1]);
@@ -179,13 +178,13 @@ mod tests {
     fn stores_are_bounded() {
         let table = Box::new(Table::new());
         for number in 0..STORES {
-            table.attach(1, store(number)).unwrap();
+            table.attach(1, table.number_of(store(number)).unwrap());
         }
-        let error = table.attach(2, store(STORES)).unwrap_err();
+        let error = table.number_of(store(STORES)).unwrap_err();
         assert_eq!(
             error.to_string(),
             "this process uses 64 stores already, too many to add `file:///64`"
         );
-        table.attach(2, store(STORES - 1)).unwrap();
+        table.attach(2, table.number_of(store(STORES - 1)).unwrap());
     }
 }

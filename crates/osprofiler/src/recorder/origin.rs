@@ -10,10 +10,15 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 const CAPACITY: usize = 4096;
 
-static TABLE: [AtomicPtr<OriginDetails>; CAPACITY] =
-    [const { AtomicPtr::new(ptr::null_mut()) }; CAPACITY];
+static TABLE: [AtomicPtr<Entry>; CAPACITY] = [const { AtomicPtr::new(ptr::null_mut()) }; CAPACITY];
 
-/// Who records, as a number. Equal details are one origin.
+struct Entry {
+    details: OriginDetails,
+    /// What tells origins with equal details apart; 0 where nothing does.
+    apart: usize,
+}
+
+/// Who records, as a number. Equal details are one origin, unless they are kept [apart](Self::register_apart).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Origin(NonZeroU16);
 
@@ -39,12 +44,23 @@ impl Origin {
     /// assert_eq!(origin.details().project, Some("glance"));
     /// ```
     pub fn register(project: Option<&str>, service: Option<&str>, host: &str) -> Option<Self> {
-        let mut made: *mut OriginDetails = ptr::null_mut();
+        Self::register_apart(project, service, host, 0)
+    }
+
+    /// The origin with these details that `apart` tells from others with the same.
+    pub(crate) fn register_apart(
+        project: Option<&str>,
+        service: Option<&str>,
+        host: &str,
+        apart: usize,
+    ) -> Option<Self> {
+        let mut made: *mut Entry = ptr::null_mut();
         for (index, slot) in TABLE.iter().enumerate() {
             let mut entry = slot.load(Ordering::Acquire);
             if entry.is_null() {
                 if made.is_null() {
-                    made = Box::into_raw(Box::new(OriginDetails::leak(project, service, host)));
+                    let details = OriginDetails::leak(project, service, host);
+                    made = Box::into_raw(Box::new(Entry { details, apart }));
                 }
                 let exchanged = slot.compare_exchange(
                     ptr::null_mut(),
@@ -58,8 +74,11 @@ impl Origin {
                 }
             }
             // SAFETY: a non-null entry came from `Box::into_raw` by a release operation, and is never freed or written again.
-            let details = unsafe { &*entry };
-            if (details.project, details.service, details.host) == (project, service, host) {
+            let entry = unsafe { &*entry };
+            let details = &entry.details;
+            if (details.project, details.service, details.host) == (project, service, host)
+                && entry.apart == apart
+            {
                 // `made` lost a race against an equal registration; its few bytes stay with the table's.
                 return Some(Self::at(index));
             }
@@ -72,7 +91,7 @@ impl Origin {
         let entry = TABLE[usize::from(self.0.get()) - 1].load(Ordering::Acquire);
         // SAFETY: an `Origin` is made only for a slot that was seen filled (or read back from a record that was written
         // with one), and slots are never emptied.
-        unsafe { *entry }
+        unsafe { (*entry).details }
     }
 
     fn at(index: usize) -> Self {
@@ -114,6 +133,19 @@ mod tests {
         let absent = Origin::register(None, None, "origin-test").unwrap();
         assert_ne!(empty, absent);
         assert_eq!(absent.details().project, None);
+    }
+
+    #[test]
+    fn equal_details_can_be_kept_apart() {
+        let register = |apart| Origin::register_apart(None, None, "origin-apart", apart).unwrap();
+        assert_eq!(
+            register(0),
+            Origin::register(None, None, "origin-apart").unwrap()
+        );
+        assert_eq!(register(1), register(1));
+        assert_ne!(register(1), register(0));
+        assert_ne!(register(1), register(2));
+        assert_eq!(register(1).details(), register(2).details());
     }
 
     #[test]

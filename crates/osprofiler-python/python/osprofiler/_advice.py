@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a service is told about its configuration when it starts. In: the configuration. Out: lines in the log."""
+
+import logging
+
+from osprofiler import _utils
+
+LOG = logging.getLogger("osprofiler")
+
+_DEFAULT_KEY = "SECRET_KEY"
+_told = set()
+
+
+def warn_of_default_key(conf):
+    """Warn, once a process, if requests are traced whose headers anybody can sign."""
+    try:
+        is_default = conf.profiler.enabled and _DEFAULT_KEY in _utils.split(conf.profiler.hmac_keys)
+    except Exception:
+        return
+    if is_default and _DEFAULT_KEY not in _told:
+        _told.add(_DEFAULT_KEY)
+        LOG.warning(
+            "`hmac_keys` in `[profiler]` is the default `%s`, which everybody knows: whoever reaches the service can "
+            "have requests traced; set a key of your own",
+            _DEFAULT_KEY,
+        )
+
+
+def tell_unknown_options(conf):
+    """Tell in a debug line which options of ``[profiler]`` in the configuration files nobody knows."""
+    if not LOG.isEnabledFor(logging.DEBUG):
+        return
+    try:
+        unknown = sorted(_options_in(conf.config_file) - set(conf.profiler))
+    except Exception as error:
+        LOG.debug("the options of `[profiler]` were not compared with those in the files: %s", error)
+        return
+    if unknown:
+        LOG.debug("unknown options of `[profiler]` are ignored: %s", ", ".join(f"`{name}`" for name in unknown))
+
+
+def _options_in(paths):
+    """Return the names of the options in the section ``[profiler]`` of the files."""
+    from oslo_config import cfg
+
+    names = set()
+    for path in [paths] if isinstance(paths, str) else paths or ():
+        sections = {}
+        cfg.ConfigParser(path, sections).parse()
+        names.update(name.replace("-", "_") for name in sections.get("profiler", ()))
+    return names

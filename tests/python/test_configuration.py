@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The section `[profiler]`: what services, packagers and older guides write into it, and what is said about it."""
+
+import json
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import run_python
+from oslo_config import cfg
+from osprofiler import opts
+
+# As a guide of another time has it, with options that some service has and others have not.
+SEEN_IN_A_GUIDE = """
+[profiler]
+enabled = True
+hmac_keys = 123
+trace_wsgi_transport = True
+trace-message-store = True
+"""
+
+START = """
+    import logging, sys
+    from oslo_config import cfg
+    from osprofiler import initializer
+    logging.basicConfig(level=logging.DEBUG, format="%(levelname)s %(name)s %(message)s", stream=sys.stdout)
+    logging.getLogger("oslo_config").setLevel(logging.WARNING)
+    conf = cfg.ConfigOpts()
+    conf(["--config-file", sys.argv[1]])
+    for service in ("one", "two"):
+        initializer.init_from_conf(conf, context={}, project="p", service=service, host="h")
+    print("osprofiler.opts" in sys.modules, conf.profiler.enabled)
+"""
+
+
+def started(tmp_path, text):
+    """Start a service that registers no options itself with a configuration; return what it logs and prints."""
+    (tmp_path / "service.conf").write_text(text)
+    ended = run_python(START, tmp_path / "service.conf")
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout.splitlines()
+
+
+def test_options_that_nobody_knows_are_told_in_a_debug_line(tmp_path):
+    lines = started(tmp_path, SEEN_IN_A_GUIDE + f"connection_string = file://{tmp_path}/trace\n")
+    told = "DEBUG osprofiler unknown options of `[profiler]` are ignored: `trace_message_store`, `trace_wsgi_transport`"
+    assert lines.count(told) == 2
+    assert not [line for line in lines if line.startswith(("WARNING", "ERROR"))]
+    assert lines[-1] == "True True"
+
+
+@pytest.mark.parametrize(
+    ("text", "warnings"),
+    [
+        ("enabled = True", 1),
+        ("enabled = True\nhmac_keys = mine, SECRET_KEY", 1),
+        ("profiler_enabled = True", 1),
+        ("enabled = False", 0),
+        ("enabled = True\nhmac_keys = mine", 0),
+    ],
+)
+def test_the_default_key_is_warned_of_once(tmp_path, text, warnings):
+    lines = started(tmp_path, f"[profiler]\nconnection_string = file://{tmp_path}/trace\n{text}\n")
+    found = [line for line in lines if line.startswith("WARNING osprofiler ") and "`SECRET_KEY`" in line]
+    assert len(found) == warnings
+
+
+def test_the_older_name_of_enabled_is_understood(tmp_path):
+    (tmp_path / "service.conf").write_text("[profiler]\nprofiler_enabled = True\n")
+    conf = cfg.ConfigOpts()
+    opts.set_defaults(conf)
+    conf(["--config-file", str(tmp_path / "service.conf")])
+    assert conf.profiler.enabled is True
+
+
+def test_each_option_can_be_given_a_default():
+    conf = cfg.ConfigOpts()
+    given = {
+        "enabled": True,
+        "trace_sqlalchemy": True,
+        "hmac_keys": "k",
+        "connection_string": "file:///x",
+        "es_doc_type": "d",
+        "es_scroll_time": "1m",
+        "es_scroll_size": 5,
+        "socket_timeout": 0.5,
+        "sentinel_service_name": "s",
+        "mask_secrets": False,
+    }
+    opts.set_defaults(conf, **given)
+    conf([])
+    assert {name: conf.profiler[name] for name in given} == given
+
+
+def generated(*arguments):
+    program = Path(sys.executable).with_name("oslo-config-generator")
+    ended = subprocess.run(
+        [program, "--namespace", "osprofiler", *arguments], capture_output=True, text=True, check=True
+    )
+    return ended.stdout
+
+
+def test_packagers_get_each_option_from_the_generator():
+    """Through the entry point, as they call it."""
+    groups = json.loads(generated("--format", "json"))["options"]
+    assert set(groups) >= {"profiler", "profiler_jaeger", "profiler_otlp"}
+    names = [option["name"] for option in groups["profiler"]["opts"]]
+    assert sorted(names) == sorted(option.name for option in opts._PROFILER_OPTS)
+    assert "mask_secrets" in names
+    sample = generated()
+    assert "#enabled = false" in sample
+    assert "#mask_secrets = true" in sample
+    assert "# Deprecated group/name - [profiler]/profiler_enabled" in sample
+
+
+def test_a_configuration_that_is_none_is_no_reason_to_fail(caplog):
+    """Whatever an object answers for `profiler`."""
+    from osprofiler import _advice
+
+    class Odd:
+        @property
+        def profiler(self):
+            raise RuntimeError("odd")
+
+    with caplog.at_level(logging.DEBUG):
+        for conf in (None, 5, Odd()):
+            _advice.warn_of_default_key(conf)
+            _advice.tell_unknown_options(conf)
