@@ -18,8 +18,8 @@ from house.progress import say, step
 
 PROGRAM = Path(__file__).with_name("points_program.py")
 TURNS = 3
-OUR_CALLS = 20_000
-THEIR_CALLS = 1_000
+OUR_CALLS = 5_000
+THEIR_CALLS = 500
 IMPORTS = 10
 # Reads base ids, one a line; writes how many notifications of them the store has.
 COUNT_OURS = """

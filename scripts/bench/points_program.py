@@ -18,7 +18,7 @@ import uuid
 
 from osprofiler import notifier, opts, profiler
 
-ROUNDS = 5
+ROUNDS = 9
 CALLS_OFF = 100_000
 STATEMENT = "SELECT 1"
 EMPTY = b""

@@ -169,7 +169,8 @@ unsafe fn call_in_trace(
     // unless it is null, as `traced_function` has seen.
     unsafe {
         let point = Bound::from_borrowed_ptr_or_opt(py, (*object).point);
-        let is_traced = context::current(py).is_some() || replaced::is_replaced(py);
+        let around = context::current(py);
+        let is_traced = around.is_some() || replaced::is_replaced(py);
         let (Some(point), true) = (point, is_traced) else {
             return ffi::PyObject_Vectorcall((*object).function, arguments, count, names);
         };
@@ -180,7 +181,7 @@ unsafe fn call_in_trace(
         if !(*object).runner.is_null() {
             return run(py, object, &point, handed);
         }
-        let opened = match edge(|| point.get().open_call(py, handed)) {
+        let opened = match edge(|| point.get().open_call(py, around.as_ref(), handed)) {
             Ok(Some(opened)) => opened,
             Ok(None) => {
                 return ffi::PyObject_Vectorcall((*object).function, arguments, count, names);

@@ -76,32 +76,34 @@ pub(crate) fn get_notifier(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
 
 /// What a point's start or stop carries.
 pub(crate) trait PointInfo<'py> {
+    /// The text of the JSON object, where it is at hand.
+    #[inline]
+    fn ready_json(&self) -> Option<&str> {
+        None
+    }
+
     /// Appends the text of a JSON object, without `host`. Returns an error only for what is no `Exception`.
     fn push_json(&self, py: Python<'py>, out: &mut String) -> PyResult<()>;
 
     /// The same as Python has it: a dict, or whatever was given.
     fn to_object(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>>;
-
-    /// Whether there is nothing to carry.
-    fn is_empty(&self) -> bool {
-        false
-    }
 }
 
 /// No info.
 pub(crate) struct Nothing;
 
 impl<'py> PointInfo<'py> for Nothing {
+    #[inline]
+    fn ready_json(&self) -> Option<&str> {
+        Some("")
+    }
+
     fn push_json(&self, _py: Python<'py>, _out: &mut String) -> PyResult<()> {
         Ok(())
     }
 
     fn to_object(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         Ok(py.None().into_bound(py))
-    }
-
-    fn is_empty(&self) -> bool {
-        true
     }
 }
 
@@ -115,6 +117,11 @@ impl<'a, 'py> Given<'a, 'py> {
 }
 
 impl<'py> PointInfo<'py> for Given<'_, 'py> {
+    #[inline]
+    fn ready_json(&self) -> Option<&str> {
+        self.0.is_none().then_some("")
+    }
+
     fn push_json(&self, _py: Python<'py>, out: &mut String) -> PyResult<()> {
         self.0.map_or(Ok(()), |info| value::push_info(info, out))
     }
@@ -123,10 +130,6 @@ impl<'py> PointInfo<'py> for Given<'_, 'py> {
         Ok(self
             .0
             .map_or_else(|| py.None().into_bound(py), Bound::clone))
-    }
-
-    fn is_empty(&self) -> bool {
-        self.0.is_none()
     }
 }
 
@@ -140,26 +143,38 @@ pub(crate) struct Ids<'a> {
 }
 
 /// A notification but for its ids: made before a point's place changes, told after that.
-pub(crate) enum Prepared<'py> {
+pub(crate) enum Prepared<'a, 'py> {
     Off,
-    Record(Origin, Option<InfoText>),
+    Record(Origin, Json<'a>),
     Call(Bound<'py, PyAny>, Bound<'py, PyDict>),
+}
+
+/// The JSON text of an info.
+pub(crate) enum Json<'a> {
+    /// None, or one that is at hand.
+    Ready(&'a str),
+    Made(InfoText),
 }
 
 /// Turns `info` into what the current notifier takes. Returns an error only for what is no `Exception`; an info that cannot be
 /// made is left out.
 #[inline]
-pub(crate) fn prepare<'py>(py: Python<'py>, info: &impl PointInfo<'py>) -> PyResult<Prepared<'py>> {
+pub(crate) fn prepare<'a, 'py>(
+    py: Python<'py>,
+    info: &'a impl PointInfo<'py>,
+) -> PyResult<Prepared<'a, 'py>> {
     match ROUTE.get(py) {
         Route::Off => Ok(Prepared::Off),
-        Route::Store(origin) if info.is_empty() => Ok(Prepared::Record(origin, None)),
         Route::Store(origin) => {
+            if let Some(text) = info.ready_json() {
+                return Ok(Prepared::Record(origin, Json::Ready(text)));
+            }
             let mut text = InfoText::take();
             match info.push_json(py, text.as_mut()) {
-                Ok(()) => Ok(Prepared::Record(origin, Some(text))),
+                Ok(()) => Ok(Prepared::Record(origin, Json::Made(text))),
                 Err(error) => {
                     raise_anew(py, error)?;
-                    Ok(Prepared::Record(origin, None))
+                    Ok(Prepared::Record(origin, Json::Ready("")))
                 }
             }
         }
@@ -184,7 +199,7 @@ fn raise_anew(py: Python<'_>, error: PyErr) -> PyResult<()> {
     Python::attach(|_| value::raise_if_not_exception(py, error))
 }
 
-impl Prepared<'_> {
+impl Prepared<'_, '_> {
     /// Whether this goes to the recorder, which knows names by number.
     #[inline]
     pub(crate) fn is_record(&self) -> bool {
@@ -207,7 +222,10 @@ impl Prepared<'_> {
                     Some(number) => PointName::Interned(number),
                     None => PointName::Text(name.to_str().unwrap_or_default()),
                 };
-                let json = info.as_ref().map_or("", InfoText::as_str);
+                let json = match &info {
+                    Json::Ready(text) => text,
+                    Json::Made(text) => text.as_str(),
+                };
                 recorder::record(
                     origin,
                     kind,

@@ -16,6 +16,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyFunction, PyString, PyTuple, PyType};
 
 use crate::arguments::{Arguments, Escaped, Plain, push_repr};
+use crate::context::{self, Place};
 use crate::notifier::{Nothing, PointInfo};
 use crate::points::{self, Opened};
 use crate::value::{self, MAX_BYTES};
@@ -80,7 +81,8 @@ impl Point {
         let values: Vec<_> = args.iter().chain(kwargs.values()).collect();
         let values = PyTuple::new(slf.py(), values)?;
         let arguments = Arguments::of_tuple(&values, &names);
-        let opened = slf.get().open_call(slf.py(), arguments)?;
+        let around = context::current(slf.py());
+        let opened = slf.get().open_call(slf.py(), around.as_ref(), arguments)?;
         Ok(opened.map(|opened| opened.into_any(slf.py())))
     }
 
@@ -118,13 +120,14 @@ impl Point {
     pub(crate) fn open_call<'py>(
         &self,
         py: Python<'py>,
+        around: Option<&Place<'py>>,
         arguments: Arguments<'_, 'py>,
     ) -> PyResult<Option<Opened<'py>>> {
         let info = CallInfo {
             point: self,
             arguments,
         };
-        points::open_anywhere(py, self.given_name.bind(py), &info, |around| {
+        points::open_anywhere(around, self.given_name.bind(py), &info, |around| {
             points::open_numbered(around, self.name.bind(py), &info, || self.number(py))
         })
     }
@@ -220,6 +223,14 @@ struct CallInfo<'a, 'py> {
 }
 
 impl<'py> PointInfo<'py> for CallInfo<'_, 'py> {
+    #[inline]
+    fn ready_json(&self) -> Option<&str> {
+        if !self.point.hide_args {
+            return None;
+        }
+        self.point.start.get().map(|start| start.text.as_str())
+    }
+
     #[inline]
     fn push_json(&self, py: Python<'py>, out: &mut String) -> PyResult<()> {
         let start = self.point.start_text(py)?;

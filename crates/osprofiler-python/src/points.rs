@@ -137,22 +137,23 @@ impl<'py> Opened<'py> {
     }
 }
 
-/// Opens a point in this context's trace, or by the module's `start` where that was replaced; `None` if there is none to close.
+/// Opens a point below `around`, or by the module's `start` where that was replaced; `None` if there is none to close.
 #[inline]
 pub(crate) fn open_anywhere<'py>(
-    py: Python<'py>,
+    around: Option<&Place<'py>>,
     name: &Bound<'py, PyAny>,
     info: &impl PointInfo<'py>,
     open: impl FnOnce(&Place<'py>) -> PyResult<Option<Place<'py>>>,
 ) -> PyResult<Option<Opened<'py>>> {
+    let py = name.py();
     if let Some(start) = replaced::start(py) {
         call(&start, (name,), Some(&info.to_object(py)?))?;
         return Ok(Some(Opened::Elsewhere));
     }
-    let Some(around) = context::current(py) else {
+    let Some(around) = around else {
         return Ok(None);
     };
-    Ok(open(&around)?.map(Opened::Here))
+    Ok(open(around)?.map(Opened::Here))
 }
 
 /// Closes what [`open_anywhere`] has opened.

@@ -298,7 +298,8 @@ unsafe extern "C" fn enter(
 /// `this` is alive.
 #[inline(never)]
 unsafe fn open(py: Python<'_>, this: *mut Trace) -> PyResult<Bound<'_, PyAny>> {
-    if context::current(py).is_none() && !replaced::is_replaced(py) {
+    let around = context::current(py);
+    if around.is_none() && !replaced::is_replaced(py) {
         return Ok(py.None().into_bound(py));
     }
     // SAFETY: each field is null or a live object; both get references of their own, because `info` may hold code that changes them.
@@ -310,7 +311,7 @@ unsafe fn open(py: Python<'_>, this: *mut Trace) -> PyResult<Bound<'_, PyAny>> {
     Python::attach(|_| {
         catch_unwind(AssertUnwindSafe(|| {
             let info = Given::new(Some(&info));
-            let opened = points::open_anywhere(py, &name, &info, |around| {
+            let opened = points::open_anywhere(around.as_ref(), &name, &info, |around| {
                 points::open(around, &points::name(&name)?, &info)
             })?;
             Ok(opened.map(|opened| opened.into_any(py)))

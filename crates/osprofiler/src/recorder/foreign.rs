@@ -136,6 +136,8 @@ fn write(
     thread::with(|thread| {
         if flags & !STOP == FORM_NONE {
             thread.write(head);
+        } else if flags & !STOP == FORM_JSON {
+            thread.write_bytes(head, info.as_bytes());
         } else {
             write_texts(thread, head, name_text, ids, info.as_bytes());
         }

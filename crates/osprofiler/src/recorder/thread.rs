@@ -182,6 +182,23 @@ impl Thread {
         }
     }
 
+    /// Writes a record with these bytes. `head.base_id` is the trace's id.
+    pub(super) fn write_bytes(&self, head: Head, bytes: &[u8]) {
+        let slots = 1 + (4 + bytes.len()).div_ceil(SLOT_BYTES);
+        let begun = u32::try_from(slots)
+            .ok()
+            .and_then(|slots| self.begin_here(slots));
+        let Some(slot) = begun else {
+            return self.write_long(head, &[bytes], Id::from_u128(head.base_id));
+        };
+        let (to, _) = self.bytes_behind(slot);
+        // SAFETY: `begin_here` gave us the slots that record and bytes take, and nobody else has a reference into them.
+        unsafe {
+            ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len());
+            self.end_with_bytes(slot, head, to, bytes.len());
+        }
+    }
+
     /// Writes a record that was begun with two slots, and the values behind it.
     #[inline(always)]
     pub(super) fn put(&self, slot: *mut Record, head: Head, values: &impl EncodeAll) {
