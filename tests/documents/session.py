@@ -29,15 +29,15 @@ class Session:
         self.seen: set[str] = set()
 
     def run(self, kind: str, text: str, place: str) -> dict:
-        """Run a block inside a new trace."""
+        """Run a block inside a new trace, and an interactive session outside of any."""
         profiler.clean()
         notifier.set(notifier.create(self.connection_string, project="shop", service="api"))
+        if kind == "pycon":
+            return {"error": _examples(text, place)}
         profiler.init("SECRET", base_id=str(uuid.uuid4()))
         output = io.StringIO()
         try:
             with contextlib.redirect_stdout(output):
-                if kind == "pycon":
-                    return {"error": _examples(text, place)}
                 exec(compile(text, place, "exec"), self.namespace)
         except BaseException:
             return {"error": output.getvalue() + traceback.format_exc()}

@@ -175,7 +175,18 @@ pub(crate) fn close_anywhere<'py>(
     }
 }
 
-/// Opens a point in this context's trace; nothing without one.
+/// Open a point below the innermost open one. Outside of any trace, nothing happens.
+///
+/// Each needs its ``stop``: ``Trace`` and ``trace`` see to that by themselves. Costs some 20 nanoseconds outside of a trace, a
+/// dict for ``info`` not counted, and less than a microsecond inside, with the stop. Nothing is raised, whatever the notifier or
+/// the store does.
+///
+/// :param name: the point's name, a str; what is special about this one goes into ``info``, because reports sum up by name
+/// :param info: what the start carries, a dict of any values; it is read at once, bounded to 1 MiB and 16 levels, not changed
+///
+/// >>> from osprofiler import profiler
+/// >>> profiler.start("order", {"order": 7})
+/// >>> profiler.stop({"paid": True})
 #[pyfunction]
 #[pyo3(signature = (name, info=None))]
 pub(crate) fn start<'py>(
@@ -192,7 +203,9 @@ pub(crate) fn start<'py>(
     open(&around, &self::name(name)?, &Given::new(info)).map(drop)
 }
 
-/// Closes the innermost open point of this context; nothing if none is open.
+/// Close the innermost open point of this context. Without one, nothing happens.
+///
+/// :param info: what the stop carries, as for ``start``; ``etype`` and ``message`` in it mark the point as failed
 #[pyfunction]
 #[pyo3(signature = (info=None))]
 pub(crate) fn stop<'py>(py: Python<'py>, info: Option<&Bound<'py, PyAny>>) -> PyResult<()> {

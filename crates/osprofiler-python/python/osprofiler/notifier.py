@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where notifications go: to a store, through the native delivery, or to any callable.
 
-A store's notifications leave the traced thread at once. A callable made in Python is called on the traced thread, in
-order; what it raises is counted and forgotten.
+In: the start and the stop of each point. Out: a store's leave the traced thread at once, and a thread of their own
+writes them, without Python. A callable made in Python is called on the traced thread, in order; what it raises is
+counted and forgotten. A process has one notifier, at first one that does nothing.
 """
 
 import atexit
@@ -30,17 +31,37 @@ atexit.register(_native.log_messages)
 
 
 def notify(info):
-    """Hands one notification, a dict, to the current notifier."""
+    """Hand a notification to the current notifier, as points do by themselves.
+
+    :param info: a dict with ``name``, which ends with ``-start`` or ``-stop``, ``base_id``, ``trace_id``,
+        ``parent_id``, ``timestamp`` (UTC, ``2026-11-25T22:17:50.689658``) and ``info``, a dict
+    """
     get()(info)
 
 
 def get():
-    """Return the current notifier."""
+    """Return the current notifier, a callable of one dict."""
     return _native.get_notifier()
 
 
 def set(notifier):
-    """Make ``notifier``, a callable of one dict, the notifier of this process."""
+    """Make a callable the notifier of this process, for all threads and from now on.
+
+    :param notifier: what ``create`` returned, or any callable of one dict; it gets a dict of its own for each
+        notification, with the members that ``notify`` names
+
+    >>> from osprofiler import notifier, profiler
+    >>> before = notifier.get()
+    >>> notifications = []
+    >>> notifier.set(notifications.append)
+    >>> _ = profiler.init("SECRET")
+    >>> with profiler.Trace("work"):
+    ...     pass
+    >>> [notification["name"] for notification in notifications]
+    ['work-start', 'work-stop']
+    >>> profiler.clean()
+    >>> notifier.set(before)
+    """
     origin, off = None, notifier is _noop_notifier
     if isinstance(notifier, types.MethodType) and notifier.__func__ is store.StoreDriver.notify:
         driver = notifier.__self__
@@ -53,14 +74,25 @@ def set(notifier):
 
 
 def create(connection_string, *args, **kwargs):
-    """Return the notifier of the store that ``connection_string`` names.
+    """Return a notifier for the store that a connection string names. ``set`` makes it the process's.
 
-    Equal arguments give the same notifier. A store that cannot be is told in the log and gives a notifier that does
-    nothing; the next call tries again. What a store does later never fails a request. ``conf``, where it is given and
-    has the option, decides whether this process masks secrets.
+    Equal arguments give the same notifier. Nothing is opened yet: a store that is down is tried again, and what a store
+    does never fails a request. A connection string that names no store is told in the log, without its password, and
+    gives a notifier that does nothing; the next call tries again.
 
-    Older services pass the module ``oslo_messaging``, a context, a transport, and the names of project, service and
-    host by position: that is taken as what it means.
+    ``conf``, where it is given and has the option, decides whether this process masks secrets. Older services pass the
+    module ``oslo_messaging``, a context, a transport, and the names of project, service and host by position: that is
+    taken as what it means.
+
+    :param connection_string: for example ``sqlite:///var/lib/osprofiler/traces.db``; ``osprofiler trace list --help``
+        lists the stores
+    :param args: ``project``, ``service`` and ``host`` by their places, and whatever the driver takes
+    :param kwargs: ``project`` and ``service``, the names that each notification carries, ``host``, ``conf`` (an
+        oslo.config object), and whatever the driver takes
+    :returns: a callable of one dict; it never raises
+
+    >>> from osprofiler import notifier
+    >>> notifier.set(notifier.create("sqlite:///var/lib/osprofiler/traces.db", project="shop", service="api"))
     """
     _heed(kwargs.get("conf"))
     if args and isinstance(args[0], types.ModuleType):
@@ -85,7 +117,7 @@ def create(connection_string, *args, **kwargs):
 
 
 def clear_notifier_cache():
-    """Forgets which notifiers ``create`` has made."""
+    """Forget which notifiers ``create`` has made; the one that is set stays."""
     _notifier_cache.clear()
 
 

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The options of ``[profiler]`` for oslo.config. Importing this module registers them on ``cfg.CONF``."""
+"""The options of ``[profiler]`` for oslo.config.
+
+Importing this module registers them on ``cfg.CONF``; ``set_defaults`` registers them on another object. What each means
+is in the guide for operators, and in the options themselves.
+"""
 
 from oslo_config import cfg
 
@@ -158,7 +162,19 @@ def set_defaults(
     sentinel_service_name=None,
     mask_secrets=None,
 ):
-    """Register the options on ``conf`` and set the defaults that are given."""
+    """Register the options on a configuration and set the defaults that are given; the others keep theirs.
+
+    :param conf: a ``ConfigOpts``, ``cfg.CONF`` or one of your own
+    :param enabled: the default of the option of this name, and so all that follow; ``None`` leaves it
+
+    >>> from oslo_config import cfg
+    >>> from osprofiler import opts
+    >>> conf = cfg.ConfigOpts()
+    >>> opts.set_defaults(conf, enabled=True)
+    >>> conf([], project="shop")
+    >>> conf.profiler.enabled, conf.profiler.trace_sqlalchemy
+    (True, False)
+    """
     _register(conf)
     defaults = {
         "enabled": enabled,
@@ -178,18 +194,27 @@ def set_defaults(
 
 
 def is_trace_enabled(conf=None):
-    """Whether this service traces."""
+    """Return whether this service traces, a bool.
+
+    :param conf: a ``ConfigOpts``; by default ``cfg.CONF``
+    """
     return (cfg.CONF if conf is None else conf).profiler.enabled
 
 
 def is_db_trace_enabled(conf=None):
-    """Whether this service traces, its SQL statements too."""
+    """Return whether this service traces, its SQL statements too, a bool.
+
+    :param conf: a ``ConfigOpts``; by default ``cfg.CONF``
+    """
     conf = cfg.CONF if conf is None else conf
     return conf.profiler.enabled and conf.profiler.trace_sqlalchemy
 
 
 def enable_web_trace(conf=None):
-    """Turn the middleware on if this service traces."""
+    """Turn the middleware on, with the configured keys, if this service traces.
+
+    :param conf: a ``ConfigOpts``; by default ``cfg.CONF``
+    """
     conf = cfg.CONF if conf is None else conf
     if conf.profiler.enabled:
         _advice.warn_of_default_key(conf)
@@ -197,11 +222,17 @@ def enable_web_trace(conf=None):
 
 
 def disable_web_trace(conf=None):
-    """Turn the middleware off if this service traces."""
+    """Turn the middleware off if this service traces.
+
+    :param conf: a ``ConfigOpts``; by default ``cfg.CONF``
+    """
     if (cfg.CONF if conf is None else conf).profiler.enabled:
         web.disable()
 
 
 def list_opts():
-    """Return the options by group, for ``oslo-config-generator``."""
+    """Return the options by group, for ``oslo-config-generator``.
+
+    :returns: a list of pairs: a group's name and the list of its options
+    """
     return [(group.name, list(options)) for group, options in _GROUPS]

@@ -198,17 +198,13 @@ fn attach_store(
     store: Store,
     apart: Apart,
 ) -> Result<Origin> {
-<<<<<<< ours
     recorder::generation();
-    let origin = Origin::register(project, service, host).ok_or_else(|| {
-=======
     let number = TABLE.number_of(store)?;
     let apart = match apart {
         Apart::No => 0,
         Apart::ByStore => number + 1,
     };
     let origin = Origin::register_apart(project, service, host, apart).ok_or_else(|| {
->>>>>>> theirs
         Error::new(
             ErrorKind::Usage,
             "this process has too many different projects, services and hosts",

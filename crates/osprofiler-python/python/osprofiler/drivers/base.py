@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``get_driver``, the drivers of this package, and the class that drivers made in Python derive from."""
+"""``get_driver``, the drivers of this package, and the class that drivers made in Python derive from.
+
+In: a connection string. Out: an object that writes notifications to a store, lists its traces and makes their reports.
+"""
 
 import datetime
 import importlib
@@ -32,7 +35,27 @@ _CLASSES = {
 def get_driver(connection_string, *args, **kwargs):
     """Return the driver for a connection string: the ``Driver`` subclass of that name, else one of this package's.
 
+    Nothing is opened before the first call that needs the store.
+
+    :param connection_string: for example ``sqlite:///var/lib/osprofiler/traces.db``; a scheme alone will do where it
+        names the store
+    :param args: ``project``, ``service`` and ``host``, the names that notifications carry
+    :param kwargs: the same by name, ``conf`` (an oslo.config object), and whatever the driver takes
+    :returns: a ``Driver``
     :raises ValueError: if there is no driver for the string's scheme
+
+    >>> from osprofiler.drivers import base
+    >>> class Memory(base.Driver):
+    ...     stored = []
+    ...
+    ...     @classmethod
+    ...     def get_name(cls):
+    ...         return "memory"
+    ...
+    ...     def notify(self, info, **kwargs):
+    ...         self.stored.append(info)
+    >>> base.get_driver("memory://", project="shop").project
+    'shop'
     """
     if "://" not in connection_string:
         connection_string += "://"
@@ -56,7 +79,12 @@ def driver_class(connection_string):
 class Driver:
     """What a driver made in Python derives from: ``notify`` writes, the others read.
 
-    ``get_name`` is the scheme of the connection strings that mean it.
+    What a class does not define raises ``NotImplementedError``; a driver that only writes needs ``notify`` alone.
+
+    :param connection_str: the connection string, as ``connection_str``
+    :param project: the names of the process that records, and so the next two; attributes of the same names
+    :param kwargs: ``conf``, whose ``profiler.filter_error_trace`` becomes an attribute; the others are for the class
+        that derives
     """
 
     default_trace_fields = frozenset(("base_id", "timestamp"))
@@ -71,20 +99,32 @@ class Driver:
         self.filter_error_trace = getattr(profiler_options, "filter_error_trace", False)
 
     def notify(self, info, **kwargs):
-        """Store one notification, a dict."""
+        """Store one notification, on the thread of the point; what this raises is counted and forgotten.
+
+        :param info: a dict, as ``notifier.notify`` describes it
+        """
         raise self._unsupported()
 
     def get_report(self, base_id):
-        """Return the report of a trace, a dict."""
+        """Return the report of a trace.
+
+        :param base_id: the trace's id, a str
+        :returns: a dict: ``info``, ``stats`` by name, and ``children``, each with ``info``, ``trace_id``, ``parent_id``
+            and its own ``children``; times are milliseconds since the trace's first notification
+        """
         raise self._unsupported()
 
     @classmethod
     def get_name(cls):
-        """Return the scheme that means this driver."""
+        """Return the scheme of the connection strings that mean this driver, a str; by default the class's name."""
         return cls.__name__
 
     def list_traces(self, fields=None):
-        """All traces: a dict each, with ``fields`` of its first notification."""
+        """Return the traces that the store holds.
+
+        :param fields: further members of a trace's first notification; ``a.b`` names a member of a member
+        :returns: a list with a dict each, with ``base_id``, ``timestamp`` and the ``fields``
+        """
         raise self._unsupported()
 
     def list_error_traces(self):
