@@ -2,7 +2,7 @@
 """Points round the requests that the client of ``aiohttp`` (3.12 and later) sends, with the trace headers on each.
 
 In: ``enable``, and requests. Out: the library's answers and errors, as they were; inside a trace a point a request, as
-``osprofiler._outgoing`` says. A redirect and a retry are requests of their own; a WebSocket is the request that opens
+``osprofiler.requests`` says. A redirect and a retry are requests of their own; a WebSocket is the request that opens
 it.
 """
 

@@ -2,7 +2,7 @@
 """Points round the requests that the library ``httpx`` sends, of its clients with and without asyncio.
 
 In: ``enable``, and requests. Out: the library's answers and errors, as they were; inside a trace a point a request, as
-``osprofiler._outgoing`` says, with the trace headers on it. A redirect is a second request. What a transport of another
+``osprofiler.requests`` says, with the trace headers on it. A redirect is a second request. What a transport of another
 kind does, one that calls an application in this process for instance, never goes out and is no point.
 """
 

@@ -2,7 +2,7 @@
 """Points round the requests that the library ``urllib3`` (1.26, 2) sends, with the trace headers on each.
 
 In: ``enable``, and requests. Out: the library's answers and errors, as they were; inside a trace a point a request, as
-``osprofiler._outgoing`` says. A redirect and a retry are requests of their own. What rides on ``urllib3``, such as
+``osprofiler.requests`` says. A redirect and a retry are requests of their own. What rides on ``urllib3``, such as
 ``requests``, is traced by this too; where both are enabled, a request is still one point.
 """
 
