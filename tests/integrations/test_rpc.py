@@ -8,6 +8,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import oslo_messaging
@@ -146,6 +147,26 @@ def test_an_untraced_call_on_a_worker_of_a_finished_trace_is_in_no_trace(recordi
     assert manager.seen.qsize() == 40
     for number in range(20):
         assert len(points(recording.report(f"{base_id}-{number}"), "work")) == 1
+
+
+@pytest.mark.parametrize(("kind", "enable"), [(PLAIN, True), (CARRYING, True), (CARRYING, False)])
+@pytest.mark.parametrize("around", [None, "around"])
+def test_a_worker_is_where_it_was_after_a_call(collected, kind, enable, around):
+    if not enable:
+        messaging.disable()
+    manager = rpc_services.MANAGERS[kind]()
+    dispatcher = oslo_messaging.RPCDispatcher([manager], rpc_services.SERIALIZERS[kind]())
+    incoming = types.SimpleNamespace(
+        ctxt={"user": "u", "trace_info": {"hmac_key": "key", "base_id": "B", "parent_id": "P"}},
+        message={"method": "create", "args": {"size": 3}, "version": "1.0"},
+        client_timeout=None,
+    )
+    if around:
+        profiler.init("key", "other")
+        profiler.start(around)
+    before = profiler.get() and (profiler.get().get_base_id(), profiler.get().get_id())
+    assert dispatcher.dispatch(incoming) == 6
+    assert (profiler.get() and (profiler.get().get_base_id(), profiler.get().get_id())) == before
 
 
 def test_rpc_is_no_point_after_disable(collected, transport):

@@ -55,19 +55,12 @@ def before_a_cursor(engine):
 
 
 def after_the_cursor(engine):
-    """Raise what a statement raises after its point has ended: its rows don't convert."""
-    with engine.connect() as connection, pytest.raises(Exception, match="no date"):
-        connection.execute(sqlalchemy.select(sqlalchemy.literal(1, Unconvertible()))).fetchall()
-
-
-class Unconvertible(sqlalchemy.types.TypeDecorator):
-    """A type whose values can't be read."""
-
-    impl = sqlalchemy.Integer
-    cache_ok = True
-
-    def process_result_value(self, value, dialect):
-        raise ValueError("no date")
+    """Raise what a statement raises after its point has ended: its second row can't be made."""
+    with engine.connect() as connection:
+        connection.connection.create_function("inverse", 1, lambda number: 1 / number)
+        result = connection.execute(sqlalchemy.text("select inverse(n) from (select 1 as n union all select 0)"))
+        with pytest.raises(sqlalchemy.exc.OperationalError):
+            result.fetchall()
 
 
 @pytest.mark.parametrize(("fail", "tree"), [(before_a_cursor, "  sql"), (after_the_cursor, "  sql\n  sql")])

@@ -194,7 +194,7 @@ def _result_info(cursor):
             info["rowcount"] = cursor.rowcount
     with contextlib.suppress(Exception):
         rows = cursor._rows
-        if rows is not None:
+        if rows:
             text = _safe_str(rows if len(rows) <= _MOST_ROWS else list(itertools.islice(rows, _MOST_ROWS)))
             info["result"] = text[:_MOST_RESULT_CHARACTERS]
     return info
