@@ -28,6 +28,7 @@ PYTHON_TESTS = (
     "tests/scripts",
     "tests/python",
     "tests/upstream",
+    "tests/defects",
     "tests/oracle",
     "tests/browser",
     "tests/openstack",

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import glob
 from pathlib import Path
 
 from house.failure import Failure
@@ -18,6 +19,7 @@ from house.process import run
 # A program that the package brings, and the package. The `-core` packages bring MariaDB's programs and no daemon.
 PACKAGES = {
     "chromium": "chromium",
+    "initdb": "postgresql",
     "mariadb-install-db": "mariadb-server-core",
     "mariadbd": "mariadb-server-core",
     "my_print_defaults": "mariadb-client-core",
@@ -32,7 +34,7 @@ SAYS_NO = "exit 101"
 
 def ensure(log: Path) -> None:
     """Install the packages whose programs are absent; start no daemon."""
-    absent = sorted({package for program, package in PACKAGES.items() if _find(program) is None})
+    absent = sorted({package for program, package in PACKAGES.items() if find(program) is None})
     if not absent:
         return
     become = _become_root()
@@ -45,9 +47,14 @@ def ensure(log: Path) -> None:
         run([*become, *env, *install], log, what=f"installing {', '.join(absent)}")
 
 
-def _find(program: str) -> str | None:
-    """Return where a program is; daemons lie in a folder that not everybody's PATH names."""
-    return shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
+def find(program: str) -> str | None:
+    """Return where a program is; daemons lie in folders that not everybody's PATH names."""
+    folders = [
+        os.environ.get("PATH", os.defpath),
+        "/usr/sbin",
+        *sorted(glob("/usr/lib/postgresql/*/bin"), reverse=True),
+    ]
+    return shutil.which(program, path=":".join(folders))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import pytest
 from house import debian
 from house.waiting import answers, wait_until
 from servers.mariadb import MariaDB
+from servers.postgresql import PostgreSQL
 from servers.rabbitmq import RabbitMQ
 from servers.redis import Redis
 
@@ -27,7 +28,7 @@ def left_running(folder: Path) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("kind", [MariaDB, RabbitMQ, Redis])
+@pytest.mark.parametrize("kind", [MariaDB, PostgreSQL, RabbitMQ, Redis])
 def test_two_run_side_by_side_and_nothing_is_left(kind, tmp_path):
     """Each on ports of its own; what a server starts beside itself ends with it."""
     with kind(tmp_path / "one") as one, kind(tmp_path / "two") as two:
