@@ -106,7 +106,6 @@ mod version {
     use std::ffi::c_int;
 
     use super::{Bound, GilCell, PyDict, PyErr, Python, ffi};
-    use pyo3::prelude::*;
 
     static CHANGED: GilCell<bool> = GilCell::new(false);
     /// The interpreter has eight; a module that is imported anew takes no second one.
