@@ -7,6 +7,7 @@ import gc
 import inspect
 import threading
 
+import greenlet
 import pytest
 from conftest import drawn, points, start_info, stop_info
 from osprofiler import _native, notifier, profiler
@@ -476,6 +477,26 @@ def test_a_context_carries_a_trace_into_a_thread(recording, base_id):
         thread.start()
         thread.join()
     assert recording.tree(base_id) == "outer\n  inner"
+
+
+def test_a_context_that_changes_within_a_call_is_left_as_it_was_found(recording, base_id):
+    @profiler.trace("x")
+    def change():
+        greenlet.getcurrent().gr_context = contextvars.copy_context()
+        with profiler.Trace("inner"):
+            pass
+
+    profiler.init("key", base_id)
+    with profiler.Trace("outer"):
+        change()
+        with profiler.Trace("after"):
+            pass
+    assert recording.tree(base_id) == drawn("""
+        outer
+          x
+            inner
+          after
+    """)
 
 
 @pytest.mark.parametrize("failing", ["x-start", "x-stop"])

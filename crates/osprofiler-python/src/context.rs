@@ -320,16 +320,33 @@ pub(crate) fn current(py: Python<'_>) -> Option<Place<'_>> {
 /// Makes `place` the current one; `None` is outside of any trace.
 #[inline]
 #[expect(unsafe_code, reason = "pyo3 has no safe call for `PyContextVar_Set`")]
-pub(crate) fn set(py: Python<'_>, place: Option<&Place<'_>>) -> PyResult<()> {
+pub(crate) fn set<'py>(py: Python<'py>, place: Option<&Place<'py>>) -> PyResult<Before<'py>> {
     // SAFETY: `prepare` made the variable, the interpreter is attached, the value is a live object; the result is a new
-    // reference (a token, dropped) or null with an exception set.
+    // reference (a token) or null with an exception set.
     unsafe {
         let value = place.map_or_else(|| ffi::Py_None(), |place| place.0.as_ptr());
         let token = ffi::PyContextVar_Set(VARIABLE.get(py), value);
-        if token.is_null() {
-            return Err(PyErr::fetch(py));
+        Bound::from_owned_ptr_or_err(py, token).map(Before)
+    }
+}
+
+/// What [`set`] has replaced, as a token of the variable.
+pub(crate) struct Before<'py>(Bound<'py, PyAny>);
+
+impl Before<'_> {
+    /// Makes the place current again that was so before. Half the cost of setting it, where this is still the context that it was
+    /// set in; says whether it is.
+    #[inline]
+    #[expect(unsafe_code, reason = "pyo3 has no safe call for `PyContextVar_Reset`")]
+    pub(crate) fn reset(self) -> bool {
+        // SAFETY: `prepare` made the variable, and `PyContextVar_Set` the token; the interpreter is attached, as the token's
+        // own lifetime says. Any other context's token, and a used one, is refused with an exception.
+        unsafe {
+            let is_reset = ffi::PyContextVar_Reset(VARIABLE.get(self.0.py()), self.0.as_ptr()) == 0;
+            if !is_reset {
+                ffi::PyErr_Clear();
+            }
+            is_reset
         }
-        ffi::Py_DECREF(token);
-        Ok(())
     }
 }

@@ -181,7 +181,7 @@ unsafe fn call_in_trace(
         if !(*object).runner.is_null() {
             return run(py, object, &point, handed);
         }
-        let opened = match edge(|| point.get().open_call(py, around.as_ref(), handed)) {
+        let opened = match edge(|| point.get().open_call(py, around.as_ref(), &handed)) {
             Ok(Some(opened)) => opened,
             Ok(None) => {
                 return ffi::PyObject_Vectorcall((*object).function, arguments, count, names);
@@ -193,10 +193,10 @@ unsafe fn call_in_trace(
         };
         let result = ffi::PyObject_Vectorcall((*object).function, arguments, count, names);
         let Some(result) = Bound::from_owned_ptr_or_opt(py, result) else {
-            fail(py, &opened);
+            fail(py, opened);
             return ptr::null_mut();
         };
-        match edge(|| point.get().close_call(py, &opened, &result)) {
+        match edge(|| point.get().close_call(py, opened, &result)) {
             Ok(()) => result.into_ptr(),
             Err(error) => {
                 error.restore(py);
@@ -245,7 +245,7 @@ unsafe fn run(
 
 /// Closes the point of a call that has raised. What it raised stays raised, as it was.
 #[cold]
-fn fail(py: Python<'_>, opened: &Opened<'_>) {
+fn fail<'py>(py: Python<'py>, opened: Opened<'py>) {
     let raised = Raised::take(py);
     let told = match raised.value() {
         Some(error) => edge(|| point::fail(py, opened, error)),

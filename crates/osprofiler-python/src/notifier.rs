@@ -209,25 +209,25 @@ impl Prepared<'_, '_> {
     /// Tells the notifier. Returns an error only for what is no `Exception`.
     #[inline]
     pub(crate) fn tell(
-        self,
+        &self,
         kind: Kind,
         name: &Bound<'_, PyString>,
         number: Option<Name>,
-        ids: Ids<'_>,
+        ids: &Ids<'_>,
     ) -> PyResult<()> {
         match self {
             Self::Off => Ok(()),
-            Self::Record(origin, info) => {
+            Self::Record(origin, json) => {
                 let name = match number {
                     Some(number) => PointName::Interned(number),
                     None => PointName::Text(name.to_str().unwrap_or_default()),
                 };
-                let json = match &info {
+                let json = match json {
                     Json::Ready(text) => text,
                     Json::Made(text) => text.as_str(),
                 };
                 recorder::record(
-                    origin,
+                    *origin,
                     kind,
                     name,
                     ids.base_id,
@@ -241,7 +241,7 @@ impl Prepared<'_, '_> {
                 Ok(())
             }
             Self::Call(notifier, info) => {
-                let told = notification(kind, name, ids, &info)
+                let told = notification(kind, name, ids, info)
                     .and_then(|notification| notifier.call1((notification,)));
                 if let Err(error) = told {
                     raise_anew(name.py(), error)?;
@@ -269,7 +269,7 @@ fn own_dict<'py>(info: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
 fn notification<'py>(
     kind: Kind,
     name: &Bound<'py, PyString>,
-    ids: Ids<'_>,
+    ids: &Ids<'_>,
     info: &Bound<'py, PyDict>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let py = name.py();

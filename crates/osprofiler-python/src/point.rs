@@ -82,7 +82,7 @@ impl Point {
         let values = PyTuple::new(slf.py(), values)?;
         let arguments = Arguments::of_tuple(&values, &names);
         let around = context::current(slf.py());
-        let opened = slf.get().open_call(slf.py(), around.as_ref(), arguments)?;
+        let opened = slf.get().open_call(slf.py(), around.as_ref(), &arguments)?;
         Ok(opened.map(|opened| opened.into_any(slf.py())))
     }
 
@@ -93,7 +93,7 @@ impl Point {
         opened: &Bound<'py, PyAny>,
         result: &Bound<'py, PyAny>,
     ) -> PyResult<()> {
-        self.close_call(result.py(), &Opened::from_any(opened)?, result)
+        self.close_call(result.py(), Opened::from_any(opened)?, result)
     }
 
     /// Closes the point after an error.
@@ -104,7 +104,7 @@ impl Point {
         opened: &Bound<'py, PyAny>,
         error: &Bound<'py, PyAny>,
     ) -> PyResult<()> {
-        fail(error.py(), &Opened::from_any(opened)?, error)
+        fail(error.py(), Opened::from_any(opened)?, error)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -121,7 +121,7 @@ impl Point {
         &self,
         py: Python<'py>,
         around: Option<&Place<'py>>,
-        arguments: Arguments<'_, 'py>,
+        arguments: &Arguments<'_, 'py>,
     ) -> PyResult<Option<Opened<'py>>> {
         let info = CallInfo {
             point: self,
@@ -137,7 +137,7 @@ impl Point {
     pub(crate) fn close_call<'py>(
         &self,
         py: Python<'py>,
-        opened: &Opened<'py>,
+        opened: Opened<'py>,
         result: &Bound<'py, PyAny>,
     ) -> PyResult<()> {
         if self.hide_result {
@@ -219,7 +219,7 @@ fn separate(text: &mut String) {
 /// The info of a call's start.
 struct CallInfo<'a, 'py> {
     point: &'a Point,
-    arguments: Arguments<'a, 'py>,
+    arguments: &'a Arguments<'a, 'py>,
 }
 
 impl<'py> PointInfo<'py> for CallInfo<'_, 'py> {
@@ -312,7 +312,7 @@ impl<'py> PointInfo<'py> for ErrorInfo<'_, 'py> {
 /// Closes the point of a call that has raised; what is no `Exception` just ends it.
 pub(crate) fn fail<'py>(
     py: Python<'py>,
-    opened: &Opened<'py>,
+    opened: Opened<'py>,
     error: &Bound<'py, PyAny>,
 ) -> PyResult<()> {
     if error.is_instance_of::<PyException>() {

@@ -12,7 +12,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
-use crate::context::{self, Place};
+use crate::context::{self, Before, Place};
 use crate::notifier::{self, Given, Ids, Nothing, PointInfo};
 use crate::{replaced, value};
 
@@ -24,17 +24,27 @@ pub(crate) fn open<'py>(
     name: &Bound<'py, PyString>,
     info: &impl PointInfo<'py>,
 ) -> PyResult<Option<Place<'py>>> {
+    Ok(open_named(around, name, info)?.map(|(place, _)| place))
+}
+
+/// As [`open`], with the way back.
+#[inline]
+pub(crate) fn open_named<'py>(
+    around: &Place<'py>,
+    name: &Bound<'py, PyString>,
+    info: &impl PointInfo<'py>,
+) -> PyResult<Option<(Place<'py>, Before<'py>)>> {
     open_numbered(around, name, info, || Name::intern(name.to_str().ok()?))
 }
 
-/// As [`open`]; `number` says what number the recorder knows the name by.
+/// As [`open_named`]; `number` says what number the recorder knows the name by.
 #[inline]
 pub(crate) fn open_numbered<'py>(
     around: &Place<'py>,
     name: &Bound<'py, PyString>,
     info: &impl PointInfo<'py>,
     number: impl FnOnce() -> Option<Name>,
-) -> PyResult<Option<Place<'py>>> {
+) -> PyResult<Option<(Place<'py>, Before<'py>)>> {
     let py = name.py();
     let profiler = around.profiler().get();
     if profiler.is_over() {
@@ -48,30 +58,34 @@ pub(crate) fn open_numbered<'py>(
     let number = if prepared.is_record() { number() } else { None };
     let trace_id = recorder::new_id();
     let place = around.below(name, number, trace_id)?;
-    context::set(py, Some(&place))?;
+    let before = context::set(py, Some(&place))?;
     let ids = Ids {
         base_id: base_id.as_id(),
         trace_id,
         parent_id,
     };
-    if let Err(error) = prepared.tell(Kind::Start, name, number, ids) {
+    if let Err(error) = prepared.tell(Kind::Start, name, number, &ids) {
         // The program is being interrupted: the caller will not stop what it has not seen start.
         context::set(py, Some(around))?;
         return Err(error);
     }
-    Ok(Some(place))
+    Ok(Some((place, before)))
 }
 
 /// Closes the point that was opened at `place`, wherever the caller is now: what was left open inside it stays so, and a caller
 /// outside of it (a generator is closed by whoever drops it) keeps its own place. Nothing at the top of a trace.
 #[inline]
-pub(crate) fn close<'py>(place: &Place<'py>, info: &impl PointInfo<'py>) -> PyResult<()> {
+pub(crate) fn close<'py>(
+    place: &Place<'py>,
+    before: Option<Before<'py>>,
+    info: &impl PointInfo<'py>,
+) -> PyResult<()> {
     let (Some(name), Some(parent)) = (place.name(), place.parent()) else {
         return Ok(());
     };
     let py = name.py();
     let prepared = notifier::prepare(py, info);
-    if is_around_here(py, place) {
+    if is_around_here(py, place) && !before.is_some_and(Before::reset) {
         context::set(py, Some(&parent))?;
     }
     if !place.is_ours() {
@@ -87,9 +101,9 @@ pub(crate) fn close<'py>(place: &Place<'py>, info: &impl PointInfo<'py>) -> PyRe
         parent_id,
     };
     let told = match prepared {
-        Ok(prepared) => prepared.tell(Kind::Stop, &name, place.number(), ids),
+        Ok(prepared) => prepared.tell(Kind::Stop, &name, place.number(), &ids),
         Err(error) => notifier::prepare(py, &Nothing)?
-            .tell(Kind::Stop, &name, place.number(), ids)
+            .tell(Kind::Stop, &name, place.number(), &ids)
             .and(Err(error)),
     };
     if !parent.is_open() {
@@ -113,7 +127,8 @@ fn is_around_here<'py>(py: Python<'py>, place: &Place<'py>) -> bool {
 
 /// A point that was opened, here or by what somebody has put in the place of `start`.
 pub(crate) enum Opened<'py> {
-    Here(Place<'py>),
+    /// At that place; and the way back, for a caller that is still where it came from.
+    Here(Place<'py>, Option<Before<'py>>),
     Elsewhere,
 }
 
@@ -121,7 +136,7 @@ impl<'py> Opened<'py> {
     /// As Python carries it from the start to the stop.
     pub(crate) fn into_any(self, py: Python<'py>) -> Bound<'py, PyAny> {
         match self {
-            Self::Here(place) => place.into_any(),
+            Self::Here(place, _) => place.into_any(),
             Self::Elsewhere => true.into_pyobject(py).map_or_else(
                 |never| match never {},
                 |elsewhere| elsewhere.to_owned().into_any(),
@@ -133,7 +148,7 @@ impl<'py> Opened<'py> {
         if opened.is(&*true.into_pyobject(opened.py())?) {
             return Ok(Self::Elsewhere);
         }
-        Place::cast(opened).map(Self::Here)
+        Place::cast(opened).map(|place| Self::Here(place, None))
     }
 }
 
@@ -143,7 +158,7 @@ pub(crate) fn open_anywhere<'py>(
     around: Option<&Place<'py>>,
     name: &Bound<'py, PyAny>,
     info: &impl PointInfo<'py>,
-    open: impl FnOnce(&Place<'py>) -> PyResult<Option<Place<'py>>>,
+    open: impl FnOnce(&Place<'py>) -> PyResult<Option<(Place<'py>, Before<'py>)>>,
 ) -> PyResult<Option<Opened<'py>>> {
     let py = name.py();
     if let Some(start) = replaced::start(py) {
@@ -153,21 +168,21 @@ pub(crate) fn open_anywhere<'py>(
     let Some(around) = around else {
         return Ok(None);
     };
-    Ok(open(around)?.map(Opened::Here))
+    Ok(open(around)?.map(|(place, before)| Opened::Here(place, Some(before))))
 }
 
 /// Closes what [`open_anywhere`] has opened.
 #[inline]
 pub(crate) fn close_anywhere<'py>(
     py: Python<'py>,
-    opened: &Opened<'py>,
+    opened: Opened<'py>,
     info: &impl PointInfo<'py>,
 ) -> PyResult<()> {
     if let Some(stop) = replaced::stop(py) {
         return call(&stop, (), Some(&info.to_object(py)?));
     }
     match opened {
-        Opened::Here(place) => close(place, info),
+        Opened::Here(place, before) => close(&place, before, info),
         Opened::Elsewhere => {
             let info = info.to_object(py)?;
             stop(py, Some(&info))
@@ -216,7 +231,7 @@ pub(crate) fn stop<'py>(py: Python<'py>, info: Option<&Bound<'py, PyAny>>) -> Py
     if let Some(replacement) = profiler.get().replacement(profiler, "stop")? {
         return call(&replacement, (), info);
     }
-    close(&place, &Given::new(info))
+    close(&place, None, &Given::new(info))
 }
 
 /// Opens a point in this context's trace and returns its place, to be closed by [`close_point`]; `None` if none was opened.
@@ -240,7 +255,7 @@ pub(crate) fn close_point<'py>(
     place: &Bound<'py, PyAny>,
     info: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<()> {
-    close(&Place::cast(place)?, &Given::new(info))
+    close(&Place::cast(place)?, None, &Given::new(info))
 }
 
 /// Whether this context is inside a trace.

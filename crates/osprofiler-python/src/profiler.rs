@@ -217,7 +217,7 @@ impl Profiler {
             trace_id: id,
             parent_id,
         };
-        let told = prepared.tell(Kind::Start, &name, None, ids);
+        let told = prepared.tell(Kind::Start, &name, None, &ids);
         if told.is_err() {
             // The program is being interrupted: the caller will not stop what it has not seen start.
             lock(&this.own).pop();
@@ -230,7 +230,7 @@ impl Profiler {
     fn stop<'py>(slf: &Bound<'py, Self>, info: Option<&Bound<'py, PyAny>>) -> PyResult<()> {
         let info = Given::new(info);
         if let Some(place) = Self::innermost(slf) {
-            return points::close(&place, &info);
+            return points::close(&place, None, &info);
         }
         let this = slf.get();
         let Some((base_id, top_id)) = &this.ids else {
@@ -252,7 +252,7 @@ impl Profiler {
             trace_id: open.id,
             parent_id,
         };
-        prepared.tell(Kind::Stop, open.name.bind(slf.py()), None, ids)
+        prepared.tell(Kind::Stop, open.name.bind(slf.py()), None, &ids)
     }
 }
 

@@ -312,7 +312,7 @@ unsafe fn open(py: Python<'_>, this: *mut Trace) -> PyResult<Bound<'_, PyAny>> {
         catch_unwind(AssertUnwindSafe(|| {
             let info = Given::new(Some(&info));
             let opened = points::open_anywhere(around.as_ref(), &name, &info, |around| {
-                points::open(around, &points::name(&name)?, &info)
+                points::open_named(around, &points::name(&name)?, &info)
             })?;
             Ok(opened.map(|opened| opened.into_any(py)))
         }))
@@ -359,16 +359,15 @@ fn close<'py>(
     opened: &Bound<'py, PyAny>,
     error: &Bound<'py, PyAny>,
 ) -> PyResult<()> {
-    Python::attach(|_| {
-        catch_unwind(AssertUnwindSafe(|| {
-            let opened = Opened::from_any(opened)?;
-            if error.is_none() {
-                return points::close_anywhere(py, &opened, &Nothing);
-            }
-            points::close_anywhere(py, &opened, &ErrorInfo(error))
-        }))
-        .unwrap_or(Ok(()))
-    })
+    let told = || {
+        let opened = Opened::from_any(opened)?;
+        if error.is_none() {
+            return points::close_anywhere(py, opened, &Nothing);
+        }
+        // Attached anew, so that what an error's own code leaves is given up at once.
+        Python::attach(|_| points::close_anywhere(py, opened, &ErrorInfo(error)))
+    };
+    catch_unwind(AssertUnwindSafe(told)).unwrap_or(Ok(()))
 }
 
 /// Puts what is open away, because the object is entered once more.

@@ -51,11 +51,13 @@ impl<'a> Id<'a> {
     }
 
     /// The id whose text is the canonical form of `number`.
+    #[inline]
     pub const fn from_u128(number: u128) -> Self {
         Self(Repr::Uuid(number))
     }
 
     /// The number, if this id's text is a canonical UUID.
+    #[inline]
     pub const fn as_u128(self) -> Option<u128> {
         match self.0 {
             Repr::Uuid(number) => Some(number),
@@ -64,6 +66,7 @@ impl<'a> Id<'a> {
     }
 
     /// The text, if it is not a canonical UUID.
+    #[inline]
     pub const fn as_text(self) -> Option<&'a str> {
         match self.0 {
             Repr::Uuid(_) => None,

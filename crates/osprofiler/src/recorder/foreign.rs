@@ -38,6 +38,7 @@ pub enum InfoSource<'a> {
 /// record(origin, Kind::Start, name, base_id, trace_id, base_id, InfoSource::Json(r#"{"request": {"path": "/"}}"#));
 /// record(origin, Kind::Stop, "wsgi", base_id, trace_id, base_id, InfoSource::None);
 /// ```
+#[inline]
 pub fn record<'n>(
     origin: Origin,
     kind: Kind,
@@ -47,14 +48,63 @@ pub fn record<'n>(
     parent_id: Id<'_>,
     info: InfoSource<'_>,
 ) {
-    write(
-        origin,
-        kind,
-        clock::ticks(),
-        name.into(),
-        [base_id, trace_id, parent_id],
-        info,
-    );
+    let ticks = clock::ticks();
+    let name = name.into();
+    // Nothing of this is copied as a whole: numbers that were just stored by halves would have to be waited for.
+    if let PointName::Interned(name) = name
+        && let Some(base_id) = base_id.as_u128()
+        && let Some(trace_id) = trace_id.as_u128()
+        && let Some(parent_id) = parent_id.as_u128()
+    {
+        let head = Head {
+            ticks,
+            name: name.number(),
+            origin: origin.number(),
+            flags: flag(kind),
+            base_id,
+            trace_id,
+            parent_id,
+        };
+        write_numbers(head, info);
+    } else {
+        let ids = [base_id, trace_id, parent_id];
+        write(origin, kind, ticks, name, ids, info);
+    }
+}
+
+#[inline]
+fn flag(kind: Kind) -> u8 {
+    match kind {
+        Kind::Start => 0,
+        Kind::Stop => STOP,
+    }
+}
+
+/// The text of the info; in place of one that is too long its number of bytes, written into `cut`.
+#[inline]
+fn bounded<'a>(info: InfoSource<'a>, cut: &'a mut String) -> Option<&'a str> {
+    match info {
+        InfoSource::None => None,
+        InfoSource::Json(text) if text.len() <= MAX_INFO_BYTES => Some(text),
+        InfoSource::Json(text) => {
+            *cut = format!("{{\"cut\": \"info of {} bytes\"}}", text.len());
+            Some(cut)
+        }
+    }
+}
+
+/// Writes a record without texts but the info's.
+#[inline]
+fn write_numbers(mut head: Head, info: InfoSource<'_>) {
+    let mut cut = String::new();
+    let info = bounded(info, &mut cut);
+    thread::with(|thread| match info {
+        None => thread.write(head),
+        Some(text) => {
+            head.flags |= FORM_JSON;
+            thread.write_bytes(head, text.as_bytes());
+        }
+    });
 }
 
 /// The name of a point, interned or not.
@@ -78,6 +128,8 @@ impl<'a> From<&'a str> for PointName<'a> {
     }
 }
 
+#[cold]
+#[inline(never)]
 fn write(
     origin: Origin,
     kind: Kind,
@@ -94,53 +146,34 @@ fn write(
         },
     };
     debug_assert_ne!(number, NO_ROOM);
-    let mut flags = match kind {
-        Kind::Start => 0,
-        Kind::Stop => STOP,
-    };
-    // The number of a JSON text that was too long, in place of the text.
-    let cut;
-    let info = match info {
-        InfoSource::None => {
-            flags |= FORM_NONE;
-            ""
-        }
-        InfoSource::Json(text) if text.len() <= MAX_INFO_BYTES => {
-            flags |= FORM_JSON;
-            text
-        }
-        InfoSource::Json(text) => {
-            flags |= FORM_JSON;
-            cut = format!("{{\"cut\": \"info of {} bytes\"}}", text.len());
-            &cut
-        }
-    };
+    let mut texts = 0;
     for (id, flag) in ids.iter().zip([BASE_TEXT, TRACE_TEXT, PARENT_TEXT]) {
         if id.as_text().is_some() {
-            flags |= flag;
+            texts |= flag;
         }
     }
     if number == 0 {
-        flags |= NAME_TEXT;
+        texts |= NAME_TEXT;
     }
     let [base_id, trace_id, parent_id] = ids.map(|id| id.as_u128().unwrap_or(0));
-    let head = Head {
+    let mut head = Head {
         ticks,
         name: number,
         origin: origin.number(),
-        flags,
+        flags: flag(kind) | texts,
         base_id,
         trace_id,
         parent_id,
     };
+    if texts == 0 {
+        return write_numbers(head, info);
+    }
+    let mut cut = String::new();
+    let info = bounded(info, &mut cut);
+    head.flags |= info.map_or(FORM_NONE, |_| FORM_JSON);
     thread::with(|thread| {
-        if flags & !STOP == FORM_NONE {
-            thread.write(head);
-        } else if flags & !STOP == FORM_JSON {
-            thread.write_bytes(head, info.as_bytes());
-        } else {
-            write_texts(thread, head, name_text, ids, info.as_bytes());
-        }
+        let info = info.unwrap_or_default().as_bytes();
+        write_texts(thread, head, name_text, ids, info);
     });
 }
 

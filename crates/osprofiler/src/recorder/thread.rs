@@ -162,6 +162,7 @@ impl Thread {
     }
 
     /// Writes a record without bytes. `head.base_id` is the trace's id.
+    #[inline]
     pub(super) fn write(&self, head: Head) {
         match self.begin(1) {
             Ok(slot) => {
@@ -183,6 +184,7 @@ impl Thread {
     }
 
     /// Writes a record with these bytes. `head.base_id` is the trace's id.
+    #[inline]
     pub(super) fn write_bytes(&self, head: Head, bytes: &[u8]) {
         let slots = 1 + (4 + bytes.len()).div_ceil(SLOT_BYTES);
         let begun = u32::try_from(slots)
@@ -328,6 +330,7 @@ impl Thread {
 
     /// Begins a record of `slots` slots: from here to [`end`](Self::end) the slots from the returned one to the end of the chunk,
     /// `slots` at least, are this thread's alone to write.
+    #[inline]
     fn begin(&self, slots: u32) -> Result<*mut Record, LossReason> {
         match self.begin_here(slots) {
             Some(slot) => Ok(slot),
