@@ -9,6 +9,7 @@ profiler is the one they compare with. They find both, and the command, through 
     OSPROFILER_UPSTREAM_PYTHON  the interpreter of the environment with upstream's profiler
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,9 @@ OWN_ENVIRONMENTS = {
     "tests/sql": ("sqlalchemy-1.4", "sqlalchemy-2.0", "sqlalchemy-2.1"),
     "tests/integrations": ("integrations",),
 }
+
+# The modules whose types are written down beside them.
+STUBBED = ("osprofiler._native", "osprofiler.profiler")
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,15 @@ def _pytest_in(folder: str, names: tuple[str, ...]) -> Tally:
     return total
 
 
+def _stubs() -> Tally:
+    """Hold the stubs against the built module, in an environment that has mypy and nothing of the services."""
+    log = LOGS / "tools.log"
+    with step("the tools with the wheel swapped in"):
+        copy = environments.copy(environments.cached("tools", log), TARGET / "environments" / "tools")
+        environments.swap_in(copy, build.newest_wheel(), log)
+    return run_check([copy.python, "-m", "mypy.stubtest", "--concise", *STUBBED], {"MYPY_CACHE_DIR": os.devnull})
+
+
 def _node() -> Tally:
     tools.need("node")
     found = sorted(path for path in (CLONE / "tests").rglob("*.test.*js") if "node_modules" not in path.parts)
@@ -158,5 +171,6 @@ SECTIONS = (
         Section(f"pytest {folder}", lambda folder=folder, names=names: _pytest_in(folder, names))
         for folder, names in OWN_ENVIRONMENTS.items()
     ),
+    Section("stubs against the module", _stubs),
     Section("node --test", _node),
 )
