@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`make bench`: the crate's benches, then Python's trace points and the report as a process, ours and upstream's.
 
-Ours go into SQLite and are read from there; upstream's do the same with a real Redis.
+Ours go into SQLite and are read from there; upstream's do the same with a real Redis. Real requests come last: plain and
+profiled in turns, by us and by upstream's profiler (`pairs`).
 """
 
 import json
@@ -10,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bench import material, points
+from bench import material, pairs, points
 from bench.figures import Figure, Ratio, measure, table
 from house import build, debian, environments, tools
 from house.ending import alone, framed
@@ -62,6 +63,8 @@ def main() -> int:
             points.run(ours, upstream, f"sqlite://{FOLDER}/points.db", redis.url, LOG)
             heading("outside: the report as a process")
             _outside(command, programs, upstream, redis)
+        heading("real requests, plain and profiled")
+        pairs.measure(wheel, upstream, command, pairs.wanted())
     return 0
 
 

@@ -8,6 +8,16 @@ from dataclasses import dataclass
 from demo.settings import PASSWORD, REGION
 
 DOMAIN = "default"
+# What the administrator sends to get a token.
+LOG_IN = {
+    "auth": {
+        "identity": {
+            "methods": ["password"],
+            "password": {"user": {"name": "admin", "domain": {"id": DOMAIN}, "password": PASSWORD}},
+        },
+        "scope": {"project": {"name": "admin", "domain": {"id": DOMAIN}}},
+    }
+}
 
 
 @dataclass(frozen=True)
@@ -27,10 +37,7 @@ class Identity:
         """Log in as the administrator."""
         self.url = url
         self.token = None
-        scope = {"project": {"name": "admin", "domain": {"id": DOMAIN}}}
-        user = {"name": "admin", "domain": {"id": DOMAIN}, "password": PASSWORD}
-        identity = {"methods": ["password"], "password": {"user": user}}
-        told, self.token = self._call("POST", "/auth/tokens", {"auth": {"identity": identity, "scope": scope}})
+        told, self.token = self._call("POST", "/auth/tokens", LOG_IN)
         self.project = told["token"]["project"]["id"]
 
     def _call(self, method: str, path: str, body: object = None) -> tuple[dict, str | None]:

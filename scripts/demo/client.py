@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The `openstack` command against a cloud, as the administrator runs it."""
+"""The `openstack` command against a cloud, as the administrator runs it; and what makes any other request profiled."""
 
+import base64
+import hashlib
+import hmac
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +15,13 @@ from house.failure import Failure
 from house.process import Output, capture
 
 TRACE_ID = re.compile(r"^Trace ID: (\S+)$", re.MULTILINE)
+
+
+def trace_headers(base_id: str) -> dict[str, str]:
+    """Return the headers with which a service joins the trace."""
+    info = base64.urlsafe_b64encode(json.dumps({"base_id": base_id, "parent_id": base_id}).encode())
+    signature = hmac.new(HMAC_KEY.encode(), info, hashlib.sha1).hexdigest()
+    return {"X-Trace-Info": info.decode(), "X-Trace-HMAC": signature}
 
 
 @dataclass(frozen=True)

@@ -4,23 +4,13 @@
 A client is the administrator's token and a trace: each request carries the signed headers of that trace.
 """
 
-import base64
-import hashlib
-import hmac
 import http.client
 import json
 import uuid
 
 from demo.accounts import Identity
+from demo.client import trace_headers
 from demo.cloud import Cloud
-from demo.settings import HMAC_KEY
-
-
-def trace_headers(base_id: str) -> dict[str, str]:
-    """Return the headers with which a service joins the trace."""
-    info = base64.urlsafe_b64encode(json.dumps({"base_id": base_id, "parent_id": base_id}).encode())
-    signature = hmac.new(HMAC_KEY.encode(), info, hashlib.sha1).hexdigest()
-    return {"X-Trace-Info": info.decode(), "X-Trace-HMAC": signature}
 
 
 class Tracer:

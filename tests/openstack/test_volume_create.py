@@ -14,13 +14,12 @@ from pathlib import Path
 
 import pytest
 import volumes
-from by_hand import trace_headers
 from conftest import Recorded
 from views import VIEWS, assert_every_stop_has_its_start, by_position, notifications
 from volumes import SECONDS, Volumes
 
 from demo import scenario
-from demo.client import Client
+from demo.client import Client, trace_headers
 from house.environments import Environment
 from house.failure import Failure
 from house.process import capture
