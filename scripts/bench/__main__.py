@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`make bench`: the crate's benches, then Python's trace points and the report as a process, ours and upstream's.
 
-Ours go into SQLite and are read from there; upstream's do the same with a real Redis. Real requests come last: plain and
-profiled in turns, by us and by upstream's profiler (`pairs`).
+Ours go into SQLite and are read from there; upstream's do the same with a real Redis. Real requests come last: plain
+and profiled in turns, by us and by upstream's profiler (`pairs`).
 """
 
 import json
