@@ -35,7 +35,11 @@ class Reports:
 
     def open(self, trace: Path, *, viewport: dict = DESKTOP, scheme: str = "light") -> Page:
         """Open the report of a file of notifications and wait until it is painted."""
-        address = self.make(trace).as_uri()
+        return self.visit(self.make(trace), "html[data-ready]", viewport=viewport, scheme=scheme)
+
+    def visit(self, path: Path, ready: str, *, viewport: dict = DESKTOP, scheme: str = "light") -> Page:
+        """Open a page and wait until what the selector `ready` means is in sight."""
+        address = path.as_uri()
         context = self.browser.new_context(viewport=viewport, color_scheme=scheme)
         self.contexts.append(context)
         page = context.new_page()
@@ -43,7 +47,7 @@ class Reports:
         page.on("pageerror", lambda error: self.faults.append(f"error: {error}"))
         page.on("request", lambda request: self._judge(request.url, address))
         page.goto(address)
-        page.wait_for_selector("html[data-ready]")
+        page.wait_for_selector(ready)
         settle(page)
         return page
 

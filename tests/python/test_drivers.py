@@ -6,8 +6,8 @@ import json
 import subprocess
 
 import pytest
+from osprofiler import _native, exc, notifier, profiler
 from osprofiler import drivers as package
-from osprofiler import exc, notifier
 from osprofiler.cmd import shell
 from osprofiler.drivers import base, store
 
@@ -87,6 +87,24 @@ def test_create_makes_one_line_of_a_driver_still_to_come(caplog, connection_stri
     assert "still to come" in record.getMessage()
     assert record.exc_info is None
     assert "s3cret" not in caplog.text
+
+
+def test_traces_are_listed_and_shown_as_horizon_does(recording, base_id):
+    """A list of fields, one of them within another; then the tree of a trace."""
+    profiler.init("key", base_id)
+    with profiler.Trace("wsgi", info={"request": {"path": "/servers", "method": "GET"}}), profiler.Trace("db"):
+        pass
+    assert _native.flush()["waiting"] == 0
+    fields = ["base_id", "timestamp", "info.request.path", "info"]
+    driver = base.get_driver(recording.connection_string)
+    (trace,) = [trace for trace in driver.list_traces(fields) if trace["base_id"] == base_id]
+    assert set(trace) == {"base_id", "timestamp", "info"}
+    assert trace["info"]["request"] == {"path": "/servers", "method": "GET"}
+    report = driver.get_report(trace["base_id"])
+    (top,) = report["children"]
+    assert (top["info"]["name"], [node["info"]["name"] for node in top["children"]]) == ("wsgi", ["db"])
+    assert {"started", "finished"} <= set(top["info"])
+    assert driver.get_report(base_id) == report
 
 
 class Remembered(base.Driver):

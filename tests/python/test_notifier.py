@@ -130,15 +130,16 @@ def test_passwords_stay_out_of_the_log(caplog):
         def __init__(self, connection_str, *args, fail=False, **kwargs):
             super().__init__(connection_str)
             if fail:
-                raise RuntimeError(f"cannot connect to {connection_str} with s3cret")
+                raise RuntimeError(f"cannot connect to {connection_str} with s3cret@x, s3cret%40x or hunter2")
 
         def notify(self, info):
             pass
 
     with caplog.at_level(logging.DEBUG):
-        notifier.create("secretive://user:s3cret@h/db")
-        notifier.create("secretive://user:s3cret@h/db", fail=True)
-    assert "secretive://user:***@h/db" in caplog.text
+        notifier.create("secretive://user:s3cret%40x@h/db?auth_token=hunter2")
+        notifier.create("secretive://user:s3cret%40x@h/db?auth_token=hunter2", fail=True)
+    assert "secretive://user:***@h/db?auth_token=***" in caplog.text
+    assert "with ***, *** or ***" in caplog.text
     assert "s3cret" not in caplog.text
 
 

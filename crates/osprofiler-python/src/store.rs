@@ -214,12 +214,14 @@ pub(crate) fn mask_text(text: &str, connection_string: &Bound<'_, PyAny>) -> PyR
     } else {
         text.replace(&quoted, &masked)
     };
-    if let Ok(connection) = ConnectionString::parse(&quoted)
-        && let Some(password) = connection
-            .password()
-            .filter(|password| !password.is_empty())
-    {
-        text = text.replace(password, "***");
+    // A client may quote the password alone, as it is or as it was written.
+    let written = quoted.split_once("://").map_or("", |(_, rest)| rest);
+    let written = written.rsplit_once('@').map_or("", |(user, _)| user);
+    let written = written.split_once(':').map(|(_, password)| password);
+    let connection = ConnectionString::parse(&quoted).ok();
+    let decoded = connection.iter().flat_map(ConnectionString::secrets);
+    for secret in decoded.chain(written).filter(|secret| !secret.is_empty()) {
+        text = text.replace(secret, "***");
     }
     Ok(text)
 }

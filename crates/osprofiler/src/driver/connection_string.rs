@@ -109,6 +109,13 @@ impl ConnectionString {
         self.password.as_deref()
     }
 
+    /// What nobody is to see, decoded: the password, and the values of options that look secret. For masking messages.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        let options = self.options.iter().filter(|(name, _)| looks_secret(name));
+        let values = options.map(|(_, value)| value.as_str());
+        self.password().into_iter().chain(values)
+    }
+
     /// Hosts with their ports, as written: `a:1,b:2`, `[::1]:6379`; empty before a path alone.
     pub fn authority(&self) -> &str {
         &self.authority

@@ -26,9 +26,10 @@ _EMPTY_CONTAINERS = (
     (re.compile(r"\sdict\(\)"), "N351 Remove dict() construct and use literal {}"),
     (re.compile(r"\slist\(\)"), "N351 Remove list() construct and use literal []"),
 )
-_MAPPING_KEY = re.compile(r"%\((.*?)\)")
-_RAISES_FIELD = re.compile(r"^\s*:raises?\b")
-_RAISES = re.compile(r"^\s*:raises [^:]*:.*$")
+# A key in parentheses, then flags, width, precision and length, then the letter of a conversion.
+_MAPPING_KEY = re.compile(r"%\(([^)]+)\)[-#0 +]?-?\d*(?:\.\d*)?[hlL]?[A-Za-z%]")
+# Inside a line, a field that is no `:raises`, or one without an exception or a condition.
+_BAD_RAISES = re.compile(r"\s:raise(?:[^s]|s *:|s *[^: ][^:]*$)")
 
 
 @_flake8ext
@@ -87,6 +88,6 @@ def check_dict_formatting_in_string(logical_line, tokens, noqa=False):
 @_flake8ext
 def check_raises(physical_line, filename):
     """N354: docstrings say ``:raises Exception: conditions``."""
-    if _RAISES_FIELD.match(physical_line) and not _RAISES.match(physical_line):
+    if _BAD_RAISES.search(physical_line):
         return 0, "N354 ':Please use ':raises Exception: conditions' in docstrings."
     return None
