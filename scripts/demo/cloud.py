@@ -89,7 +89,7 @@ class Cloud:
         environment: Environment,
         template: Path,
         folder: Path,
-        connection_string: str,
+        connection_string: str | None,
         *,
         keystone_port: int = 0,
         glance_port: int = 0,

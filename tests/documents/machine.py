@@ -59,7 +59,8 @@ class Machine:
         self.log = self.folder / "machine.log"
 
     def __enter__(self) -> "Machine":
-        """Lay everything out."""
+        """Lay everything out; end what an earlier run, killed, left behind."""
+        self._end_services()
         shutil.rmtree(self.folder, ignore_errors=True)
         environment = environments.copy(self.origin, self.folder / "environment")
         services = cloud.Cloud(environment, self.template, self.folder / "cloud", None)
@@ -91,10 +92,13 @@ class Machine:
 
     def __exit__(self, *_) -> None:
         """End what runs, and show the machine's own folders again."""
-        for pid_file in (self.folder / "cloud").glob("*.pid"):
-            end_recorded(pid_file)
+        self._end_services()
         for replaced in REPLACED:
             run(["umount", replaced], self.log)
+
+    def _end_services(self) -> None:
+        for pid_file in (self.folder / "cloud").glob("*.pid"):
+            end_recorded(pid_file)
 
     def _write_systemctl(self, services: cloud.Cloud) -> None:
         units = self.folder / "units"
