@@ -13,8 +13,8 @@ class CommandError(Exception):
 
 
 class LogInsightAPIError(Exception):
-    """A Log Insight server answered with an error."""
+    """A Log Insight server answered with an error. Kept for who catches it; nothing in this package raises it yet."""
 
 
 class LogInsightLoginTimeout(Exception):
-    """A session with a Log Insight server has ended."""
+    """A session with a Log Insight server has ended. Kept for who catches it; nothing in this package raises it yet."""

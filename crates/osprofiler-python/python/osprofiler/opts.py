@@ -60,8 +60,8 @@ _connection_string_opt = cfg.StrOpt(
     "connection_string",
     default="messaging://",
     secret=True,
-    help="The store that notifications go to, for example `sqlite:////var/lib/osprofiler/traces.db`, "
-    "`file:///var/log/osprofiler.jsonl` or `redis://:password@host:6379`.",
+    help="The store that notifications go to, for example `sqlite:///var/lib/osprofiler/traces.db` or "
+    "`file:///var/lib/osprofiler/traces.jsonl`; `osprofiler trace list --help` lists them.",
 )
 _es_doc_type_opt = cfg.StrOpt(
     "es_doc_type",

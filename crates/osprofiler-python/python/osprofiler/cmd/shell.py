@@ -58,7 +58,16 @@ def _python_command(argv):
 
 
 def main(args=None):
-    """Run the command line ``args``, by default this process's; returns ``None``, or the exit code of a failure."""
+    """Run a command line in this process. What it writes goes to ``sys.stdout`` and ``sys.stderr``.
+
+    :param args: a list of str, without the program's name; by default this process's arguments
+    :returns: ``None``, or the exit code of a failure: 1 if nothing was found or a store failed, 2 for a wrong command
+        line
+
+    >>> from osprofiler.cmd import shell
+    >>> shell.main(["trace", "list", "--connection-string", "nowhere://"])
+    2
+    """
     try:
         return OSProfilerShell(sys.argv[1:] if args is None else list(args)).status or None
     except exc.CommandError as error:
