@@ -39,6 +39,7 @@ PYTHON_TESTS = (
 OWN_ENVIRONMENTS = {
     "tests/sql": ("sqlalchemy-1.4", "sqlalchemy-2.0", "sqlalchemy-2.1"),
     "tests/integrations": ("integrations",),
+    "tests/integrations/test_clients.py": ("clients-oldest",),
 }
 
 # The modules whose types are written down beside them.
