@@ -15,9 +15,10 @@ mod ingest;
 mod program;
 mod record;
 mod rounds;
+mod secrets;
 mod swept;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
@@ -44,9 +45,19 @@ const BENCHES: &[Bench] = &[
     (
         "ingest",
         "what the SQLite driver takes and weighs, beside a bare loop of inserts",
-        || ingest::run(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures")),
+        || ingest::run(&fixtures()),
+    ),
+    (
+        "secrets",
+        "what looking for secrets costs delivery, beside a copy",
+        || secrets::run(&fixtures()),
     ),
 ];
+
+/// The folder of the recorded traces.
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures")
+}
 
 fn main() -> Outcome<()> {
     let names: Vec<String> = std::env::args().skip(1).collect();
