@@ -328,7 +328,10 @@ impl Text<'_> {
         let length = reach
             .iter()
             .rev()
-            .take_while(|byte| is_word(**byte))
+            .take_while(|byte| {
+                look();
+                is_word(**byte)
+            })
             .count();
         let begin = name - length;
         let is_escaped = begin > 0 && self.bytes[begin - 1] == b'\\';
@@ -350,7 +353,11 @@ impl Text<'_> {
 
     fn skip_at_most(self, begin: usize, most: usize, accept: impl Fn(u8) -> bool) -> usize {
         let rest = self.bytes[begin..].iter().take(most);
-        begin + rest.take_while(|byte| accept(**byte)).count()
+        let accepted = rest.take_while(|byte| {
+            look();
+            accept(**byte)
+        });
+        begin + accepted.count()
     }
 
     fn skip_blanks(self, mut place: usize) -> usize {
@@ -366,8 +373,7 @@ impl Text<'_> {
 
     /// The unit at a place, and the place behind it.
     fn unit(self, place: usize) -> (Unit, usize) {
-        #[cfg(test)]
-        LOOKS.with(|looks| looks.set(looks.get() + 1));
+        look();
         let Some(byte) = self.at(place) else {
             return (Unit::End, place);
         };
@@ -399,8 +405,15 @@ impl Text<'_> {
 
 #[cfg(test)]
 thread_local! {
-    /// How many units were looked at.
+    /// How often a byte or a unit was looked at.
     pub(super) static LOOKS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// For the test that the time is bounded.
+#[inline]
+fn look() {
+    #[cfg(test)]
+    LOOKS.with(|looks| looks.set(looks.get() + 1));
 }
 
 fn quote(character: u8, backslashes: usize, place: usize) -> Unit {
