@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Frameworks of OpenStack's services take a traced function for the function: each dispatches, binds or looks its way."""
+"""Frameworks of OpenStack's services take a traced function for the function: each dispatches or looks its own way."""
 
 import concurrent.futures
 import functools
