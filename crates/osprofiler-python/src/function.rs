@@ -21,7 +21,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::arguments::Arguments;
-use crate::heap_type::{HeapType, clear, slot, visit};
+use crate::heap_type::{HeapType, clear, slot, visit_all};
 use crate::point::{self, Point};
 use crate::points::Opened;
 use crate::raised::Raised;
@@ -305,13 +305,7 @@ unsafe extern "C" fn traverse(
             (*this).dict,
             (*this).own,
         ];
-        for field in held {
-            let stop = visit(field, visitor, arg);
-            if stop != 0 {
-                return stop;
-            }
-        }
-        0
+        visit_all(&held, visitor, arg)
     }
 }
 

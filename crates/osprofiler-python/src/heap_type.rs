@@ -103,21 +103,27 @@ impl FreeList {
     }
 }
 
-/// `Py_VISIT`: shows the collector what a field holds.
+/// `Py_VISIT` of each: shows the collector what the fields hold, until it has seen enough.
 ///
 /// # Safety
-/// `field` is null or a live object; `visit` and `arg` are as the collector gave them.
+/// Each field is null or a live object; `visit` and `arg` are as the collector gave them.
 #[inline]
-pub(crate) unsafe fn visit(
-    field: *mut ffi::PyObject,
+pub(crate) unsafe fn visit_all(
+    fields: &[*mut ffi::PyObject],
     visit: ffi::visitproc,
     arg: *mut c_void,
 ) -> c_int {
-    if field.is_null() {
-        return 0;
+    for &field in fields {
+        if field.is_null() {
+            continue;
+        }
+        // SAFETY: as the caller vouches.
+        let stop = unsafe { visit(field, arg) };
+        if stop != 0 {
+            return stop;
+        }
     }
-    // SAFETY: as the caller vouches.
-    unsafe { visit(field, arg) }
+    0
 }
 
 /// `Py_CLEAR`: gives up what a field holds, the field first.

@@ -17,7 +17,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
 use crate::arguments::Arguments;
-use crate::heap_type::{FreeList, HeapType, clear, slot, visit};
+use crate::heap_type::{FreeList, HeapType, clear, slot, visit_all};
 use crate::notifier::{Given, Nothing};
 use crate::point::ErrorInfo;
 use crate::points::{self, Opened};
@@ -421,13 +421,7 @@ unsafe extern "C" fn traverse(
             (*this).opened,
             (*this).around,
         ];
-        for field in held {
-            let stop = visit(field, visitor, arg);
-            if stop != 0 {
-                return stop;
-            }
-        }
-        0
+        visit_all(&held, visitor, arg)
     }
 }
 
