@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-//! How a process can end: each way that runs C exit handlers stores everything, within a deadline; the way that does not
-//! leaves what was stored until then.
+//! How a process can end: each way that runs C exit handlers, or asks delivery to end, stores everything, within a deadline; the
+//! way that does neither leaves what was stored until then.
 
 use crate::harness::{Program, Stored};
 use crate::stores;
 
+/// Nobody sees its end: a test in which somebody waits for it hangs.
+const A_DAY_MS: u64 = 24 * 3600 * 1000;
+
 #[test]
-fn every_end_that_runs_exit_handlers_stores_everything() {
-    for end in ["return", "exit", "SIGTERM"] {
+fn every_end_that_runs_exit_handlers_or_asks_stores_everything() {
+    for end in ["return", "exit", "_exit", "SIGTERM"] {
         let folder = tempfile::tempdir().unwrap();
         for store in stores(folder.path()) {
             let mut program = Program::start(&store);
@@ -71,15 +74,76 @@ fn kill_9_leaves_everything_that_was_stored_until_then() {
 
 #[test]
 fn a_store_that_hangs_at_exit_costs_the_deadline_once_and_is_told() {
+    for command in ["exit 3", "_exit 3"] {
+        let mut program = Program::start("own:gate");
+        program.ask("record 10");
+        program.ask("exit-deadline 100");
+        let end = program.end(command);
+        assert_eq!(end.status.code(), Some(3), "{command}");
+        assert_eq!(
+            end.stderr,
+            "osprofiler: 20 trace notifications are lost: the store did not take them within 100 ms of the process's end\n",
+            "{command}"
+        );
+    }
+}
+
+#[test]
+fn workers_that_end_without_exit_handlers_store_their_own_and_nothing_of_their_parents() {
+    let folder = tempfile::tempdir().unwrap();
+    for store in stores(folder.path()) {
+        let mut program = Program::start(&store);
+        program.ask("record 300");
+        assert_eq!(program.ask("fork-workers 3 200"), "failed=0");
+        // These have recorded nothing, and their parent's things may be waiting still.
+        program.ask("record 100");
+        assert_eq!(program.ask("fork-workers 2 0"), "failed=0");
+        let numbers = program.numbers("flush");
+        assert_eq!((numbers.stored, numbers.lost), (800, 0), "{store}");
+        assert!(program.end("_exit").status.success());
+        let mut found: Vec<u64> = Stored::read(&store)
+            .traces
+            .iter()
+            .map(|trace| trace.notifications)
+            .collect();
+        found.sort_unstable();
+        assert_eq!(found, [400, 400, 400, 800], "{store}");
+    }
+}
+
+#[test]
+fn a_worker_that_recorded_nothing_does_not_wait_for_its_parents_store() {
     let mut program = Program::start("own:gate");
+    program.ask(&format!("exit-deadline {A_DAY_MS}"));
     program.ask("record 10");
-    program.ask("exit-deadline 100");
-    let end = program.end("exit 3");
-    assert_eq!(end.status.code(), Some(3));
-    assert_eq!(
-        end.stderr,
-        "osprofiler: 20 trace notifications are lost: the store did not take them within 100 ms of the process's end\n"
-    );
+    program.await_numbers(|numbers| numbers.waiting == 20);
+    assert_eq!(program.ask("fork-workers 2 0"), "failed=0");
+    program.ask("open-gate");
+    let numbers = program.numbers("flush");
+    assert_eq!((numbers.stored, numbers.lost), (20, 0));
+}
+
+#[test]
+fn a_process_that_lives_on_after_the_end_of_its_delivery_waits_for_it_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    for store in stores(folder.path()) {
+        let mut program = Program::start(&store);
+        program.ask(&format!("exit-deadline {A_DAY_MS}"));
+        program.ask("record 10");
+        for _ in 0..2 {
+            let numbers = program.numbers("end");
+            assert_eq!((numbers.stored, numbers.waiting), (20, 0), "{store}");
+        }
+        program.ask("record 5");
+        let numbers = program.numbers("flush");
+        assert_eq!((numbers.stored, numbers.waiting), (20, 10), "{store}");
+        // A child has a delivery of its own, and a store that it may open: nobody had to be asked to stand aside.
+        assert_eq!(program.ask("fork 1 50"), "failed=0");
+        let end = program.end("exit 0");
+        assert!(end.status.success(), "{store}");
+        assert_eq!(end.stderr, "", "{store}");
+        assert_eq!(Stored::read(&store).notifications(), 120, "{store}");
+    }
 }
 
 #[test]
@@ -121,10 +185,12 @@ fn what_nobody_has_logged_is_said_at_the_end() {
 fn a_process_that_recorded_nothing_ends_without_a_word() {
     let folder = tempfile::tempdir().unwrap();
     for store in stores(folder.path()) {
-        let end = Program::start(&store).end("return");
-        assert!(end.status.success());
-        assert_eq!(end.stderr, "");
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        for command in ["return", "_exit"] {
+            let end = Program::start(&store).end(command);
+            assert!(end.status.success());
+            assert_eq!(end.stderr, "");
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        }
     }
 }
 

@@ -84,7 +84,8 @@ fn main() {
                 TAKEN.load(SeqCst),
                 TOLD.load(SeqCst)
             ),
-            "fork" => fork(origin, number(1), number(2)),
+            "fork" => fork(origin, number(1), number(2), exit),
+            "fork-workers" => fork(origin, number(1), number(2), end_as_worker),
             "fork-unseen" => fork_unseen(origin, number(1), number(2)),
             "fork-orphan" => fork_orphan(origin, number(1), number(2)),
             "handle-sigterm" => {
@@ -93,6 +94,12 @@ fn main() {
                 "handling".to_owned()
             }
             "exit" => exit(number(1) as i32),
+            "_exit" => end_as_worker(number(1) as i32),
+            // As `_exit` of somebody who puts something in its place and goes on.
+            "end" => {
+                delivery::end();
+                show(delivery::counters())
+            }
             "return" => return,
             // The current trace ends, the next commands record into another.
             "trace" => {
@@ -191,8 +198,8 @@ fn record_for_ever(origin: Origin) {
     }
 }
 
-/// Forks `children` that record `count` points each, into traces of their own, and end by `exit`; waits for them.
-fn fork(origin: Origin, children: u64, count: u64) -> String {
+/// Forks `children` that record `count` points each, into traces of their own, and end by `end`; waits for them.
+fn fork(origin: Origin, children: u64, count: u64, end: fn(i32) -> !) -> String {
     let mut pids = Vec::new();
     for _ in 0..children {
         // SAFETY: the child goes on with code of this program that takes no lock its parent's other thread could hold:
@@ -202,7 +209,7 @@ fn fork(origin: Origin, children: u64, count: u64) -> String {
                 let trace = Context::new_trace(origin).attach();
                 record(0, count);
                 drop(trace);
-                exit(0);
+                end(0);
             }
             pid => pids.push(pid),
         }
@@ -279,6 +286,13 @@ extern "C" fn end_by_signal(_signal: i32) {
 )]
 fn exit(status: i32) -> ! {
     std::process::exit(status);
+}
+
+/// Ends as launchers of workers end theirs: without exit handlers.
+fn end_as_worker(status: i32) -> ! {
+    delivery::end();
+    // SAFETY: the call takes a number and does not return.
+    unsafe { libc::_exit(status) }
 }
 
 fn show(counters: Counters) -> String {

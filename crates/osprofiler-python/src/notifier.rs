@@ -335,6 +335,12 @@ pub(crate) fn flush(py: Python<'_>, seconds: f64) -> PyResult<Bound<'_, PyDict>>
     as_dict(py, &counters)
 }
 
+/// Ends delivery, for a process about to end without exit handlers. Logs nothing: a logger's lock may be held by anybody.
+#[pyfunction]
+pub(crate) fn end(py: Python<'_>) {
+    py.detach(delivery::end);
+}
+
 /// Logs what delivery has to say: registered with `atexit`.
 #[pyfunction]
 #[pyo3(name = "log_messages")]

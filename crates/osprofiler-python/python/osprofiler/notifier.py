@@ -8,8 +8,6 @@ counted and forgotten. A process has one notifier, at first one that does nothin
 
 import atexit
 import logging
-import os
-import sys
 import types
 
 from osprofiler import _native
@@ -30,29 +28,6 @@ _MOST_KNOWN = 16
 _OLD_ARGUMENTS = ("context", "transport", "project", "service", "host")
 _native.set_notifier(_noop_notifier, None, True)
 atexit.register(_native.log_messages)
-
-
-def _heed_multiprocessing():
-    """Have the processes that ``multiprocessing`` forks store what they recorded: they run its finalizers at their end.
-
-    Neither Python's nor C's exit handlers run there.
-    """
-    global _heeds_multiprocessing
-    util = sys.modules.get("multiprocessing.util")
-    if util is not None and not _heeds_multiprocessing:
-        _heeds_multiprocessing = True
-
-        def flush_at_end(_):
-            util.Finalize(None, _native.flush, exitpriority=-100)
-
-        util.register_after_fork(_native, flush_at_end)
-        # This may be such a process, that has imported us by itself.
-        flush_at_end(_native)
-
-
-_heeds_multiprocessing = False
-_heed_multiprocessing()
-os.register_at_fork(after_in_child=_heed_multiprocessing)
 
 
 def notify(info):

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The end of the process: a last flush with a deadline, from a C exit handler.
+//! The end of the process: a last flush with a deadline, from a C exit handler or from whoever is about to go round those.
 //!
-//! It runs after `main`, after `exit()` in any thread, after a signal handler that calls it, and after an interpreter has
-//! gone. The handler touches atomics and waits; the background thread writes, and says on stderr what no logger was there to say.
+//! The handler runs after `main`, after `exit()` in any thread, after a signal handler that calls it, and after an interpreter has
+//! gone. The end touches atomics and waits; the background thread writes, and says on stderr what no logger was there to say.
 //! Nothing is joined: a store that hangs costs the deadline, once.
 
 #![expect(
@@ -52,8 +52,37 @@ pub(super) fn forget() {
 }
 
 extern "C" fn at_exit() {
+    end();
+}
+
+/// Ends this process's delivery: what was recorded before is stored, or, if the stores do not take it within [`EXIT_DEADLINE`]
+/// (see [`set_exit_deadline`]), counted as lost and told on stderr; then the stores are closed.
+///
+/// A process that runs C's exit handlers needs no call. It is for one that is about to end without them, by `_exit` for instance, as
+/// forked workers do. May be called by any thread and in a signal handler. Returns at once if nothing was recorded, and where
+/// delivery has ended; what is recorded after it is not stored.
+///
+/// ```
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("trace.jsonl");
+/// use osprofiler::delivery;
+/// use osprofiler::driver::ConnectionString;
+/// use osprofiler::point;
+/// use osprofiler::recorder::Context;
+///
+/// let connection = ConnectionString::parse(&format!("file://{}", path.display()))?;
+/// let origin = delivery::attach(Some("shop"), Some("worker"), "host-1", &connection)?;
+/// let trace = Context::new_trace(origin).attach();
+/// drop(point!("job"));
+/// drop(trace);
+/// delivery::end();
+/// // Here the worker calls `_exit`.
+/// assert_eq!(delivery::counters().stored(), 2);
+/// # Ok::<(), osprofiler::Error>(())
+/// ```
+pub fn end() {
     recorder::generation();
-    // Without a thread nothing was recorded, or it could not be started, or this is its own driver ending the process.
+    // Without a thread nothing was recorded, or it could not be started, or it has done its last; or its own driver ends the process.
     if !thread::is_running() || thread::is_current() {
         return;
     }

@@ -34,7 +34,7 @@ mod messages;
 mod scenarios;
 
 pub use counters::Counters;
-pub use exit::{EXIT_DEADLINE, set_exit_deadline};
+pub use exit::{EXIT_DEADLINE, end, set_exit_deadline};
 pub(crate) use fork::leave_parent_unseen;
 pub use fork::{FORK_DEADLINE, set_fork_deadline};
 pub use messages::{Message, Severity};

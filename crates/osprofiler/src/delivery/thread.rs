@@ -148,6 +148,9 @@ fn serve(worker: &mut Worker) {
             if is_last {
                 worker.close();
                 exit::say_farewell();
+                // Should the process live on, neither a fork nor another end waits for this thread.
+                fork::nothing_is_open();
+                RUNNING.store(0, SeqCst);
             }
             flush.under_way = None;
             ANSWERED.store(ticket, SeqCst);

@@ -7,7 +7,7 @@ store, or of the constructor where upstream's constructor fails, too; ``notifier
 
 import json
 
-from osprofiler import _native
+from osprofiler import _ending, _native
 from osprofiler.drivers import base
 
 
@@ -32,6 +32,7 @@ class StoreDriver(base.Driver):
         """Name this process's notifications after the project and service, and their store. Opens nothing yet."""
         if self._origin is None:
             self._origin = _native.attach(self.connection_str, _text(self.project), _text(self.service))
+            _ending.watch()
         return self._origin
 
     def notify(self, info, **kwargs):
