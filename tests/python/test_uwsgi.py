@@ -6,142 +6,17 @@ report. The test for a full disk mounts a small tmpfs, which takes root.
 """
 
 import errno
-import http.client
-import json
-import os
 import re
 import shutil
-import signal
-import socket
 import subprocess
-import sys
 import threading
 import uuid
-from pathlib import Path
 
 import pytest
+import serving
 from conftest import draw
-from osprofiler import _utils
 from osprofiler.drivers import base
-
-TIMEOUT_SECONDS = 60
-
-
-class Connection(http.client.HTTPConnection):
-    """HTTP over a Unix socket: no port to choose."""
-
-    def __init__(self, path):
-        super().__init__("localhost", timeout=TIMEOUT_SECONDS)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self.path))
-
-
-class Server:
-    """A uWSGI that serves uwsgi_app.py."""
-
-    def __init__(self, folder, store, *options):
-        self.socket, self.gate = folder / "socket", folder / "gate"
-        self.store = store
-        os.mkfifo(self.gate)
-        uwsgi = Path(sys.executable).with_name("uwsgi")
-        command = [uwsgi, "--http-socket", self.socket, "--wsgi-file", Path(__file__).with_name("uwsgi_app.py")]
-        command += ["--die-on-term", "--enable-threads", "--need-app", "--buffer-size", "65535", *options]
-        self.process = subprocess.Popen(
-            list(map(str, command)),
-            env={
-                **os.environ,
-                "VIRTUAL_ENV": sys.prefix,
-                "UWSGI_VIRTUALENV": sys.prefix,
-                "TRACE_STORE": store,
-                "TRACE_GATE": str(self.gate),
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        workers = int(options[options.index("--processes") + 1])
-        # A worker that is told to end while it loads its application does not: wait until all have.
-        self.awaited = {b"spawned uWSGI worker": workers, b"WSGI app 0": workers if "--lazy-apps" in options else 1}
-        self.lines = []
-        self.ready = threading.Event()
-        self.reader = threading.Thread(target=self._read)
-        self.reader.start()
-        if not self.ready.wait(TIMEOUT_SECONDS) or self.process.poll() is not None:
-            self.stop()
-            raise AssertionError("uwsgi did not start:\n" + self.output)
-
-    def _read(self):
-        for line in self.process.stdout:
-            self.lines.append(line.decode(errors="replace"))
-            for text in self.awaited:
-                self.awaited[text] -= text in line
-            if max(self.awaited.values()) <= 0:
-                self.ready.set()
-        self.ready.set()
-
-    @property
-    def output(self):
-        """What the server has said so far; all of it once it is stopped."""
-        return "".join(self.lines)
-
-    def get(self, path, base_id=None):
-        """Return the status and text of the answer."""
-        connection = Connection(self.socket)
-        headers = {}
-        if base_id is not None:
-            info, hmac = _utils.signed_pack({"base_id": base_id, "parent_id": base_id}, "key")
-            headers = {"X-Trace-Info": info.decode(), "X-Trace-HMAC": hmac}
-        connection.request("GET", path, headers=headers)
-        response = connection.getresponse()
-        text = response.read().decode()
-        connection.close()
-        return response.status, text
-
-    def counters(self, seconds=5):
-        """Return the counters of the process that answers, after a flush."""
-        status, text = self.get(f"/counters?seconds={seconds}")
-        assert status == 200
-        return json.loads(text)
-
-    def stop(self, number=signal.SIGTERM):
-        """End the server and wait until it has."""
-        if self.process.poll() is None:
-            self.process.send_signal(number)
-        try:
-            self.process.wait(TIMEOUT_SECONDS)
-        finally:
-            if self.process.poll() is None:
-                self.process.kill()
-                self.process.wait()
-            self.reader.join()
-            self.process.stdout.close()
-
-
-class Request:
-    """A request that is waiting inside a point, on a thread of the test."""
-
-    def __init__(self, server, base_id):
-        self.answer = None
-        self.thread = threading.Thread(target=self._run, args=(server, base_id))
-        self.thread.start()
-        # Opens as soon as the service has opened its end: the request is then in the middle.
-        self.gate = server.gate.open("w")
-
-    def _run(self, server, base_id):
-        try:
-            self.answer = server.get("/wait", base_id)
-        except (OSError, http.client.HTTPException) as error:
-            self.answer = error
-
-    def finish(self):
-        """Let it go and return its answer."""
-        self.gate.close()
-        self.thread.join()
-        return self.answer
-
+from serving import Request
 
 @pytest.fixture
 def serve(tmp_path):
@@ -151,7 +26,8 @@ def serve(tmp_path):
     def start(store, *options):
         folder = tmp_path / f"server{len(started)}"
         folder.mkdir()
-        started.append(Server(folder, store, *options))
+        started.append(serving.uwsgi(folder, {"TRACE_STORE": store}, *options))
+        started[-1].store = store
         return started[-1]
 
     yield start

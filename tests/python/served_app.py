@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The service that test_uwsgi.py runs: `/work` makes points, `/wait` waits inside one for its gate, `/counters` tells.
+"""The service that real servers run: `/work` makes points, `/wait` waits inside one for its gate, `/counters` tells.
 
-In: the store in TRACE_STORE, a FIFO in TRACE_GATE. The middleware is ours, as api-paste would put it there.
+In: the store in TRACE_STORE, a Unix socket in TRACE_GATE. The middleware is ours, as api-paste would put it there.
 """
 
 import json
 import logging
 import os
+import socket
 import urllib.parse
 
 from osprofiler import _native, notifier, profiler, web
 
 logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
-notifier.set(notifier.create(os.environ["TRACE_STORE"], project="tests", service="uwsgi"))
+notifier.set(notifier.create(os.environ["TRACE_STORE"], project="tests", service="served"))
 
 
 def _work(count):
@@ -25,9 +26,10 @@ def _work(count):
 
 def _wait():
     with profiler.Trace("wait"):
-        # Opening it waits for the test, and reading for the test to close it.
-        with open(os.environ["TRACE_GATE"]) as gate:
-            gate.read()
+        with socket.socket(socket.AF_UNIX) as gate:
+            gate.connect(os.environ["TRACE_GATE"])
+            # Ends when the test closes its end.
+            gate.recv(1)
         with profiler.Trace("after"):
             pass
     return "waited"
@@ -45,3 +47,4 @@ def _serve(environ, start_response):
 
 
 application = web.WsgiMiddleware(_serve, hmac_keys="key", enabled="true")
+logging.info("the service is loaded")
