@@ -131,9 +131,16 @@ def uwsgi(folder, environment, *options, module="served_app", python=sys.executa
     command += ["--die-on-term", "--enable-threads", "--need-app", "--buffer-size", "65535", *options]
     home = str(Path(python).parents[1])
     environment = {**environment, "VIRTUAL_ENV": home, "UWSGI_VIRTUALENV": home}
-    # A worker that is told to end while it loads its application does not: wait until all have.
-    ready = {"spawned uWSGI worker": workers, "WSGI app 0": workers if "--lazy-apps" in options else 1}
-    return Serving(folder, command, environment, ready)
+    return Serving(folder, command, environment, {"spawned uWSGI worker": workers})
+
+
+def await_all(serving, workers):
+    """Wait until all workers serve, which a uWSGI does not say, and without which a worker does not end when told to.
+
+    Each of them answers one request at a time.
+    """
+    for request in [Request(serving, None) for _ in range(workers)]:
+        assert request.finish() == (200, "waited")
 
 
 def gunicorn(folder, environment, *options):

@@ -28,6 +28,7 @@ def serve(tmp_path):
         folder.mkdir()
         started.append(serving.uwsgi(folder, {"TRACE_STORE": store}, *options))
         started[-1].store = store
+        serving.await_all(started[-1], int(options[options.index("--processes") + 1]))
         return started[-1]
 
     yield start
