@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the tests of the Python package share: stores to write into, and traces drawn as indented trees."""
 
+import json
 import os
 import subprocess
 import sys
@@ -73,6 +74,13 @@ def start_info(info):
 def stop_info(info):
     """Return what a point's stop carried."""
     return info[f"meta.raw_payload.{info['name']}-stop"]["info"]
+
+
+def exported(connection_string, base_id):
+    """Return the notifications of a trace as the store has them: one that is there twice is twice in it."""
+    command = [os.environ["OSPROFILER_BIN"], "trace", "export", base_id, "--connection-string", connection_string]
+    ended = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    return [json.loads(line) for line in ended.stdout.splitlines()]
 
 
 @pytest.fixture(scope="session", params=["sqlite", "file"])

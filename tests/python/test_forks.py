@@ -2,8 +2,6 @@
 """A fork in the middle of an open point: what the child opens lies in it, and the process that opened it ends it."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 from conftest import points, run_python
@@ -56,33 +54,6 @@ PROGRAM = """
 """
 
 
-# Each worker says itself where its points go: one that is spawned inherits nothing.
-WORKERS = """
-import multiprocessing
-import sys
-
-
-def work(connection_string, base_id):
-    from osprofiler import notifier, profiler
-
-    notifier.set(notifier.create(connection_string, project="tests", service="forks"))
-    profiler.init("key", base_id)
-    with profiler.Trace("work"):
-        pass
-    profiler.clean()
-
-
-if __name__ == "__main__":
-    method, connection_string, *base_ids = sys.argv[1:]
-    context = multiprocessing.get_context(method)
-    processes = [context.Process(target=work, args=(connection_string, base_id)) for base_id in base_ids]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-        assert process.exitcode == 0
-"""
-
 
 @pytest.fixture
 def store(tmp_path):
@@ -111,16 +82,6 @@ def test_a_fork_within_a_point(store, base_id, way, end):
     assert outer["finished"] >= child["finished"]
     if end == "own trace":
         assert _names(store.get_report(f"{base_id}-child")) == ["own"]
-
-
-@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
-@pytest.mark.parametrize("imported", ["by the worker", "before"])
-def test_processes_of_multiprocessing_store_what_they_recorded(store, base_id, tmp_path, method, imported):
-    program = tmp_path / "program.py"
-    program.write_text(WORKERS if imported == "by the worker" else f"import osprofiler.notifier\n{WORKERS}")
-    base_ids = [f"{base_id}-{number}" for number in range(3)]
-    subprocess.run([sys.executable, program, method, store.connection_str, *base_ids], check=True)
-    assert [_names(store.get_report(each)) for each in base_ids] == [["work"]] * 3
 
 
 def _names(report):
