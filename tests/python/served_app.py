@@ -36,7 +36,7 @@ def _wait():
 
 
 def _serve(environ, start_response):
-    query = urllib.parse.parse_qs(environ["QUERY_STRING"])
+    query = urllib.parse.parse_qs(environ.get("QUERY_STRING", ""))
     body = {
         "/work": lambda: _work(int(query.get("count", ["1"])[0])),
         "/wait": _wait,

@@ -5,7 +5,6 @@ In: a folder, the service's environment, the server's options. Out: a server tha
 workers, until `stop`. A request can be held in the middle: the service then waits for its gate to close.
 """
 
-import contextlib
 import http.client
 import json
 import os
@@ -78,17 +77,20 @@ class Serving:
         """Send the server's first process a signal."""
         self.server.child.send_signal(number)
 
-    def stop(self):
-        """End the server as an operator does, wait until it has, and return its status."""
-        if self.server.child is None:
-            return None
-        with contextlib.suppress(ProcessLookupError):
-            self.signal()
+    def wait(self):
+        """Wait until the server has ended, and return its status."""
         try:
             return self.server.child.wait(TIMEOUT_SECONDS)
         finally:
             self.server.end()
             self.gate.close()
+
+    def stop(self):
+        """End the server as an operator does, unless it has ended, and return its status."""
+        if self.server.child is None:
+            return None
+        self.signal()
+        return self.wait()
 
 
 def signed(base_id, key):
@@ -120,7 +122,12 @@ class Request:
     def finish(self):
         """Let it go and return its answer."""
         self.gate.close()
+        return self.outcome()
+
+    def outcome(self):
+        """Return its answer, or the error that the end of its worker is to the client."""
         self.thread.join()
+        self.gate.close()
         return self.answer
 
 
