@@ -12,56 +12,52 @@ import sys
 import threading
 import wsgiref.simple_server
 
-backend, path = sys.argv[1:]
-if backend == "eventlet":
-    import eventlet
-
-    eventlet.monkey_patch()
-
 from oslo_config import cfg
 from oslo_service import backend as backends
-
-# Whatever else of it is imported before this chooses a backend by itself.
-backends.init_backend(backends.BackendType(backend))
-
-from oslo_service import service
-from served_app import application
+from oslo_service.backend.base import ServiceBase
 
 
-class _Handler(wsgiref.simple_server.WSGIRequestHandler):
-    def address_string(self):
-        return "a client"
+def main(backend, path):
+    """Launch the service and wait for its end."""
+    if backend == "eventlet":
+        import eventlet
+
+        eventlet.monkey_patch()
+    backends.init_backend(backends.BackendType(backend))
+    # Imported before, it chooses a backend by itself.
+    from oslo_service import service
+    from served_app import application
+
+    conf = cfg.ConfigOpts()
+    conf([], project="served")
+    launched = Threads(application, path) if backend == "threading" else greenlets(conf, application, path)
+    service.launch(conf, launched, workers=2).wait()
 
 
-class _Server(socketserver.ThreadingMixIn, wsgiref.simple_server.WSGIServer):
-    """Serves each request on a thread, and waits for those under way when it is closed."""
+def greenlets(conf, application, path):
+    """Return the service on greenlets."""
+    from oslo_service import wsgi
 
-    daemon_threads = False
+    class Greenlets(wsgi.Server):
+        def start(self):
+            super().start()
+            logging.info("a worker serves")
 
-    def __init__(self, listening):
-        socketserver.BaseServer.__init__(self, path, _Handler)
-        self.socket = listening
-        self.server_name, self.server_port = "localhost", 0
-        self.setup_environ()
-        self.set_app(application)
-
-    def get_request(self):
-        connection, _ = self.socket.accept()
-        return connection, ("", 0)
+    return Greenlets(conf, "served", application, socket_family=socket.AF_UNIX, socket_file=path)
 
 
-class Threads(service.ServiceBase):
+class Threads(ServiceBase):
     """The service on threads."""
 
-    def __init__(self):
+    def __init__(self, application, path):
+        self.application = application
         self.listening = socket.socket(socket.AF_UNIX)
         self.listening.bind(path)
         self.listening.listen()
-        self.server = None
 
     def start(self):
         """Begin to serve, in a worker."""
-        self.server = _Server(self.listening)
+        self.server = _Server(self.listening, self.application)
         self.thread = threading.Thread(target=self.server.serve_forever)
         self.thread.start()
         logging.info("a worker serves")
@@ -79,18 +75,27 @@ class Threads(service.ServiceBase):
         """Begin anew: there is nothing to."""
 
 
-def _greenlets():
-    from oslo_service import wsgi
+class _Server(socketserver.ThreadingMixIn, wsgiref.simple_server.WSGIServer):
+    """Serves each request on a thread, and waits for those under way when it is closed."""
 
-    class Server(wsgi.Server):
-        def start(self):
-            super().start()
-            logging.info("a worker serves")
+    daemon_threads = False
 
-    return Server(conf, "served", application, socket_family=socket.AF_UNIX, socket_file=path)
+    def __init__(self, listening, application):
+        socketserver.BaseServer.__init__(self, "localhost", _Handler)
+        self.socket = listening
+        self.server_name, self.server_port = "localhost", 0
+        self.setup_environ()
+        self.set_app(application)
+
+    def get_request(self):
+        connection, _ = self.socket.accept()
+        return connection, ("", 0)
 
 
-conf = cfg.ConfigOpts()
-conf([], project="served")
-launched = _greenlets() if backend == "eventlet" else Threads()
-service.launch(conf, launched, workers=2).wait()
+class _Handler(wsgiref.simple_server.WSGIRequestHandler):
+    def address_string(self):
+        return "a client"
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -47,7 +47,9 @@ class Serving:
         self.gate.settimeout(TIMEOUT_SECONDS)
         environment = {**os.environ, **environment, "PYTHONPATH": str(FOLDER), "TRACE_GATE": str(folder / "gate")}
         self.server = process.Server(Path(command[0]).name, list(map(str, command)), folder, environment)
-        self.server.start(lambda: all(self.output.count(text) >= times for text, times in ready.items()), TIMEOUT_SECONDS)
+        self.server.start(
+            lambda: all(self.output.count(text) >= times for text, times in ready.items()), TIMEOUT_SECONDS
+        )
 
     @property
     def output(self):

@@ -54,7 +54,6 @@ PROGRAM = """
 """
 
 
-
 @pytest.fixture
 def store(tmp_path):
     """Return a new store's driver; the store is a file of notifications, one a line."""

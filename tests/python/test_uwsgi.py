@@ -18,6 +18,7 @@ from conftest import draw
 from osprofiler.drivers import base
 from serving import Request
 
+
 @pytest.fixture
 def serve(tmp_path):
     """Return what starts servers, which end with the test."""

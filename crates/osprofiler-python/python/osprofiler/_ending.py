@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The end of a process by ``os._exit``: launchers end their forked workers so, and it runs neither Python's exit handlers nor C's.
+"""The end of a process by ``os._exit``, which runs neither Python's exit handlers nor C's: launchers end workers so.
 
 In: each call of ``os._exit`` after a store was attached. Out: the same end, once what was recorded is stored, or the
 exit deadline has passed. It never raises anything of its own, and waits for nobody where nothing was recorded.
