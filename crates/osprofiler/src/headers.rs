@@ -100,6 +100,8 @@ pub fn unpack<K: AsRef<[u8]>>(info: &[u8], hmac: &[u8], keys: &[K]) -> Option<Tr
 }
 
 fn mac(data: &[u8], key: &[u8]) -> Hmac<Sha1> {
+    #[cfg(test)]
+    tests::HASHED_BYTES.set(tests::HASHED_BYTES.get() + data.len());
     let mut mac = <Hmac<Sha1> as KeyInit>::new_from_slice(key)
         .unwrap_or_else(|_| unreachable!("HMAC takes keys of any length"));
     mac.update(data);
@@ -202,8 +204,15 @@ fn decode_base64(text: &[u8]) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
     use base64::Engine;
+
+    thread_local! {
+        /// How much a test has had hashed.
+        pub(super) static HASHED_BYTES: Cell<usize> = const { Cell::new(0) };
+    }
 
     const KEYS: [&str; 2] = ["other", "key"];
 
@@ -361,5 +370,22 @@ mod tests {
         check(&format!("{fitting} "), None);
         let hmac = sign(fitting.as_bytes(), b"key") + &" ".repeat(MAX_BYTES);
         assert_eq!(unpack(fitting.as_bytes(), hmac.as_bytes(), &KEYS), None);
+    }
+
+    #[test]
+    fn a_header_of_more_than_eight_kibibytes_is_refused_before_anything_is_hashed() {
+        let fitting = [b'A'; MAX_BYTES];
+        let too_long = [b'A'; MAX_BYTES + 1];
+        let hmac = [b'0'; 40];
+        for (info, hmac, hashed) in [
+            (&fitting[..], &hmac[..], 2 * MAX_BYTES),
+            (&too_long[..], &hmac[..], 0),
+            (&fitting[..], &too_long[..], 0),
+            (&too_long[..], &too_long[..], 0),
+        ] {
+            HASHED_BYTES.set(0);
+            assert_eq!(unpack(info, hmac, &KEYS), None);
+            assert_eq!(HASHED_BYTES.get(), hashed);
+        }
     }
 }
