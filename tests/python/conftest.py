@@ -6,8 +6,10 @@ import os
 import subprocess
 import sys
 import textwrap
+import traceback
 import uuid
 
+import osprofiler
 import pytest
 from osprofiler import _native, notifier, profiler
 from osprofiler.drivers import base
@@ -81,6 +83,25 @@ def exported(connection_string, base_id):
     command = [os.environ["OSPROFILER_BIN"], "trace", "export", base_id, "--connection-string", connection_string]
     ended = subprocess.run(command, stdout=subprocess.PIPE, check=True)
     return [json.loads(line) for line in ended.stdout.splitlines()]
+
+
+def own_frames(error):
+    """Return the lines about frames of the package in what Python prints of an error, and of those behind it."""
+    package = os.path.dirname(osprofiler.__file__) + os.sep
+    printed = "".join(traceback.format_exception(error))
+    return [line for line in printed.splitlines() if package in line]
+
+
+@pytest.fixture(params=["no trace", "a trace"])
+def maybe_tracing(request):
+    """Return nothing; the test runs outside of any trace, and inside one."""
+    profiler.clean()
+    if request.param == "a trace":
+        notifier.set(lambda notification: None)
+        profiler.init("key")
+    yield
+    notifier.set(notifier._noop_notifier)
+    profiler.clean()
 
 
 @pytest.fixture(scope="session", params=["sqlite", "file"])

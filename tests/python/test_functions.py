@@ -18,7 +18,7 @@ import weakref
 
 import pytest
 from conftest import drawn
-from osprofiler import notifier, profiler
+from osprofiler import profiler
 
 
 def plain(a: int, b: str = "b", *args, c: float = 1.0, **kwargs) -> str:
@@ -79,18 +79,6 @@ class Equal:
 
     def __hash__(self):
         return 7
-
-
-@pytest.fixture(params=["no trace", "a trace"])
-def maybe_tracing(request):
-    """Return nothing; the test runs outside of any trace, and inside one."""
-    profiler.clean()
-    if request.param == "a trace":
-        notifier.set(lambda notification: None)
-        profiler.init("key")
-    yield
-    notifier.set(notifier._noop_notifier)
-    profiler.clean()
 
 
 @pytest.mark.parametrize(

@@ -4,15 +4,15 @@
 import asyncio
 import contextlib
 import contextvars
+import dataclasses
 import inspect
 import sys
 import threading
-import traceback
 import types
 
 import pytest
-from conftest import drawn
-from osprofiler import notifier, profiler
+from conftest import drawn, own_frames
+from osprofiler import profiler
 
 
 def plain_generator(*items):
@@ -65,18 +65,6 @@ def plain_iterable():
 
 
 iterable = profiler.trace("x")(plain_iterable)
-
-
-@pytest.fixture(params=["no trace", "a trace"])
-def maybe_tracing(request):
-    """Return nothing; the test runs outside of any trace, and inside one."""
-    profiler.clean()
-    if request.param == "a trace":
-        notifier.set(lambda notification: None)
-        profiler.init("key")
-    yield
-    notifier.set(notifier._noop_notifier)
-    profiler.clean()
 
 
 @pytest.mark.parametrize(
@@ -428,45 +416,104 @@ def test_a_coroutine_made_of_a_generator_is_one(recording, base_id):
     assert recording.tree(base_id) == "x"
 
 
-@pytest.mark.parametrize("kind", ["coroutine", "generator", "thrown", "async generator", "async thrown"])
-def test_no_frame_of_ours_is_in_a_traceback_of_a_step(kind, maybe_tracing):
-    @profiler.trace("x")
-    @profiler.trace("y")
-    async def failing_coroutine():
-        raise ValueError
+@dataclasses.dataclass(frozen=True)
+class FrozenError(Exception):
+    """Nothing can be set on it, not even its traceback."""
 
-    @profiler.trace("x")
-    @profiler.trace("y")
-    def failing_generator():
+
+@profiler.trace("x")
+@profiler.trace("y")
+async def failing_coroutine():
+    await asyncio.sleep(0)
+    raise FrozenError
+
+
+@profiler.trace("x")
+@profiler.trace("y")
+@types.coroutine
+def failing_iterable():
+    yield
+    raise FrozenError
+
+
+@profiler.trace("x")
+@profiler.trace("y")
+def failing_generator():
+    try:
         yield
-        raise ValueError
+    finally:
+        raise FrozenError
 
-    @profiler.trace("x")
-    @profiler.trace("y")
-    async def failing_async_generator():
+
+@profiler.trace("x")
+@profiler.trace("y")
+def stubborn_generator():
+    with contextlib.suppress(GeneratorExit):
         yield
-        raise ValueError
+    yield
 
-    async def run_async(thrown):
-        running = failing_async_generator()
-        await anext(running)
-        await (running.athrow(ValueError()) if thrown else anext(running))
 
-    def run():
-        if kind == "coroutine":
-            asyncio.run(failing_coroutine())
-        elif kind.startswith("async"):
-            asyncio.run(run_async("thrown" in kind))
-        else:
-            running = failing_generator()
-            next(running)
-            running.throw(ValueError()) if kind == "thrown" else next(running)
+@profiler.trace("x")
+@profiler.trace("y")
+async def failing_async_generator():
+    try:
+        yield
+    finally:
+        await asyncio.sleep(0)
+        raise FrozenError
 
-    with pytest.raises(ValueError, match=r"^$") as raised:
-        run()
-    files = {frame.filename for frame in traceback.extract_tb(raised.value.__traceback__)}
-    assert not [file for file in files if "osprofiler/" in file]
-    assert any(frame.name.startswith("failing") for frame in traceback.extract_tb(raised.value.__traceback__))
+
+def step_generator(step):
+    running = failing_generator()
+    next(running)
+    step(running)
+
+
+async def step_async_generator(step):
+    running = failing_async_generator()
+    await anext(running)
+    await step(running)
+
+
+async def failing_in_a_task(coroutine):
+    await asyncio.create_task(coroutine)
+
+
+async def cancelled():
+    task = asyncio.create_task(coroutine(None))
+    await asyncio.sleep(0)
+    task.cancel()
+    await task
+
+
+def close_stubborn():
+    running = stubborn_generator()
+    next(running)
+    running.close()
+
+
+STEPS = {
+    "coroutine": lambda: asyncio.run(failing_coroutine()),
+    "coroutine in a task": lambda: asyncio.run(failing_in_a_task(failing_coroutine())),
+    "cancelled coroutine": lambda: asyncio.run(cancelled()),
+    "coroutine of a generator": lambda: asyncio.run(failing_in_a_task(failing_iterable())),
+    "generator": lambda: step_generator(next),
+    "generator, thrown into": lambda: step_generator(lambda running: running.throw(ValueError())),
+    "generator, closed": lambda: step_generator(lambda running: running.close()),
+    "generator, never closed": close_stubborn,
+    "asynchronous generator": lambda: asyncio.run(step_async_generator(anext)),
+    "asynchronous generator, thrown into": lambda: asyncio.run(
+        step_async_generator(lambda running: running.athrow(ValueError()))
+    ),
+    "asynchronous generator, closed": lambda: asyncio.run(step_async_generator(lambda running: running.aclose())),
+}
+
+
+@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
+def test_no_frame_of_ours_is_in_a_traceback_of_a_step(step, maybe_tracing):
+    with pytest.raises((FrozenError, RuntimeError, asyncio.CancelledError)) as raised:
+        step()
+    assert own_frames(raised.value) == []
 
 
 def test_an_interrupting_repr_stops_the_first_step(collected):

@@ -48,7 +48,6 @@ mod _native {
     #[pymodule_export]
     use super::function::traced_function;
     #[pymodule_export]
-    #[pymodule_export]
     use super::headers::{sign, unpack_headers};
     #[pymodule_export]
     use super::notifier::{counters, end, flush, get_notifier, log_messages_now, set_notifier};
@@ -61,6 +60,8 @@ mod _native {
     };
     #[pymodule_export]
     use super::profiler::{Profiler, clean, get, init};
+    #[pymodule_export]
+    use super::raised::hide_frame;
     #[pymodule_export]
     use super::replaced::watch_module;
     #[pymodule_export]

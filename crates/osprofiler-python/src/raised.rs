@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! An exception on its way through us: taken out of the thread while we work, put back as it was.
 //!
-//! Unlike pyo3's error it costs no look at its class, keeps the very traceback, and is nobody's panic.
+//! Unlike pyo3's error it costs no look at its class, keeps the very traceback, and is nobody's panic. Where it is Python of ours that it
+//! goes through, it is caught, handed to `hide_frame` and raised again.
 
 #![expect(unsafe_code, reason = "pyo3's errors look into what they take")]
 
+use pyo3::exceptions::PyBaseException;
 use pyo3::ffi;
+use pyo3::intern;
 use pyo3::prelude::*;
 
 /// What was raised. Dropped, it is forgotten.
@@ -60,4 +63,27 @@ impl<'py> Raised<'py> {
         // SAFETY: attached, or nothing was raised; the references are taken over.
         unsafe { ffi::PyErr_Restore(class, value, traceback) };
     }
+}
+
+/// Takes the frame that has caught `error`, and is handling it, out of its traceback; a bare `raise` does not put it back.
+#[pyfunction]
+pub(crate) fn hide_frame(error: &Bound<'_, PyBaseException>) -> PyResult<()> {
+    let py = error.py();
+    // SAFETY: attached; `error` is an exception, and the result is a new reference or null.
+    let traceback = unsafe {
+        let traceback = ffi::PyException_GetTraceback(error.as_ptr());
+        Bound::from_owned_ptr_or_opt(py, traceback)
+    };
+    let Some(traceback) = traceback else {
+        return Ok(());
+    };
+    let below = traceback.getattr(intern!(py, "tb_next"))?;
+    let class = error.get_type().into_any();
+    // SAFETY: attached; `below` is a traceback or `None`. The second call takes references over. Python 3.10 raises again what it holds
+    // there, with that traceback; later versions hold the exception alone.
+    unsafe {
+        ffi::PyException_SetTraceback(error.as_ptr(), below.as_ptr());
+        ffi::PyErr_SetExcInfo(class.into_ptr(), error.clone().into_ptr(), below.into_ptr());
+    }
+    Ok(())
 }

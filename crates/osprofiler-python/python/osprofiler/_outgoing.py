@@ -23,38 +23,35 @@ _TRACE_HEADERS = frozenset(name.lower() for name in (web.X_TRACE_INFO, web.X_TRA
 _open_places = set()
 
 
-class Request:
-    """A request while it is out: ``with`` is its point, ``status_code`` what it was answered.
+def open_point(method, url, headers):
+    """Open a request's point, which ``close_point`` or ``fail_point`` closes; return ``None`` if it makes none.
 
     :param headers: the request's own, a mutable mapping; with the trace headers, whoever answers hangs below the point
     """
+    around = _native.current_context()
+    if around is None or around in _open_places:
+        return None
+    scheme, info = _info(method, url)
+    place = _native.open_point(scheme, {"requests": info})
+    if place is not None:
+        _open_places.add(place)
+        _add_trace(headers)
+    return place
 
-    __slots__ = ("_headers", "_method", "_place", "_url", "status_code")
 
-    def __init__(self, method, url, headers):
-        self._method = method
-        self._url = url
-        self._headers = headers
+def close_point(place, status_code):
+    """Close a request's point with what it was answered."""
+    if place is not None:
+        _open_places.discard(place)
+        _native.close_point(place, {"requests": {"status_code": status_code}})
 
-    def __enter__(self):
-        self._place = None
-        self.status_code = None
-        around = _native.current_context()
-        if around is None or around in _open_places:
-            return self
-        scheme, info = _info(self._method, self._url)
-        self._place = _native.open_point(scheme, {"requests": info})
-        if self._place is not None:
-            _open_places.add(self._place)
-            _add_trace(self._headers)
-        return self
 
-    def __exit__(self, etype, error, traceback):
-        if self._place is None:
-            return
-        _open_places.discard(self._place)
-        info = {"requests": {"status_code": self.status_code}} if error is None else _error_info(error)
-        _native.close_point(self._place, info)
+def fail_point(place, error):
+    """Close a request's point with the error that its client has caught, whose traceback it leaves."""
+    _native.hide_frame(error)
+    if place is not None:
+        _open_places.discard(place)
+        _native.close_point(place, _error_info(error))
 
 
 def _add_trace(headers):

@@ -9,7 +9,7 @@ and no frame of this file is in a traceback.
 
 import types
 
-from osprofiler._native import current_context, enter_context
+from osprofiler._native import current_context, enter_context, hide_frame
 
 _ITERABLE_COROUTINE = 0x100
 _COROUTINE = 0x80
@@ -57,7 +57,7 @@ async def _coroutine(point, function, args, kwargs):
     try:
         result = await function(*args, **kwargs)
     except BaseException as error:
-        _without_this_frame(error)
+        hide_frame(error)
         if opened is not None:
             point.fail(opened, error)
         raise
@@ -78,18 +78,14 @@ def _generator(point, function, args, kwargs):
             try:
                 value = yield yielded
                 step = generator.send
-            except GeneratorExit:
-                outside = enter_context(inside)
-                generator.close()
-                raise
             except BaseException as error:
-                _without_this_frame(error)
+                hide_frame(error)
                 step, value = generator.throw, error
             outside = enter_context(inside)
     except StopIteration as end:
         result = end.value
     except BaseException as error:
-        _without_this_frame(error)
+        hide_frame(error)
         if opened is not None:
             point.fail(opened, error)
         enter_context(outside)
@@ -115,18 +111,14 @@ async def _async_generator(point, function, args, kwargs):
             try:
                 value = yield yielded
                 step = generator.asend
-            except GeneratorExit:
-                outside = enter_context(inside)
-                await generator.aclose()
-                raise
             except BaseException as error:
-                _without_this_frame(error)
+                hide_frame(error)
                 step, value = generator.athrow, error
             outside = enter_context(inside)
     except StopAsyncIteration:
         pass
     except BaseException as error:
-        _without_this_frame(error)
+        hide_frame(error)
         if opened is not None:
             point.fail(opened, error)
         enter_context(outside)
@@ -134,8 +126,3 @@ async def _async_generator(point, function, args, kwargs):
     if opened is not None:
         point.close(opened, None)
     enter_context(outside)
-
-
-def _without_this_frame(error):
-    """Take the frame that has caught ``error`` out of its traceback; a bare ``raise`` does not add it again."""
-    error.__traceback__ = error.__traceback__.tb_next

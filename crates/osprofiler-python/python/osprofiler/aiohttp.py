@@ -9,7 +9,7 @@ it.
 import functools
 import logging
 
-from osprofiler import _libraries, _outgoing, profiler
+from osprofiler import _libraries, _native, _outgoing, profiler
 
 LOG = logging.getLogger(__name__)
 
@@ -52,11 +52,19 @@ def _request(self, *args, **kwargs):
         # A middleware is called for each request that goes out, and the last one by whatever sends it again.
         middlewares = kwargs.get("middlewares")
         kwargs["middlewares"] = (*(self._middlewares if middlewares is None else middlewares), _point)
-    return _FUNC(self, *args, **kwargs)
+    try:
+        return _FUNC(self, *args, **kwargs)
+    except BaseException as error:
+        _native.hide_frame(error)
+        raise
 
 
 async def _point(request, handler):
-    with _outgoing.Request(request.method, request.url, request.headers) as point:
+    point = _outgoing.open_point(request.method, request.url, request.headers)
+    try:
         response = await handler(request)
-        point.status_code = response.status
+    except BaseException as error:
+        _outgoing.fail_point(point, error)
+        raise
+    _outgoing.close_point(point, response.status)
     return response

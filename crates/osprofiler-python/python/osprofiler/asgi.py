@@ -8,7 +8,7 @@ runs in the application then, background tasks for instance, is below that point
 
 from urllib.parse import quote
 
-from osprofiler import web
+from osprofiler import _native, web
 
 # Which messages end an answer; the body of a response may be several.
 _CLOSING = frozenset(
@@ -52,22 +52,26 @@ class AsgiMiddleware(web._Middleware):
     async def __call__(self, scope, receive, send):
         """Serve a connection."""
         joined = self._joined_by(scope)
-        if joined is None:
-            await self.app(scope, receive, send)
-            return
-        point = web._Point(self.name, joined, _request(scope))
+        point = None if joined is None else web._Point(self.name, joined, _request(scope))
 
         async def send_inside(message):
-            await send(message)
+            try:
+                await send(message)
+            except BaseException as error:
+                _native.hide_frame(error)
+                raise
             if message.get("type") in _CLOSING and not message.get("more_body"):
                 point.close()
 
         try:
-            await self.app(scope, receive, send_inside)
+            await self.app(scope, receive, send if point is None else send_inside)
         except BaseException as error:
-            point.end(error)
+            _native.hide_frame(error)
+            if point is not None:
+                point.end(error)
             raise
-        point.end()
+        if point is not None:
+            point.end()
 
     def _joined_by(self, scope):
         if self._is_off() or scope.get("type") not in ("http", "websocket"):

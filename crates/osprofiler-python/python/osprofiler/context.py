@@ -66,6 +66,9 @@ def carry(function):
         before = _native.enter_context(place)
         try:
             return await function(*args, **kwargs)
+        except BaseException as error:
+            _native.hide_frame(error)
+            raise
         finally:
             _native.enter_context(before)
 
@@ -110,6 +113,9 @@ class _Carried:
         before = _native.enter_context(self._place)
         try:
             return self.__wrapped__(*args, **kwargs)
+        except BaseException as error:
+            _native.hide_frame(error)
+            raise
         finally:
             _native.enter_context(before)
 
@@ -139,7 +145,12 @@ class _Carrying:
 
         @functools.wraps(attribute)
         def carrying(function, *args, **kwargs):
-            return attribute(carry(function), *args, **kwargs)
+            carried = carry(function)
+            try:
+                return attribute(carried, *args, **kwargs)
+            except BaseException as error:
+                _native.hide_frame(error)
+                raise
 
         return carrying
 

@@ -52,18 +52,28 @@ def disable():
 
 
 def _handle_request(self, request):
-    if not _enabled or profiler.get() is None:
-        return _FUNC(self, request)
-    with _outgoing.Request(request.method, request.url, request.headers) as point:
+    point = _point(request)
+    try:
         response = _FUNC(self, request)
-        point.status_code = response.status_code
+    except BaseException as error:
+        _outgoing.fail_point(point, error)
+        raise
+    _outgoing.close_point(point, response.status_code)
     return response
 
 
 async def _handle_async_request(self, request):
-    if not _enabled or profiler.get() is None:
-        return await _ASYNC_FUNC(self, request)
-    with _outgoing.Request(request.method, request.url, request.headers) as point:
+    point = _point(request)
+    try:
         response = await _ASYNC_FUNC(self, request)
-        point.status_code = response.status_code
+    except BaseException as error:
+        _outgoing.fail_point(point, error)
+        raise
+    _outgoing.close_point(point, response.status_code)
     return response
+
+
+def _point(request):
+    if not _enabled or profiler.get() is None:
+        return None
+    return _outgoing.open_point(request.method, request.url, request.headers)

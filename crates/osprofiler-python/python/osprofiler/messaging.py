@@ -88,19 +88,36 @@ def disable():
 
 def _send(self, target, ctxt, message, *args, **kwargs):
     """Send a call inside a point, which is its parent at the other end."""
+    point = None
     # A service that puts the place there itself has points of its own.
-    if not _enabled or profiler.get() is None or not isinstance(ctxt, dict) or _KEY in ctxt:
-        return _SEND(self, target, ctxt, message, *args, **kwargs)
-    info = {
-        "rpc": {
-            "kind": "fanout" if target.fanout else "call" if kwargs.get("wait_for_reply") else "cast",
-            "topic": target.topic,
-            "server": target.server,
-        },
-        "function": {"name": message.get("method")},
-    }
-    with profiler.Trace("rpc", info=info):
-        return _SEND(self, target, {**ctxt, **_outgoing_place()}, message, *args, **kwargs)
+    if _enabled and profiler.get() is not None and isinstance(ctxt, dict) and _KEY not in ctxt:
+        kind = "fanout" if target.fanout else "call" if kwargs.get("wait_for_reply") else "cast"
+        rpc = {"kind": kind, "topic": target.topic, "server": target.server}
+        point = _open_point({"rpc": rpc, "function": {"name": message.get("method")}})
+        ctxt = {**ctxt, **_outgoing_place()}
+    try:
+        answer = _SEND(self, target, ctxt, message, *args, **kwargs)
+    except BaseException as error:
+        _native.hide_frame(error)
+        _close_point(point, error)
+        raise
+    _close_point(point)
+    return answer
+
+
+def _open_point(info):
+    point = profiler.Trace("rpc", info=info)
+    point.__enter__()
+    return point
+
+
+def _close_point(point, error=None):
+    if point is None:
+        return
+    if error is None:
+        point.__exit__(None, None, None)
+    else:
+        point.__exit__(type(error), error, error.__traceback__)
 
 
 def _outgoing_place():
@@ -116,37 +133,39 @@ def _dispatch(self, incoming):
     """Run the called method in the place that its message names, and leave the worker as it was."""
     # Without an open point it is what the worker has left over from a trace that is finished.
     around = _native.open_context()
+    point = joined = None
     try:
         joined = _take_place(incoming) if _enabled else None
-        if joined is None:
-            _native.enter_context(around)
-            return _DISPATCH(self, incoming)
-        _native.enter_context(None)
-        profiler.init(**joined)
-        return _call(self, incoming)
+        _native.enter_context(around if joined is None else None)
+        if joined is not None:
+            profiler.init(**joined)
+            point = _called_point(self, incoming)
+        result = _DISPATCH(self, incoming)
+        _close_point(point)
+        return result
+    except BaseException as error:
+        _native.hide_frame(error)
+        _close_point(point, _raised(error))
+        raise
     finally:
         if around is None or joined is not None:
             profiler.clean()
         _native.enter_context(around)
 
 
-def _call(dispatcher, incoming):
+def _called_point(dispatcher, incoming):
     method = str(incoming.message.get("method"))
     function = next((getattr(each, method) for each in dispatcher.endpoints if hasattr(each, method)), None)
     # Where a subclass is traced, its parent's functions are marked too; only what calls another is a point.
     if getattr(function, "__traced__", 0) and hasattr(function, "__wrapped__"):
-        return _DISPATCH(dispatcher, incoming)
-    point = profiler.Trace("rpc", info={"function": {"name": getattr(function, "__qualname__", method)}})
-    point.__enter__()
-    try:
-        result = _DISPATCH(dispatcher, incoming)
-    except BaseException as error:
-        # oslo.messaging wraps what a method says that it may raise.
-        told = getattr(error, "exc_info", (None, error))[1]
-        point.__exit__(type(told), told, told.__traceback__)
-        raise
-    point.__exit__(None, None, None)
-    return result
+        return None
+    return _open_point({"function": {"name": getattr(function, "__qualname__", method)}})
+
+
+def _raised(error):
+    """Return what a method has raised: oslo.messaging wraps what the method says that it may raise."""
+    expected = sys.modules["oslo_messaging.rpc.dispatcher"].ExpectedException
+    return error.exc_info[1] if isinstance(error, expected) else error
 
 
 def _take_place(incoming):

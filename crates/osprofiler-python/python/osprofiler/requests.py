@@ -53,9 +53,13 @@ def disable():
 
 def send(self, request, *args, **kwargs):
     """Send a request inside a point; what ``enable`` puts into the place of ``HTTPAdapter.send``."""
-    if not _enabled or profiler.get() is None:
-        return _FUNC(self, request, *args, **kwargs)
-    with _outgoing.Request(request.method, request.url, request.headers) as point:
+    point = None
+    if _enabled and profiler.get() is not None:
+        point = _outgoing.open_point(request.method, request.url, request.headers)
+    try:
         response = _FUNC(self, request, *args, **kwargs)
-        point.status_code = response.status_code
+    except BaseException as error:
+        _outgoing.fail_point(point, error)
+        raise
+    _outgoing.close_point(point, getattr(response, "status_code", None))
     return response

@@ -106,16 +106,34 @@ class _WrappedSession:
         self._sess = sess
 
     def __enter__(self):
-        return self._traced(self._sess.__enter__())
+        try:
+            session = self._sess.__enter__()
+        except BaseException as error:
+            _native.hide_frame(error)
+            raise
+        return self._traced(session)
 
-    def __exit__(self, *error):
-        return self._sess.__exit__(*error)
+    def __exit__(self, *raised):
+        try:
+            return self._sess.__exit__(*raised)
+        except BaseException as error:
+            _native.hide_frame(error)
+            raise
 
     async def __aenter__(self):
-        return self._traced(await self._sess.__aenter__())
+        try:
+            session = await self._sess.__aenter__()
+        except BaseException as error:
+            _native.hide_frame(error)
+            raise
+        return self._traced(session)
 
-    async def __aexit__(self, *error):
-        return await self._sess.__aexit__(*error)
+    async def __aexit__(self, *raised):
+        try:
+            return await self._sess.__aexit__(*raised)
+        except BaseException as error:
+            _native.hide_frame(error)
+            raise
 
     def _traced(self, session):
         engine = _listened_to(getattr(session, "bind", None))

@@ -48,14 +48,18 @@ def disable():
 
 
 def _make_request(self, conn, method, url, *args, **kwargs):
-    if not _enabled or profiler.get() is None:
-        return _FUNC(self, conn, method, url, *args, **kwargs)
-    # A copy: a caller's headers may be the pool's own.
-    headers = kwargs.get("headers")
-    kwargs["headers"] = {} if headers is None else headers.copy()
-    with _outgoing.Request(method, _whole(self, url), kwargs["headers"]) as point:
+    point = None
+    if _enabled and profiler.get() is not None:
+        # A copy: a caller's headers may be the pool's own.
+        headers = kwargs.get("headers")
+        kwargs["headers"] = {} if headers is None else headers.copy()
+        point = _outgoing.open_point(method, _whole(self, url), kwargs["headers"])
+    try:
         response = _FUNC(self, conn, method, url, *args, **kwargs)
-        point.status_code = response.status
+    except BaseException as error:
+        _outgoing.fail_point(point, error)
+        raise
+    _outgoing.close_point(point, getattr(response, "status", None))
     return response
 
 

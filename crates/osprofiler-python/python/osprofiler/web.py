@@ -156,16 +156,22 @@ class WsgiMiddleware(_Middleware):
     def __call__(self, environ, start_response=None):
         """Serve a WSGI request, or answer a ``webob.Request``."""
         if start_response is None:
-            return self._respond(environ)
+            try:
+                return self._respond(environ)
+            except BaseException as error:
+                _native.hide_frame(error)
+                raise
         joined = self._joined(environ.get("HTTP_X_TRACE_INFO"), environ.get("HTTP_X_TRACE_HMAC"))
-        if joined is None:
-            return _call(self.application, environ, start_response)
-        point = _Point(self.name, joined, _request(environ))
+        point = None if joined is None else _Point(self.name, joined, _request(environ))
         try:
             body = _call(self.application, environ, start_response)
         except BaseException as error:
-            point.end(error)
+            _native.hide_frame(error)
+            if point is not None:
+                point.end(error)
             raise
+        if point is None:
+            return body
         if _is_complete(body, environ):
             point.end()
             return body
@@ -175,14 +181,16 @@ class WsgiMiddleware(_Middleware):
     def _respond(self, request):
         """Answer a ``webob.Request`` with a response."""
         joined = self._joined(request.headers.get(X_TRACE_INFO), request.headers.get(X_TRACE_HMAC))
-        if joined is None:
-            return request.get_response(self.application)
-        point = _Point(self.name, joined, _request_of(request))
+        point = None if joined is None else _Point(self.name, joined, _request_of(request))
         try:
             response = request.get_response(self.application)
         except BaseException as error:
-            point.end(error)
+            _native.hide_frame(error)
+            if point is not None:
+                point.end(error)
             raise
+        if point is None:
+            return response
         body = getattr(response, "app_iter", None)
         if body is None or _is_complete(body, request.environ):
             point.end()
@@ -230,12 +238,17 @@ def _request_of(request):
 def _call(application, environ, start_response):
     """Return the application's answer; a ``webob.exc.HTTPException`` that it raises is one."""
     try:
-        return application(environ, start_response)
-    except Exception as error:
-        exceptions = sys.modules.get("webob.exc")
-        if exceptions is None or not isinstance(error, exceptions.HTTPException):
-            raise
-        return error(environ, start_response)
+        try:
+            return application(environ, start_response)
+        except Exception as error:
+            exceptions = sys.modules.get("webob.exc")
+            if exceptions is None or not isinstance(error, exceptions.HTTPException):
+                raise
+            answer = error
+        return answer(environ, start_response)
+    except BaseException as error:
+        _native.hide_frame(error)
+        raise
 
 
 def _is_complete(body, environ):
@@ -313,6 +326,7 @@ class _Body:
         except StopIteration:
             raise
         except BaseException as error:
+            _native.hide_frame(error)
             self._point.close(error)
             raise
         finally:
@@ -325,6 +339,7 @@ class _Body:
             if close is not None:
                 close()
         except BaseException as error:
+            _native.hide_frame(error)
             self._point.close(error)
             raise
         finally:
