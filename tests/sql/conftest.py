@@ -6,7 +6,20 @@
 
 import pytest
 import sqlalchemy
-from python.conftest import KEY, base_id, collected, draw, drawn, points, recording, start_info, stop_info, store
+from python.conftest import (
+    KEY,
+    base_id,
+    collected,
+    draw,
+    drawn,
+    maybe_tracing,
+    own_frames,
+    points,
+    recording,
+    start_info,
+    stop_info,
+    store,
+)
 
 __all__ = [
     "KEY",
@@ -14,6 +27,8 @@ __all__ = [
     "collected",
     "draw",
     "drawn",
+    "maybe_tracing",
+    "own_frames",
     "points",
     "recording",
     "start_info",

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 import sqlalchemy
-from conftest import drawn, points, start_info, stop_info
+from conftest import drawn, own_frames, points, start_info, stop_info
 from osprofiler import profiler
 from osprofiler import sqlalchemy as tracing
 from sqlalchemy.ext import asyncio as extension
@@ -120,3 +120,34 @@ def test_a_wrapped_session_is_traced(recording, base_id):
 
     assert run(main)
     assert recording.tree(base_id) == "db\ndb\ndb"
+
+
+class FailingSession(extension.AsyncSession):
+    """A session that cannot be entered or left."""
+
+    async def __aenter__(self):
+        raise RuntimeError("not entered")
+
+    async def __aexit__(self, *raised):
+        raise RuntimeError("not left")
+
+
+async def enter(engine):
+    async with tracing.wrap_session(sqlalchemy, FailingSession(engine)):
+        pass
+
+
+async def leave(engine):
+    await tracing.wrap_session(sqlalchemy, FailingSession(engine)).__aexit__(None, None, None)
+
+
+async def fail_inside(engine):
+    async with tracing.wrap_session(sqlalchemy, extension.AsyncSession(engine)) as session:
+        await session.execute(sqlalchemy.text("select * from absent"))
+
+
+@pytest.mark.parametrize("fail", [enter, leave, fail_inside])
+def test_no_frame_of_ours_is_in_a_traceback_of_a_session(maybe_tracing, fail):
+    with pytest.raises((RuntimeError, sqlalchemy.exc.OperationalError)) as raised:
+        run(fail)
+    assert own_frames(raised.value) == []

@@ -8,7 +8,7 @@ import logging
 
 import pytest
 import sqlalchemy
-from conftest import draw, drawn, points, start_info, stop_info
+from conftest import draw, drawn, own_frames, points, start_info, stop_info
 from osprofiler import profiler
 from osprofiler import sqlalchemy as tracing
 from sqlalchemy import orm
@@ -275,6 +275,41 @@ def test_a_session_without_an_engine_is_entered_as_it_is(collected):
     with pytest.raises(ZeroDivisionError), tracing.wrap_session(sqlalchemy, orm.Session()):
         raise ZeroDivisionError
     assert collected == []
+
+
+class FailingSession(orm.Session):
+    """A session that cannot be entered or left."""
+
+    def __enter__(self):
+        raise RuntimeError("not entered")
+
+    def __exit__(self, *raised):
+        raise RuntimeError("not left")
+
+
+def enter(engine):
+    with tracing.wrap_session(sqlalchemy, FailingSession(engine)):
+        pass
+
+
+def leave(engine):
+    wrapped = tracing.wrap_session(sqlalchemy, FailingSession(engine))
+    try:
+        raise ValueError("inside")
+    except ValueError as error:
+        wrapped.__exit__(type(error), error, error.__traceback__)
+
+
+def fail_inside(engine):
+    with tracing.wrap_session(sqlalchemy, orm.Session(engine)) as session:
+        session.execute(sqlalchemy.text("select * from absent"))
+
+
+@pytest.mark.parametrize("fail", [enter, leave, fail_inside])
+def test_no_frame_of_ours_is_in_a_traceback_of_a_session(maybe_tracing, engine, fail):
+    with pytest.raises((RuntimeError, sqlalchemy.exc.OperationalError)) as raised:
+        fail(engine)
+    assert own_frames(raised.value) == []
 
 
 def test_what_is_no_engine_is_told_and_harms_nobody(caplog):
