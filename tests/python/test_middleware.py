@@ -96,13 +96,15 @@ def test_enabled_is_read_strictly(collected, enabled, traced):
     assert bool(collected) is traced
 
 
-def test_what_is_no_word_for_yes_or_no_is_told_once(caplog):
+def test_a_word_that_is_neither_yes_nor_no_is_told_once(caplog):
     caplog.set_level(logging.DEBUG, "osprofiler")
-    for enabled in ("nonsense", "False", None, True):
+    for enabled in ("nonsense", "False", None, True, "yes # always", ""):
         web.WsgiMiddleware(application, "key", enabled=enabled)
     (record,) = caplog.records
     assert record.levelname == "WARNING"
-    assert record.message.startswith("the profiler's middleware is off: `enabled` is `nonsense`")
+    assert record.message.startswith(
+        "`enabled` of the profiler's middleware is ignored: it is `nonsense`, and one of `1`"
+    )
 
 
 def test_unknown_options_are_told_in_one_debug_line(caplog):

@@ -33,7 +33,8 @@ class AsgiMiddleware(web._Middleware):
     :param app: the ASGI application
     :param hmac_keys: the keys of those who may trace, a str of one or several between commas, or a list; those that
         ``osprofiler.web.enable`` was given go first
-    :param enabled: whether it is on, as long as neither ``enable`` nor ``disable`` was called
+    :param enabled: whether it is on, as long as neither ``enable`` nor ``disable`` was called; a str is read as a word,
+        as ``WsgiMiddleware`` does
     :raises TypeError: for ``hmac_keys`` of another type
 
     >>> async def app(scope, receive, send):

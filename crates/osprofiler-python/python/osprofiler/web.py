@@ -29,7 +29,7 @@ _ENABLED = None
 _HMAC_KEYS = None
 
 _ON = ("1", "on", "t", "true", "y", "yes")
-_OFF = ("", "0", "f", "false", "n", "no", "none", "off")
+_OFF = ("0", "f", "false", "n", "no", "none", "off")
 _PATH_SAFE = "/~!$&'()*+,;=:@"
 
 
@@ -69,7 +69,7 @@ def disable():
 
 
 def enable(hmac_keys=None):
-    """Turn every middleware of the process on, WSGI and ASGI.
+    """Turn every middleware of the process on, WSGI and ASGI, but for those whose api-paste says no.
 
     :param hmac_keys: keys that go before each middleware's own, a str of one or several between commas, or a list
     """
@@ -78,29 +78,37 @@ def enable(hmac_keys=None):
     _HMAC_KEYS = utils.split(hmac_keys or "")
 
 
-def _is_on(enabled):
-    """Say what a middleware's option ``enabled`` says; paste hands the words of an ini file over as they stand."""
+def _said(enabled):
+    """Return what a middleware's option ``enabled`` says: True, False, or ``None`` where it leaves that to others.
+
+    Paste hands over what an ini file says as it stands, with what follows a `#`.
+    """
     if not isinstance(enabled, str):
-        return bool(enabled)
-    word = enabled.strip().lower()
-    if word not in _ON and word not in _OFF:
+        return True if enabled else None
+    word = enabled.partition("#")[0].partition(";")[0].strip().lower()
+    if word in _ON or word in _OFF:
+        return word in _ON
+    if word:
         LOG.warning(
-            "the profiler's middleware is off: `enabled` is `%s`, and one of %s turns it on",
+            "`enabled` of the profiler's middleware is ignored: it is `%s`, and one of %s is wanted",
             enabled,
-            ", ".join(f"`{on}`" for on in _ON),
+            ", ".join(f"`{known}`" for known in (*_ON, *_OFF)),
         )
-    return word in _ON
+    return None
 
 
 class _Middleware:
     """What WSGI and ASGI have in common: whether it is on, its keys, and which headers it follows."""
 
     def __init__(self, hmac_keys, enabled):
-        self.enabled = _is_on(enabled)
+        said = _said(enabled)
+        self.enabled = bool(said)
         self.hmac_keys = utils.split(hmac_keys or "")
+        # A no in an ini file is the operator's, for this service; `enable` is the whole process's.
+        self._is_refused = said is False
 
     def _is_off(self):
-        return _ENABLED is False or (_ENABLED is None and not self.enabled)
+        return self._is_refused or _ENABLED is False or (_ENABLED is None and not self.enabled)
 
     def _joined(self, info, hmac):
         """Return the arguments of ``profiler.init`` that the two headers ask for; ``None`` serves untraced."""
@@ -119,8 +127,9 @@ class WsgiMiddleware(_Middleware):
     :param application: the WSGI application
     :param hmac_keys: the keys of those who may trace, a str of one or several between commas, or a list; those that
         ``enable`` was given go first
-    :param enabled: whether it is on, as long as neither ``enable`` nor ``disable`` was called; a str is read as a word
-        for yes or no, and what is neither is told in a warning and is no
+    :param enabled: whether it is on, as long as neither ``enable`` nor ``disable`` was called; a str, as paste hands
+        it over, is read as a word: one for no turns the middleware off for good, and one for neither yes nor no is
+        ignored, which is told in a warning
     :param kwargs: further options are ignored, which is told in a debug line
     :raises TypeError: for ``hmac_keys`` of another type
 
