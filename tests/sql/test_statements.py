@@ -4,6 +4,7 @@
 import datetime
 import decimal
 import doctest
+import gc
 import logging
 
 import pytest
@@ -318,6 +319,67 @@ def test_what_is_no_engine_is_told_and_harms_nobody(caplog):
     assert [record.message.split(":")[0] for record in caplog.records] == [
         "the statements of an engine of type `str` are not traced"
     ]
+
+
+class Hostile:
+    """Raises whatever is asked of it."""
+
+    def refuse(self, *args):
+        raise RuntimeError("no")
+
+    __getattr__ = __bool__ = __str__ = __repr__ = __eq__ = __hash__ = refuse
+    bind = sync_engine = property(refuse)
+
+
+ODD = [None, 5, "\ud800", b"\xff", [], {}, object(), Hostile(), ValueError]
+
+
+ARGUMENTS = {
+    "sqlalchemy": lambda engine, odd: tracing.add_tracing(odd, engine, "sql"),
+    "engine": lambda engine, odd: tracing.add_tracing(sqlalchemy, odd, "sql"),
+    "name": lambda engine, odd: tracing.add_tracing(sqlalchemy, engine, odd),
+    "hide_result": lambda engine, odd: tracing.add_tracing(sqlalchemy, engine, "sql", odd),
+    "a session's sqlalchemy": lambda engine, odd: tracing.wrap_session(odd, orm.Session(engine)).__enter__().close(),
+}
+
+
+@pytest.mark.parametrize("odd", ODD, ids=lambda odd: type(odd).__name__)
+@pytest.mark.parametrize("give", ARGUMENTS.values(), ids=ARGUMENTS)
+def test_no_argument_fails_a_statement(collected, engine, give, odd):
+    profiler.init("key", "B")
+    give(engine, odd)
+    assert execute(engine, "select 1") == [(1,)]
+
+
+def test_no_session_is_too_odd_to_be_entered():
+    class Odd(Hostile):
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *raised):
+            return True
+
+    session = Odd()
+    with tracing.wrap_session(sqlalchemy, session) as entered:
+        raise ZeroDivisionError
+    assert entered is session
+
+
+def test_an_engine_after_many_that_are_gone_is_traced(collected):
+    """Addresses come again; what SQLAlchemy remembers by them doesn't keep a later engine untraced."""
+    profiler.init("key", "B")
+    addresses = set()
+    for number in range(50):
+        engine = sqlalchemy.create_engine("sqlite://")
+        addresses.add(id(engine))
+        tracing.add_tracing(sqlalchemy, engine, "sql")
+        with pytest.raises(sqlalchemy.exc.OperationalError):
+            execute(engine, "select * from absent")
+        assert len(collected) == 2 * (number + 1)
+        engine.dispose()
+        del engine
+        gc.collect()
+    assert len(addresses) < 50
 
 
 def test_disabled_adds_nothing(recording, base_id, engine):

@@ -366,7 +366,7 @@ fn id_or<'py>(py: Python<'py>, id: Option<u128>, given: &Py<PyAny>) -> Bound<'py
 /// `value` unless it is falsy, as upstream takes ids.
 fn given(value: Option<Bound<'_, PyAny>>) -> PyResult<Option<Bound<'_, PyAny>>> {
     match value {
-        Some(value) if value.is_truthy()? => Ok(Some(value)),
+        Some(value) if value::is_true(&value)? => Ok(Some(value)),
         _ => Ok(None),
     }
 }

@@ -512,6 +512,13 @@ pub(crate) fn raise_if_not_exception(py: Python<'_>, error: PyErr) -> PyResult<(
     }
 }
 
+/// Whether a value counts as true; one that fails to say so does.
+pub(crate) fn is_true(value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    value
+        .is_truthy()
+        .or_else(|error| raise_if_not_exception(value.py(), error).map(|()| true))
+}
+
 fn is_text_type(value: &Bound<'_, PyAny>) -> bool {
     static DECIMAL: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     static UUID: PyOnceLock<Py<PyType>> = PyOnceLock::new();

@@ -61,7 +61,7 @@ class AsgiMiddleware(web._Middleware):
             except BaseException as error:
                 _native.hide_frame(error)
                 raise
-            if message.get("type") in _CLOSING and not message.get("more_body"):
+            if _ends_answer(message):
                 point.close()
 
         try:
@@ -79,14 +79,22 @@ class AsgiMiddleware(web._Middleware):
             return None
         try:
             headers = dict(scope["headers"])
-        except (KeyError, TypeError, ValueError):
+        except Exception:
             return None
         return self._joined(headers.get(b"x-trace-info"), headers.get(b"x-trace-hmac"))
 
 
+def _ends_answer(message):
+    try:
+        return message.get("type") in _CLOSING and not message.get("more_body")
+    except Exception:
+        # What a message is, the server decides.
+        return False
+
+
 def _request(scope):
-    raw_path = scope.get("raw_path")
-    path = _text(raw_path) if raw_path else quote(_text(scope.get("path")), web._PATH_SAFE, errors="replace")
+    raw_path = _text(scope.get("raw_path"))
+    path = raw_path or quote(_text(scope.get("path")), web._PATH_SAFE, errors="replace")
     return {
         "path": path.partition("?")[0],
         "query": _text(scope.get("query_string")),

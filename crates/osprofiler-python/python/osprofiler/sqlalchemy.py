@@ -66,8 +66,8 @@ def add_tracing(sqlalchemy, engine, name, hide_result=True):
     """
     if _DISABLED:
         return
-    engine = _listened_to(engine)
     try:
+        engine = _listened_to(engine)
         # Not `event.contains`: that goes by the engine's address, which an engine that is gone may have had.
         if _TRACED in vars(engine):
             return
@@ -136,10 +136,10 @@ class _WrappedSession:
             raise
 
     def _traced(self, session):
-        engine = _listened_to(getattr(session, "bind", None))
-        if engine is not None and not getattr(engine, "traced", False):
-            add_tracing(self._sqlalchemy, engine, "db")
-            with contextlib.suppress(Exception):
+        with contextlib.suppress(Exception):
+            engine = _listened_to(getattr(session, "bind", None))
+            if engine is not None and not getattr(engine, "traced", False):
+                add_tracing(self._sqlalchemy, engine, "db")
                 engine.traced = True
         return session
 
@@ -167,13 +167,15 @@ def _before_cursor_execute(name):
 
 
 def _after_cursor_execute(hide_result=True):
+    tells_result = not hide_result
+
     def handler(conn, cursor, statement, params, context, executemany):
         if not _enter_point(context):
             return
-        if hide_result:
-            profiler.stop()
-        else:
+        if tells_result:
             profiler.stop(info={"db": _result_info(cursor)})
+        else:
+            profiler.stop()
 
     return handler
 

@@ -51,13 +51,15 @@ def get_trace_id_headers():
     {}
     """
     current = profiler.get()
-    if not current or not current.hmac_key:
+    if current is None:
         return {}
-    data = {"base_id": current.get_base_id(), "parent_id": current.get_id()}
     try:
+        if not current.hmac_key:
+            return {}
+        data = {"base_id": current.get_base_id(), "parent_id": current.get_id()}
         info, hmac = utils.signed_pack(data, current.hmac_key)
-    except (TypeError, ValueError) as error:
-        LOG.debug("a call carries no trace: %s", error)
+    except Exception as error:
+        LOG.debug("a call carries no trace: %s", _native.safe_str(error))
         return {}
     return {X_TRACE_INFO: utils.binary_decode(info), X_TRACE_HMAC: hmac}
 
@@ -112,7 +114,7 @@ class _Middleware:
 
     def _joined(self, info, hmac):
         """Return the arguments of ``profiler.init`` that the two headers ask for; ``None`` serves untraced."""
-        if not info or not hmac or self._is_off():
+        if info is None or hmac is None or self._is_off():
             return None
         return _native.unpack_headers(info, hmac, _HMAC_KEYS or self.hmac_keys)
 
