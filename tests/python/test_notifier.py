@@ -328,3 +328,17 @@ def test_importing_brings_nothing_heavy():
     ended = run_python("import sys, osprofiler.profiler, osprofiler.web; print(len(sys.modules), *sys.modules)")
     heavy = [name for name in ended.stdout.split() if name.startswith(("oslo", "requests", "webob", "sqlalchemy"))]
     assert heavy == []
+
+
+def test_importing_the_profiler_brings_four_modules():
+    """Beside what Python and the environment have loaded at their start, as in any service."""
+    ended = run_python(
+        """
+        import collections, contextlib, functools, importlib, itertools, operator, sys, types
+        before = set(sys.modules)
+        import osprofiler.profiler
+        print(*sorted(set(sys.modules) - before))
+        """
+    )
+    brought = ["osprofiler", "osprofiler._native", "osprofiler._suspending", "osprofiler.profiler"]
+    assert ended.stdout.split() == brought
