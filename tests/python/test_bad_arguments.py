@@ -7,6 +7,7 @@ A row of `USES` is one argument of one function, with the traced code around or 
 
 import asyncio
 import contextlib
+import sys
 
 import pytest
 from oslo_config import cfg
@@ -284,9 +285,10 @@ def notifying(request, driver):
 
 @pytest.fixture(autouse=True)
 def own_settings(monkeypatch):
-    """Leave the process's settings of the middleware as they are."""
+    """Leave the process's settings of the middleware as they are, and what dispatches RPC."""
     monkeypatch.setattr(web, "_ENABLED", None)
     monkeypatch.setattr(web, "_HMAC_KEYS", None)
+    monkeypatch.delitem(sys.modules, "oslo_messaging.rpc.dispatcher", raising=False)
 
 
 @pytest.mark.parametrize("is_tracing", [False, True], ids=["no trace", "a trace"])
