@@ -202,7 +202,7 @@ def _statement_info(statement, params, context, executemany):
         sets, shown = len(params), params[:_MOST_PARAMETER_SETS]
     else:
         # SQLAlchemy has made one statement of many rows: `params` are the values of one batch, in a row.
-        sets, shown = len(getattr(context, "compiled_parameters", ())), params[:_MOST_PARAMETERS]
+        sets, shown = len(getattr(context, "compiled_parameters", None) or ()), params[:_MOST_PARAMETERS]
     return {"statement": statement, "params": shown, "executemany": True, "parameter_sets": sets}
 
 
