@@ -5,6 +5,7 @@ Each program records more than the thread that stores can have taken by then.
 """
 
 import collections
+import contextlib
 import sqlite3
 import subprocess
 import sys
@@ -125,7 +126,7 @@ def test_everything_recorded_before_is_stored(store, base_id, way):
 @pytest.mark.parametrize("way", ["at once", "in a child"])
 def test_a_store_that_hangs_costs_the_deadline_and_is_told(tmp_path, base_id, way):
     path = tmp_path / "traces"
-    with sqlite3.connect(path, isolation_level=None) as other:
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         # Nothing ends the transaction: that the program ends at all is its deadline's doing.
         ended = run_python(PROGRAM, f"sqlite://{path}", base_id, way)
