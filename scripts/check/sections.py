@@ -7,9 +7,14 @@ profiler is the one they compare with. They find both, and the command, through 
     OSPROFILER_BIN              the command, built for release
     OSPROFILER_PYTHON           the interpreter of the environment with our wheel
     OSPROFILER_UPSTREAM_PYTHON  the interpreter of the environment with upstream's profiler
+
+and tests/stores this one, too:
+
+    OSPROFILER_UPSTREAM_STORES_PYTHON  the interpreter with upstream's profiler and the clients its drivers work with
 """
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +36,7 @@ PYTHON_TESTS = (
     "tests/upstream",
     "tests/defects",
     "tests/oracle",
+    "tests/stores",
     "tests/browser",
     "tests/openstack",
     "tests/documents",
@@ -87,6 +93,14 @@ def _rust() -> Tally:
     )
 
 
+def _stores() -> Tally:
+    """Run the drivers' conformance suite on every real server."""
+    command = ["cargo", "test", "-q", "-p", "osprofiler-tests", "--test", "conformance"]
+    return run_tests(
+        [sys.executable, "tests/servers/stores.py", TARGET / "stores", *command], build.cargo_environment()
+    )
+
+
 def _sanitizer() -> Tally:
     return run_tests(sanitizer.command(), sanitizer.environment())
 
@@ -125,6 +139,9 @@ def _pytest(folder: str) -> Tally:
         "OSPROFILER_UPSTREAM_PYTHON": str(_upstream().python),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
+    if folder == "tests/stores":
+        peers = environments.cached("upstream-stores", LOGS / "environment.log")
+        env["OSPROFILER_UPSTREAM_STORES_PYTHON"] = str(peers.python)
     return run_tests([ours, "-m", "pytest", "-q", folder], env)
 
 
@@ -168,6 +185,7 @@ SECTIONS = (
     Section("format and lints of Rust", _lint_rust, quick=True),
     Section("what Debian brings", _packages),
     Section("cargo test", _rust),
+    Section("stores on their servers", _stores),
     Section("ThreadSanitizer", _sanitizer),
     Section("each feature alone", _features),
     Section("command, wheel, environments", _build),

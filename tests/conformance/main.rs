@@ -2,17 +2,21 @@
 //! Runs the conformance suite on every driver of the registry and on the one in memory, and lists each driver: passed,
 //! failed, or still to come. Not a libtest: a driver is a row of a table, and a second process is this program again.
 //!
-//! `cargo test -p osprofiler-tests --test conformance [PART OF A NAME]`
+//! `cargo test -p osprofiler-tests --test conformance [PART OF A NAME]` runs what needs no server.
+//! `make test TEST_ARGS=stores` starts every server first, and then one that is missing is a failure. See [`servers`].
 
 #![expect(clippy::print_stdout, reason = "the table is what this program is for")]
 
+mod servers;
+
 use std::cell::Cell;
+use std::ops::AddAssign;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::ExitCode;
 
 use osprofiler::driver::ConnectionString;
-use osprofiler::driver::registry::{Availability, DRIVERS, Driver, open_reader};
+use osprofiler::driver::registry::{Availability, DRIVERS, Driver, Implementation, open_reader};
 use osprofiler::{Error, Id, Notifications, Result};
 use osprofiler_tests::conformance::{CHECKS, Check, FILE_CHECKS, Subject, write_as_told};
 use osprofiler_tests::memory;
@@ -58,22 +62,81 @@ fn count(connection: &str) -> Result<String> {
 
 fn run(filter: &str) -> ExitCode {
     let folder = tempfile::tempdir().expect("a folder for the stores");
-    let mut failed = check_driver(&memory_subject(), CHECKS.iter(), filter);
+    let mut count = check_driver(&memory_subject(), CHECKS.iter(), filter);
     for driver in DRIVERS {
         match driver.availability {
+            Availability::Ready(implementation) if servers::is_needed(implementation) => {
+                count += check_on_servers(driver, implementation, filter);
+            }
             Availability::Ready(_) => {
                 let checks = CHECKS.iter().chain(FILE_CHECKS);
-                failed += check_driver(&file_subject(driver, folder.path()), checks, filter);
+                count += check_driver(&file_subject(driver, folder.path()), checks, filter);
             }
             Availability::CompiledOut => {
-                println!("{:<16} FAILED: not part of this build", driver.name);
-                failed += 1;
+                println!("{:<32} FAILED: not part of this build", driver.name);
+                count += Count::FAILURE;
             }
-            Availability::ToCome => println!("{:<16} still to come", driver.name),
-            Availability::Gone(instead) => println!("{:<16} gone: {instead}", driver.name),
+            Availability::ToCome => println!("{:<32} still to come", driver.name),
+            Availability::Gone(instead) => println!("{:<32} gone: {instead}", driver.name),
         }
     }
+    let Count { passed, failed } = count;
+    let verdict = if failed > 0 { "FAILED" } else { "ok" };
+    println!("test result: {verdict}. {passed} passed; {failed} failed; 0 ignored;");
     ExitCode::from(u8::from(failed > 0))
+}
+
+/// How many checks passed and failed.
+#[derive(Clone, Copy, Default)]
+struct Count {
+    passed: usize,
+    failed: usize,
+}
+
+impl Count {
+    const FAILURE: Self = Self {
+        passed: 0,
+        failed: 1,
+    };
+}
+
+impl AddAssign for Count {
+    fn add_assign(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+    }
+}
+
+/// Runs the checks on each server of the driver that the environment names.
+fn check_on_servers(
+    driver: &Driver,
+    implementation: &'static Implementation,
+    filter: &str,
+) -> Count {
+    let servers = servers::of(driver.name);
+    if servers.is_empty() {
+        let (text, count) = if servers::are_required() {
+            ("FAILED: there is no server", Count::FAILURE)
+        } else {
+            (
+                "not run here: `make test TEST_ARGS=stores` starts a server",
+                Count::default(),
+            )
+        };
+        println!("{:<32} {text}", driver.name);
+        return count;
+    }
+    let mut count = Count::default();
+    for server in servers {
+        let subject = Subject {
+            name: server.name.clone(),
+            implementation,
+            fresh: server.stores(),
+            program: this_program(),
+        };
+        count += check_driver(&subject, CHECKS.iter(), filter);
+    }
+    count
 }
 
 fn memory_subject() -> Subject {
@@ -115,12 +178,12 @@ fn this_program() -> std::path::PathBuf {
     std::env::current_exe().expect("this program has a path")
 }
 
-/// Runs the checks, prints the driver's line and what failed, and returns how many did.
+/// Runs the checks, prints the driver's line and what failed, and returns how many passed and failed.
 fn check_driver<'a>(
     subject: &Subject,
     checks: impl Iterator<Item = &'a Check>,
     filter: &str,
-) -> usize {
+) -> Count {
     let (mut passed, mut failed, mut left_out) = (0, Vec::new(), 0);
     for check in checks {
         let can = |need| subject.implementation.capabilities.contains(need);
@@ -141,7 +204,7 @@ fn check_driver<'a>(
         "FAILED"
     };
     println!(
-        "{:<16} {verdict}: {passed} of {} checks, {left_out} about abilities it does not claim",
+        "{:<32} {verdict}: {passed} of {} checks, {left_out} about abilities it does not claim",
         subject.name,
         passed + failed.len()
     );
@@ -149,7 +212,10 @@ fn check_driver<'a>(
         failed.push("no check ran");
     }
     for name in &failed {
-        println!("{:<16}   FAILED: {name}", "");
+        println!("{:<32}   FAILED: {name}", "");
     }
-    failed.len()
+    Count {
+        passed,
+        failed: failed.len(),
+    }
 }

@@ -19,6 +19,7 @@ pub const IMPLEMENTATION: Implementation = Implementation {
         Capability::Losses,
     ],
     options: &[],
+    client_options: &[],
     example: "memory:///test",
     open_writer: |connection| Ok(Box::new(Memory(store(connection)))),
     open_reader: |connection| Ok(Box::new(Memory(store(connection)))),

@@ -29,6 +29,7 @@ pub(super) const IMPLEMENTATION: Implementation = Implementation {
         Capability::SurvivesFork,
     ],
     options: &[],
+    client_options: &[],
     example: "file:///var/lib/osprofiler/trace.jsonl",
     open_writer: |connection| Ok(Box::new(FileWriter::new(connection.file_path()?))),
     open_reader: |connection: &ConnectionString| {

@@ -10,6 +10,9 @@ pub mod registry;
 mod connection_string;
 #[cfg(feature = "file")]
 mod file;
+mod options;
+#[cfg(any(feature = "messaging", feature = "mongodb", feature = "otlp"))]
+mod runtime;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 #[cfg(any(feature = "file", feature = "sqlite"))]

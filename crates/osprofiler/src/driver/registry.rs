@@ -38,8 +38,11 @@ pub enum Availability {
 pub struct Implementation {
     /// What its store can do; the conformance suite asks before it checks.
     pub capabilities: &'static [Capability],
-    /// The options its connection strings may have. Any other is refused.
+    /// The options its connection strings may have.
     pub options: &'static [DriverOption],
+    /// Options of the store's usual Python client that a connection string may bring from there: those that mean something
+    /// here too, and those that don't and are passed over. Any other is refused.
+    pub client_options: &'static [&'static str],
     /// A connection string to copy.
     pub example: &'static str,
     /// Makes the writing half. Opens nothing yet where the store allows it.
@@ -65,6 +68,8 @@ pub enum Capability {
     ManyWriters,
     /// The store stays within a size.
     Bounded,
+    /// The store removes a trace by itself after a time, the option `ttl`.
+    Expires,
     /// A process forked in the middle of a call may open the store: the library keeps nothing beside its connections.
     SurvivesFork,
 }
@@ -178,10 +183,8 @@ fn implementation(connection: &ConnectionString) -> Result<&'static Implementati
         }
     };
     let known = |name: &str| {
-        implementation
-            .options
-            .iter()
-            .any(|known| known.name == name)
+        let own = |known: &DriverOption| known.name == name;
+        implementation.options.iter().any(own) || implementation.client_options.contains(&name)
     };
     match connection.options().find(|(name, _)| !known(name)) {
         None => Ok(implementation),

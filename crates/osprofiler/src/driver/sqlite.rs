@@ -50,6 +50,7 @@ pub(super) const IMPLEMENTATION: Implementation = Implementation {
             summary: "how many seconds a batch waits while other processes write; 0 to 60",
         },
     ],
+    client_options: &[],
     example: "sqlite:///var/lib/osprofiler/trace.db?max_size=1GiB",
     open_writer: |connection| {
         Ok(Box::new(writer::SqliteWriter::new(Settings::of(

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Options of connection strings that mean the same for every driver, and how their values are written.
+//!
+//! In: a connection string whose options the registry has found to be the driver's. Out: typed values, or an error that
+//! names the option and shows one that would do. Nothing here knows a store.
+
+use std::time::Duration;
+
+use super::ConnectionString;
+use super::registry::DriverOption;
+use crate::{Error, ErrorKind, Result};
+
+/// How long a connection may take, and how long an answer.
+pub(super) const TIMEOUTS: [DriverOption; 2] = [
+    DriverOption {
+        name: "connect_timeout",
+        default: "2",
+        summary: "seconds that making a connection may take",
+    },
+    DriverOption {
+        name: "socket_timeout",
+        default: "5",
+        summary: "seconds that an answer may take",
+    },
+];
+
+/// After what time the store removes a trace by itself.
+pub(super) const TTL: DriverOption = DriverOption {
+    name: "ttl",
+    default: "for ever",
+    summary: "how long the store keeps a trace: `12h`, `7d`",
+};
+
+/// Trust beyond the system's: further authorities, and none at all.
+pub(super) const TLS: [DriverOption; 2] = [
+    DriverOption {
+        name: "tls_ca_file",
+        default: "the system's",
+        summary: "a PEM file with the authorities that the store's certificate may come from",
+    },
+    DriverOption {
+        name: "tls_verify",
+        default: "true",
+        summary: "`false` takes any certificate: whoever is in between reads and changes the traces",
+    },
+];
+
+/// The seconds of the option `name`, more than none, with a fraction if need be.
+pub(super) fn seconds(
+    connection: &ConnectionString,
+    name: &str,
+    default: Duration,
+) -> Result<Duration> {
+    let Some(text) = connection.option(name) else {
+        return Ok(default);
+    };
+    let seconds = text.parse().ok().map(Duration::try_from_secs_f64);
+    match seconds {
+        Some(Ok(duration)) if !duration.is_zero() => Ok(duration),
+        _ => Err(refused(name, text, "write seconds, for example `2.5`")),
+    }
+}
+
+/// The span of time of the option `name`: a number and `s`, `m`, `h`, `d` or `w`, seconds without one.
+pub(super) fn span(connection: &ConnectionString, name: &str) -> Result<Option<Duration>> {
+    let Some(text) = connection.option(name) else {
+        return Ok(None);
+    };
+    parse_span(text)
+        .filter(|span| !span.is_zero())
+        .map(Some)
+        .ok_or_else(|| refused(name, text, "write for example `90s`, `12h`, `7d` or `4w`"))
+}
+
+/// Whether the option `name` is on.
+pub(super) fn is_on(connection: &ConnectionString, name: &str, default: bool) -> Result<bool> {
+    match connection
+        .option(name)
+        .map(str::to_ascii_lowercase)
+        .as_deref()
+    {
+        None => Ok(default),
+        Some("true" | "1" | "yes" | "on") => Ok(true),
+        Some("false" | "0" | "no" | "off") => Ok(false),
+        Some(text) => Err(refused(name, text, "write `true` or `false`")),
+    }
+}
+
+/// A span of time as people write it.
+pub(super) fn parse_span(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    let digits = text
+        .find(|character: char| !character.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let seconds = match unit.trim() {
+        "" | "s" => 1,
+        "m" | "min" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        "w" => 7 * 86_400,
+        _ => return None,
+    };
+    let seconds = number.parse::<u64>().ok()?.checked_mul(seconds)?;
+    // More than anybody lives; sums of such a span and a date stay in range.
+    (seconds <= 100 * 365 * 86_400).then_some(Duration::from_secs(seconds))
+}
+
+fn refused(name: &str, text: &str, help: &str) -> Error {
+    Error::new(
+        ErrorKind::Usage,
+        format!("the option `{name}` cannot be `{text}`"),
+    )
+    .with_help(help)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_what_they_say() {
+        for (text, expected) in [
+            ("90", Some(90)),
+            ("90s", Some(90)),
+            ("5 min", Some(300)),
+            ("12h", Some(43_200)),
+            ("7d", Some(604_800)),
+            ("4w", Some(2_419_200)),
+            ("0", Some(0)),
+            ("", None),
+            ("d", None),
+            ("-1d", None),
+            ("1.5h", None),
+            ("1y", None),
+            ("99999999999999999999d", None),
+            ("99999999999999d", None),
+        ] {
+            assert_eq!(
+                parse_span(text).map(|span| span.as_secs()),
+                expected,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_wrong_value_is_told_with_a_right_one() {
+        let connection = ConnectionString::parse("x://h?ttl=soon&t=0&b=maybe").unwrap();
+        let told = |error: Error| format!("{error} | {}", error.help().unwrap());
+        assert_eq!(
+            told(span(&connection, "ttl").unwrap_err()),
+            "the option `ttl` cannot be `soon` | write for example `90s`, `12h`, `7d` or `4w`"
+        );
+        assert_eq!(
+            told(seconds(&connection, "t", Duration::ZERO).unwrap_err()),
+            "the option `t` cannot be `0` | write seconds, for example `2.5`"
+        );
+        assert_eq!(
+            told(is_on(&connection, "b", true).unwrap_err()),
+            "the option `b` cannot be `maybe` | write `true` or `false`"
+        );
+        assert_eq!(span(&connection, "none").unwrap(), None);
+    }
+}

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every server that a driver's store is, started together for a command that checks the drivers on them.
+
+    python3 tests/servers/stores.py FOLDER COMMAND...
+
+`STORES` is the one list. A line of it makes a server that is a context manager and has `stores`: what
+tests/conformance/servers.rs reads from the environment, `NAME AND VERSION|CONNECTION STRING` for each way of reaching
+it, with `{}` where a number makes it another store.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+
+if __name__ == "__main__":
+    for folder in ("scripts", "tests"):
+        sys.path.insert(0, str(Path(__file__).resolve().parents[2] / folder))
+
+from house.ending import framed
+
+# By driver; each gets a folder of its own.
+STORES: dict[str, Callable[[Path], AbstractContextManager]] = {}
+
+
+def main() -> int:
+    """Run the command that the arguments name beside all servers."""
+    folder, command = Path(sys.argv[1]), sys.argv[2:]
+    env = os.environ | {"OSPROFILER_TEST_SERVERS": "required"}
+    with ExitStack() as running:
+        for driver, make in STORES.items():
+            server = running.enter_context(make(folder / driver))
+            env[f"OSPROFILER_TEST_{driver.upper()}"] = "\n".join(server.stores)
+        return subprocess.run(command, env=env, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(framed(main))
