@@ -18,7 +18,9 @@ def upstream():
     python = os.environ["OSPROFILER_UPSTREAM_STORES_PYTHON"]
 
     def run(text: str, *arguments: str) -> str:
-        done = subprocess.run([python, "-c", text, *arguments], capture_output=True, text=True, check=False, timeout=120)
+        done = subprocess.run(
+            [python, "-c", text, *arguments], capture_output=True, text=True, check=False, timeout=120
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 
