@@ -14,7 +14,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def upstream():
-    """Return a function that runs a text of Python with upstream's profiler and its clients, and returns what it prints."""
+    """Return a function that runs Python beside upstream's profiler and its clients, and returns what it prints."""
     python = os.environ["OSPROFILER_UPSTREAM_STORES_PYTHON"]
 
     def run(text: str, *arguments: str) -> str:
