@@ -2,7 +2,7 @@
 //! A traced program that does what its standard input says, a line at a time, and answers each with a line: what the
 //! tests of whole processes start, feed, kill and look at.
 //!
-//! `traced-program CONNECTION` records into that store, `traced-program own:MOOD` into a driver of its own that hangs at a gate,
+//! `traced-program CONNECTION` records into that store or the stores of a list, `traced-program own:MOOD` into a driver of its own that hangs at a gate,
 //! panics, or takes everything.
 
 #![expect(
@@ -16,7 +16,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use osprofiler::delivery::{self, Counters};
-use osprofiler::driver::{ConnectionString, Writer};
+use osprofiler::driver::{ConnectionStrings, Writer};
 use osprofiler::recorder::{Context, Origin};
 use osprofiler::{Id, Loss, Notifications, Result, point};
 
@@ -60,6 +60,8 @@ fn main() {
             "flush" => show(delivery::flush(LONG)),
             "try-flush" => show(delivery::flush(Duration::from_millis(number(1)))),
             "counters" => show(delivery::counters()),
+            // Of the store at that place of the list.
+            "counters-of" => show(delivery::counters_by_store()[number(1) as usize].1),
             "messages" => messages(),
             "logger" => {
                 log::set_max_level(log::LevelFilter::Info);
@@ -144,8 +146,8 @@ impl log::Log for Logger {
 fn attach(store: &str) -> Result<Origin> {
     let (project, service, host) = (Some("test"), Some("program"), "host-1");
     let Some(mood) = store.strip_prefix("own:") else {
-        let connection = ConnectionString::parse(store)?;
-        return delivery::attach(project, service, host, &connection);
+        let connections = ConnectionStrings::parse(store)?;
+        return delivery::attach_each(project, service, host, &connections);
     };
     let panics = mood == "panic";
     let waits = mood == "gate";

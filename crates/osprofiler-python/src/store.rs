@@ -232,10 +232,7 @@ fn parse(connection_string: &str) -> PyResult<ConnectionString> {
 
 /// The exception that upstream's callers expect: `ValueError` for what cannot be, `OSError` for a store that fails.
 fn to_python(error: &Error) -> PyErr {
-    let text = match error.help() {
-        Some(help) => format!("{error}: {help}"),
-        None => error.to_string(),
-    };
+    let text = error.text_with_help();
     match error.kind() {
         ErrorKind::Usage => PyValueError::new_err(text),
         _ => PyOSError::new_err(text),

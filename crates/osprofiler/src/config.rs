@@ -7,7 +7,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::driver::ConnectionString;
+use crate::driver::ConnectionStrings;
 use crate::recorder::Origin;
 use crate::{Result, delivery, secrets};
 
@@ -18,7 +18,7 @@ use crate::{Result, delivery, secrets};
 ///
 /// let config = Config::default();
 /// assert!(!config.enabled);
-/// assert_eq!(config.connection_string.scheme(), "messaging");
+/// assert_eq!(config.connection_string.to_string(), "messaging://");
 /// assert_eq!(config.hmac_keys, HmacKeys::parse("SECRET_KEY"));
 /// ```
 #[derive(Clone, Debug, PartialEq)]
@@ -43,8 +43,8 @@ pub struct Config {
     pub hmac_keys: HmacKeys,
     /// Whether what infos carry under the names of secrets is masked, for the whole process; see [`secrets`]. Ours, not upstream's.
     pub mask_secrets: bool,
-    /// Where notifications go.
-    pub connection_string: ConnectionString,
+    /// Where notifications go: to each of these stores.
+    pub connection_string: ConnectionStrings,
     /// Whether traces with errors are listed apart.
     pub filter_error_trace: bool,
     /// Elasticsearch: the type of documents.
@@ -74,7 +74,7 @@ impl Default for Config {
             trace_requests: false,
             hmac_keys: HmacKeys::parse("SECRET_KEY"),
             mask_secrets: true,
-            connection_string: ConnectionString::parse("messaging://")
+            connection_string: ConnectionStrings::parse("messaging://")
                 .unwrap_or_else(|_| unreachable!("a scheme alone is a connection string")),
             filter_error_trace: false,
             es_doc_type: "notification".to_owned(),
@@ -128,13 +128,14 @@ impl fmt::Debug for HmacKeys {
 /// and heals by itself.
 ///
 /// # Errors
-/// [`ErrorKind::Usage`](crate::ErrorKind::Usage) if no driver knows the connection string.
+/// [`ErrorKind::Usage`](crate::ErrorKind::Usage) if no driver knows the connection string; of several, any of them. One that
+/// no driver knows beside others that are known is told in a message.
 ///
 /// ```
 /// # let folder = tempfile::tempdir().unwrap();
 /// # let path = folder.path().join("trace.jsonl");
 /// use osprofiler::Config;
-/// use osprofiler::driver::ConnectionString;
+/// use osprofiler::driver::ConnectionStrings;
 /// use osprofiler::recorder::Context;
 /// use osprofiler::point;
 ///
@@ -142,7 +143,7 @@ impl fmt::Debug for HmacKeys {
 ///     project: Some("shop".to_owned()),
 ///     service: Some("api".to_owned()),
 ///     enabled: true,
-///     connection_string: ConnectionString::parse(&format!("file://{}", path.display()))?,
+///     connection_string: ConnectionStrings::parse(&format!("file://{}", path.display()))?,
 ///     ..Config::default()
 /// };
 /// let origin = osprofiler::init(&config)?;
@@ -167,7 +168,7 @@ pub fn init(config: &Config) -> Result<Option<Origin>> {
     delivery::set_exit_deadline(config.exit_deadline);
     secrets::set_masking(config.mask_secrets);
     let host = config.host.clone().unwrap_or_else(host_name);
-    delivery::attach(
+    delivery::attach_each(
         config.project.as_deref(),
         config.service.as_deref(),
         &host,
@@ -193,7 +194,7 @@ mod tests {
     fn no_key_and_no_password_shows() {
         let config = Config {
             hmac_keys: HmacKeys::parse("hunter2"),
-            connection_string: ConnectionString::parse("redis://:hunter2@h").unwrap(),
+            connection_string: ConnectionStrings::parse("redis://:hunter2@h").unwrap(),
             ..Config::default()
         };
         let shown = format!("{config:?} {config:#?}");

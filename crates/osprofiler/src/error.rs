@@ -95,6 +95,14 @@ impl Error {
     pub fn help(&self) -> Option<&str> {
         self.0.help.as_deref()
     }
+
+    /// What failed and what to do next, as one text for a line of a log.
+    pub fn text_with_help(&self) -> String {
+        match self.help() {
+            Some(help) => format!("{self}: {help}"),
+            None => self.to_string(),
+        }
+    }
 }
 
 impl fmt::Display for Error {

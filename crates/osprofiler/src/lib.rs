@@ -9,7 +9,7 @@
 //!
 //! ```
 //! use osprofiler::recorder::Context;
-//! use osprofiler::{Config, delivery, driver::ConnectionString, point};
+//! use osprofiler::{Config, delivery, driver::ConnectionStrings, point};
 //! # let folder = tempfile::tempdir()?;
 //! # let store = format!("file://{}", folder.path().join("traces.jsonl").display());
 //! // Once, when the service starts. `None` means that tracing is off.
@@ -17,7 +17,7 @@
 //!     enabled: true,
 //!     project: Some("shop".to_owned()),
 //!     service: Some("api".to_owned()),
-//!     connection_string: ConnectionString::parse(&store)?, // sqlite:///var/lib/osprofiler/traces.db
+//!     connection_string: ConnectionStrings::parse(&store)?, // sqlite:///var/lib/osprofiler/traces.db
 //!     ..Config::default()
 //! })?;
 //!

@@ -5,7 +5,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use osprofiler::driver::{ConnectionString, Writer};
+use osprofiler::driver::{ConnectionStrings, Writer};
 use osprofiler::recorder::{Context, Origin};
 use osprofiler::{
     Config, Id, Loss, Notification, Notifications, Result, Timestamp, delivery, point,
@@ -74,7 +74,7 @@ fn a_store_gets_no_secrets_unless_the_configuration_lets_them_through() {
     let config = Config {
         enabled: true,
         mask_secrets: false,
-        connection_string: ConnectionString::parse(&store).expect("it is one"),
+        connection_string: ConnectionStrings::parse(&store).expect("it is one"),
         ..Config::default()
     };
     osprofiler::init(&config).expect("the driver is there");

@@ -22,7 +22,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-use super::process::{Process, TALLY};
+use super::counters::Tally;
+use super::process::{Process, TALLIES_BY_STORE, TALLY};
 use super::{exit, futex, thread};
 use crate::recorder;
 
@@ -139,4 +140,5 @@ fn leave_parent() {
     thread::forget();
     exit::forget();
     TALLY.reset();
+    TALLIES_BY_STORE.iter().for_each(Tally::reset);
 }

@@ -39,4 +39,7 @@ pub(crate) use fork::leave_parent_unseen;
 pub use fork::{FORK_DEADLINE, set_fork_deadline};
 pub use messages::{Message, Severity};
 pub(crate) use process::log_waiting_messages;
-pub use process::{attach, attach_alone, attach_own, counters, flush, submit, take_messages};
+pub use process::{
+    attach, attach_alone, attach_each, attach_own, counters, counters_by_store, flush, submit,
+    take_messages,
+};

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::ledger::Ledger;
 use super::messages::Severity;
-use super::queue::{Limits, Next, Open, Outlet, Queue};
+use super::queue::{Behind, Limits, Next, Outlet, Queue};
 use super::texts::Texts;
 use crate::recorder::Wording;
 use crate::{Id, Kind, Loss, LossReason, Notification, Timestamp, secrets};
@@ -28,8 +28,8 @@ pub(super) struct Route {
 pub(super) struct Directory {
     /// The route of an origin.
     pub(super) route: Box<dyn Fn(u16) -> Route>,
-    /// A store's name for messages, and how to open it.
-    pub(super) store: Box<dyn Fn(usize) -> (String, Open)>,
+    /// What is behind a queue.
+    pub(super) store: Box<dyn Fn(usize) -> Behind>,
 }
 
 /// One event on its way: what the recorder knows of it.
@@ -127,8 +127,16 @@ impl Pipeline {
     }
 
     /// How many notifications wait for a store.
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.queues.iter().map(Queue::len).sum()
+    }
+
+    /// Counts all that waits for a store as lost, where nobody will write it any more.
+    pub(super) fn count_as_lost(&self, reason: LossReason, outlet: Outlet<'_>) {
+        for queue in &self.queues {
+            queue.count_as_lost(reason, outlet);
+        }
     }
 
     /// Whether a store is open.
@@ -172,8 +180,7 @@ impl Pipeline {
         let route = Rc::new((self.directory.route)(origin));
         let stores = route.stores.iter().max().map_or(0, |last| last + 1);
         for store in self.queues.len()..stores {
-            let (name, open) = (self.directory.store)(store);
-            let mut queue = Queue::new(name, open, self.limits);
+            let mut queue = Queue::new((self.directory.store)(store), self.limits);
             self.early
                 .drain(|base_id, loss| queue.add_loss(base_id, loss));
             self.queues.push(queue);

@@ -15,10 +15,10 @@ use std::time::{Duration, Instant};
 use super::counters::{Counters, Tally};
 use super::ledger::Ledger;
 use super::messages::{self, Message, Messages, Severity};
-use super::table::{Store, Table};
+use super::table::{STORES, Store, Table};
 use super::{exit, fork, thread};
 use crate::driver::registry::{self, Capability};
-use crate::driver::{ConnectionString, Writer};
+use crate::driver::{ConnectionString, ConnectionStrings, Writer};
 use crate::recorder::{self, Origin, clock};
 use crate::{Error, ErrorKind, Loss, LossReason, Notification, Notifications, Result};
 
@@ -33,6 +33,8 @@ const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 pub(super) static TABLE: Table = Table::new();
 pub(super) static TALLY: Tally = Tally::new();
+/// By number of store.
+pub(super) static TALLIES_BY_STORE: [Tally; STORES] = [const { Tally::new() }; STORES];
 /// Apart from them, so that a traced caller looks at one word.
 static MESSAGES_WAIT: AtomicBool = AtomicBool::new(false);
 static PROCESS: AtomicPtr<Process> = AtomicPtr::new(ptr::null_mut());
@@ -132,10 +134,59 @@ pub fn attach(
     host: &str,
     connection: &ConnectionString,
 ) -> Result<Origin> {
-    attach_store(project, service, host, known_store(connection)?, Apart::No)
+    let store = known_store(connection)?;
+    attach_stores(project, service, host, vec![store], Apart::No)
 }
 
-/// Like [`attach`], but what is recorded goes to that store alone: there is an origin for each store, with equal details.
+/// Like [`attach`], to each store of a list. One that no driver serves, or that is no connection string, is told in a
+/// message; the others get everything, each from a queue of its own.
+///
+/// # Errors
+/// If none can be attached: why the first can't.
+///
+/// ```
+/// # let folder = tempfile::tempdir().unwrap();
+/// use osprofiler::delivery;
+/// use osprofiler::driver::ConnectionStrings;
+///
+/// # let (a, b) = (folder.path().join("a"), folder.path().join("b"));
+/// let both = format!("file://{}, file://{}", a.display(), b.display());
+/// delivery::attach_each(Some("shop"), Some("api"), "host-1", &ConnectionStrings::parse(&both)?)?;
+/// # Ok::<(), osprofiler::Error>(())
+/// ```
+pub fn attach_each(
+    project: Option<&str>,
+    service: Option<&str>,
+    host: &str,
+    connections: &ConnectionStrings,
+) -> Result<Origin> {
+    let mut origin = None;
+    let mut refused = connections.refused().to_vec();
+    let mut first_error = None;
+    for connection in connections.iter() {
+        match attach(project, service, host, connection) {
+            Ok(attached) => origin = Some(attached),
+            Err(error) => {
+                refused.push(format!("`{connection}`: {}", error.text_with_help()));
+                first_error.get_or_insert(error);
+            }
+        }
+    }
+    match (origin, first_error) {
+        (None, Some(error)) => Err(error),
+        (None, None) => unreachable!("a list has at least one connection string"),
+        (Some(origin), _) => {
+            for why in refused {
+                let text = format!("trace notifications do not go to one of the stores: {why}");
+                say(Severity::Error, text);
+            }
+            Ok(origin)
+        }
+    }
+}
+
+/// Like [`attach`], but what is recorded goes to those stores alone: there is an origin for each set of stores, with equal
+/// details.
 ///
 /// ```
 /// # let folder = tempfile::tempdir().unwrap();
@@ -143,24 +194,24 @@ pub fn attach(
 /// use osprofiler::driver::ConnectionString;
 ///
 /// let store = |name| ConnectionString::parse(&format!("file://{}/{name}", folder.path().display()));
-/// let one = delivery::attach_alone(Some("shop"), Some("api"), "host-1", &store("one")?)?;
-/// let other = delivery::attach_alone(Some("shop"), Some("api"), "host-1", &store("other")?)?;
-/// assert_ne!(one, other);
+/// let (one, other) = (store("one")?, store("other")?);
+/// let alone = delivery::attach_alone(Some("shop"), Some("api"), "host-1", &[one.clone()])?;
+/// let both = delivery::attach_alone(Some("shop"), Some("api"), "host-1", &[one, other])?;
+/// assert_ne!(alone, both);
 /// # Ok::<(), osprofiler::Error>(())
 /// ```
 pub fn attach_alone(
     project: Option<&str>,
     service: Option<&str>,
     host: &str,
-    connection: &ConnectionString,
+    connections: &[ConnectionString],
 ) -> Result<Origin> {
-    attach_store(
-        project,
-        service,
-        host,
-        known_store(connection)?,
-        Apart::ByStore,
-    )
+    let stores = connections.iter().map(known_store);
+    let stores = stores.collect::<Result<Vec<_>>>()?;
+    if stores.is_empty() {
+        return Err(Error::new(ErrorKind::Usage, "there is no store to attach"));
+    }
+    attach_stores(project, service, host, stores, Apart::ByStores)
 }
 
 fn known_store(connection: &ConnectionString) -> Result<Store> {
@@ -181,28 +232,32 @@ pub fn attach_own(
     open: impl Fn() -> Result<Box<dyn Writer>> + Send + Sync + 'static,
 ) -> Result<Origin> {
     let (name, open) = (name.to_owned(), Box::new(open));
-    attach_store(project, service, host, Store::Own { name, open }, Apart::No)
+    let store = Store::Own { name, open };
+    attach_stores(project, service, host, vec![store], Apart::No)
 }
 
 /// Which origins with equal details are one.
 #[derive(Clone, Copy)]
 enum Apart {
     No,
-    ByStore,
+    ByStores,
 }
 
-fn attach_store(
+fn attach_stores(
     project: Option<&str>,
     service: Option<&str>,
     host: &str,
-    store: Store,
+    stores: Vec<Store>,
     apart: Apart,
 ) -> Result<Origin> {
     recorder::generation();
-    let number = TABLE.number_of(store)?;
+    let mut numbers = 0;
+    for store in stores {
+        numbers |= 1 << TABLE.number_of(store)?;
+    }
     let apart = match apart {
         Apart::No => 0,
-        Apart::ByStore => number + 1,
+        Apart::ByStores => numbers,
     };
     let origin = Origin::register_apart(project, service, host, apart).ok_or_else(|| {
         Error::new(
@@ -210,7 +265,7 @@ fn attach_store(
             "this process has too many different projects, services and hosts",
         )
     })?;
-    TABLE.attach(origin.number(), number);
+    TABLE.attach(origin.number(), numbers);
     fork::install();
     exit::install();
     recorder::set_waker(thread::wake);
@@ -258,6 +313,15 @@ pub fn flush(deadline: Duration) -> Counters {
 pub fn counters() -> Counters {
     recorder::generation();
     TALLY.counters(recorder::recorded)
+}
+
+/// What became of the notifications for each store that this process was attached to, by the store's name without its
+/// password. A notification is counted once it is on its way to the store.
+pub fn counters_by_store() -> Vec<(String, Counters)> {
+    recorder::generation();
+    let names = (0..STORES).map_while(|number| TABLE.store(number).map(ToString::to_string));
+    let counters = TALLIES_BY_STORE.iter().map(|tally| tally.counters(|| 0));
+    names.zip(counters).collect()
 }
 
 /// What delivery has to say since the last call, oldest first; whoever takes it logs it. One load if there is nothing.

@@ -73,11 +73,22 @@ pub(super) struct Outlet<'a> {
     pub(super) messages: &'a Messages,
 }
 
+/// The store behind a queue.
+pub(super) struct Behind {
+    /// What messages call it, without its password.
+    pub(super) name: String,
+    pub(super) open: Open,
+    /// Its own numbers, beside those of the process.
+    pub(super) tally: &'static Tally,
+}
+
 /// The queue before one store.
 pub(super) struct Queue {
     /// The store as messages name it, without its password.
     store: String,
     open: Open,
+    /// Of this store alone; written by the background thread only.
+    tally: &'static Tally,
     limits: Limits,
     writer: Option<Box<dyn Writer>>,
     tail: Notifications,
@@ -130,10 +141,11 @@ impl Failure {
 }
 
 impl Queue {
-    pub(super) fn new(store: String, open: Open, limits: Limits) -> Self {
+    pub(super) fn new(behind: Behind, limits: Limits) -> Self {
         Self {
-            store,
-            open,
+            store: behind.name,
+            open: behind.open,
+            tally: behind.tally,
             limits,
             writer: None,
             tail: Notifications::default(),
@@ -190,6 +202,7 @@ impl Queue {
 
     fn pushed_at(&mut self, ticks: u64, outlet: Outlet<'_>) {
         self.pushed += 1;
+        self.tally.count_one();
         self.ticks.push(ticks);
         if self.tail.len() >= self.limits.batch_len
             || self.tail.size_bytes() >= self.limits.batch_bytes
@@ -308,6 +321,7 @@ impl Queue {
         match guarded(|| writer.write(&batch)) {
             Ok(()) => {
                 outlet.tally.add_stored(batch.len() as u64);
+                self.tally.add_stored(batch.len() as u64);
                 self.losses_refused = false;
                 if let Some(mut writer) = self.writer.take() {
                     self.take_losses(writer.as_mut(), outlet);
@@ -391,18 +405,29 @@ impl Queue {
     fn lose(&mut self, batch: &Notifications, reason: LossReason, outlet: Outlet<'_>) {
         let count = batch.len() as u64;
         self.lost_untold += count;
-        outlet.tally.add_loss(Loss { count, reason });
+        self.count_loss(Loss { count, reason }, outlet);
         for notification in batch.iter() {
             self.losses
                 .add(Some(notification.base_id), Loss { count: 1, reason });
         }
     }
 
+    fn count_loss(&self, loss: Loss, outlet: Outlet<'_>) {
+        outlet.tally.add_loss(loss);
+        self.tally.add_loss(loss);
+    }
+
+    /// Counts all that waits as lost, where nobody will write it any more.
+    pub(super) fn count_as_lost(&self, reason: LossReason, outlet: Outlet<'_>) {
+        let count = self.len() as u64;
+        self.count_loss(Loss { count, reason }, outlet);
+    }
+
     /// Counts what the writer or its store gave up by itself. The writer has stored it, by trace.
     fn take_losses(&mut self, writer: &mut dyn Writer, outlet: Outlet<'_>) {
         let losses = catch_unwind(AssertUnwindSafe(|| writer.take_losses())).unwrap_or_default();
         for loss in losses {
-            outlet.tally.add_loss(loss);
+            self.count_loss(loss, outlet);
             if loss.reason != LossReason::Evicted {
                 self.lost_untold += loss.count;
             }

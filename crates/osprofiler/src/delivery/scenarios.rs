@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::counters::{Counters, Tally};
 use super::messages::Messages;
 use super::pipeline::{Directory, Incoming, Pipeline, Route};
-use super::queue::{Limits, Next, Open, Outlet};
+use super::queue::{Behind, Limits, Next, Open, Outlet};
 use crate::driver::Writer;
 use crate::{Error, ErrorKind, Id, Kind, Loss, LossReason, Notifications, Result, Timestamp};
 
@@ -128,6 +128,8 @@ impl Scene {
     fn new(stores: usize) -> Self {
         let stores: Vec<Store> = (0..stores).map(|_| Store::new()).collect();
         let behind = stores.clone();
+        let tallies = [const { Tally::new() }; 2];
+        let tallies: &'static [Tally; 2] = Box::leak(Box::new(tallies));
         let directory = Directory {
             route: Box::new(|origin| Route {
                 project: Some("shop"),
@@ -136,7 +138,11 @@ impl Scene {
                 // Origin 1 goes to store 0, origin 2 to 1, origin 3 to both, origin 4 nowhere.
                 stores: (0..2).filter(|store| origin & (1 << store) != 0).collect(),
             }),
-            store: Box::new(move |number| (format!("test:{number}"), behind[number].opener())),
+            store: Box::new(move |number| Behind {
+                name: format!("test:{number}"),
+                open: behind[number].opener(),
+                tally: &tallies[number],
+            }),
         };
         Self {
             pipeline: Pipeline::new(directory, LIMITS),

@@ -20,7 +20,7 @@ use crate::driver::{ConnectionString, Writer};
 use crate::{Error, ErrorKind, Result};
 
 /// How many different stores a process may use.
-const STORES: usize = 64;
+pub(super) const STORES: usize = 64;
 /// Origins have numbers up to 65,535; those beyond the recorder's own bound never occur.
 const ORIGINS: usize = 1 << 16;
 
@@ -98,9 +98,9 @@ impl Table {
         }
     }
 
-    /// Sends an origin's events also to the store with that number.
-    pub(super) fn attach(&self, origin: u16, number: usize) {
-        self.routes[usize::from(origin)].fetch_or(1 << number, Ordering::AcqRel);
+    /// Sends an origin's events also to the stores with those numbers, a bit each.
+    pub(super) fn attach(&self, origin: u16, numbers: u64) {
+        self.routes[usize::from(origin)].fetch_or(numbers, Ordering::AcqRel);
         self.version.fetch_add(1, Ordering::Release);
     }
 
@@ -164,7 +164,7 @@ mod tests {
     fn equal_connections_are_one_store() {
         let table = Box::new(Table::new());
         for (origin, number) in [(1, 7), (2, 8), (3, 7), (1, 8), (1, 8)] {
-            table.attach(origin, table.number_of(store(number)).unwrap());
+            table.attach(origin, 1 << table.number_of(store(number)).unwrap());
         }
         assert_eq!(table.stores_of(1), [0, 1]);
         assert_eq!(table.stores_of(2), [1]);
@@ -178,13 +178,13 @@ mod tests {
     fn stores_are_bounded() {
         let table = Box::new(Table::new());
         for number in 0..STORES {
-            table.attach(1, table.number_of(store(number)).unwrap());
+            table.attach(1, 1 << table.number_of(store(number)).unwrap());
         }
         let error = table.number_of(store(STORES)).unwrap_err();
         assert_eq!(
             error.to_string(),
             "this process uses 64 stores already, too many to add `file:///64`"
         );
-        table.attach(2, table.number_of(store(STORES - 1)).unwrap());
+        table.attach(2, 1 << table.number_of(store(STORES - 1)).unwrap());
     }
 }

@@ -175,7 +175,7 @@ mod tests {
     use crate::delivery::counters::Tally;
     use crate::delivery::messages::Messages;
     use crate::delivery::pipeline::{Directory, Pipeline};
-    use crate::delivery::queue::{Limits, Next, Outlet};
+    use crate::delivery::queue::{Behind, Limits, Next, Outlet};
     use crate::driver::Writer;
     use crate::{Id, Loss, Notifications, Result, Timestamp, wire};
 
@@ -229,8 +229,11 @@ mod tests {
             }),
             store: Box::new(move |_| {
                 let store = behind.clone();
-                let open = Box::new(move || Ok(Box::new(store.clone()) as Box<dyn Writer>));
-                ("test".to_owned(), open)
+                Behind {
+                    name: "test".to_owned(),
+                    open: Box::new(move || Ok(Box::new(store.clone()) as Box<dyn Writer>)),
+                    tally: Box::leak(Box::default()),
+                }
             }),
         };
         let limits = Limits {

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use super::messages::Severity;
 use super::pipeline::{Directory, Incoming, Pipeline, Route};
-use super::process::{Process, TABLE, TALLY};
-use super::queue::{Limits, Next, Open, Outlet};
+use super::process::{Process, TABLE, TALLIES_BY_STORE, TALLY};
+use super::queue::{Behind, Limits, Next, Outlet};
 use crate::recorder::clock::Calibration;
 use crate::recorder::{self, Origin, Sweeper};
 use crate::{Error, ErrorKind, Loss, LossReason};
@@ -115,9 +115,11 @@ impl Worker {
 
     /// After a panic: whatever it still holds will not be stored.
     pub(super) fn count_as_lost(&self) {
-        let queued = catch_unwind(AssertUnwindSafe(|| self.pipeline.len())).unwrap_or(0);
-        let count = (queued + self.in_hand) as u64;
         let reason = LossReason::DriverFailed;
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            self.pipeline.count_as_lost(reason, self.outlet);
+        }));
+        let count = self.in_hand as u64;
         self.outlet.tally.add_loss(Loss { count, reason });
     }
 
@@ -240,13 +242,16 @@ fn route(origin: u16) -> Route {
     }
 }
 
-fn store(number: usize) -> (String, Open) {
+fn store(number: usize) -> Behind {
     let store = TABLE.store(number);
-    let open: Open = Box::new(move || match store {
-        Some(store) => store.open(),
-        None => Err(Error::new(ErrorKind::NotFound, "no such store")),
-    });
-    (store.map(ToString::to_string).unwrap_or_default(), open)
+    Behind {
+        name: store.map(ToString::to_string).unwrap_or_default(),
+        open: Box::new(move || match store {
+            Some(store) => store.open(),
+            None => Err(Error::new(ErrorKind::NotFound, "no such store")),
+        }),
+        tally: &TALLIES_BY_STORE[number],
+    }
 }
 
 #[cfg(test)]

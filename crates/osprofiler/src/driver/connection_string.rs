@@ -216,7 +216,7 @@ fn usage(message: &str) -> Error {
     Error::new(ErrorKind::Usage, message)
 }
 
-fn is_scheme(scheme: &str) -> bool {
+pub(super) fn is_scheme(scheme: &str) -> bool {
     scheme.starts_with(|first: char| first.is_ascii_alphabetic())
         && scheme.len() <= 64
         && scheme

@@ -8,6 +8,7 @@
 pub mod registry;
 
 mod connection_string;
+mod connection_strings;
 #[cfg(feature = "file")]
 mod file;
 mod options;
@@ -23,6 +24,7 @@ use std::ops::ControlFlow;
 use crate::{Id, Loss, Notification, Notifications, Result, Timestamp};
 
 pub use connection_string::ConnectionString;
+pub use connection_strings::ConnectionStrings;
 
 /// The writing half of a driver.
 ///

@@ -15,7 +15,7 @@ static TABLE: [AtomicPtr<Entry>; CAPACITY] = [const { AtomicPtr::new(ptr::null_m
 struct Entry {
     details: OriginDetails,
     /// What tells origins with equal details apart; 0 where nothing does.
-    apart: usize,
+    apart: u64,
 }
 
 /// Who records, as a number. Equal details are one origin, unless they are kept [apart](Self::register_apart).
@@ -52,7 +52,7 @@ impl Origin {
         project: Option<&str>,
         service: Option<&str>,
         host: &str,
-        apart: usize,
+        apart: u64,
     ) -> Option<Self> {
         let mut made: *mut Entry = ptr::null_mut();
         for (index, slot) in TABLE.iter().enumerate() {
