@@ -14,6 +14,7 @@ mod commands;
 
 mod source;
 mod store;
+mod stores;
 
 mod format;
 mod graphviz;

@@ -15,7 +15,8 @@ use osprofiler::{Id, Notifications};
 use osprofiler_report::saved;
 
 use crate::printer::{plural, shell_word};
-use crate::store::{Store, StoreArguments};
+use crate::store::StoreArguments;
+use crate::stores::{Answer, Stores};
 use crate::{Failure, Session};
 
 /// How many bytes of a file tell what it is.
@@ -44,7 +45,7 @@ impl Source {
     pub(crate) fn load(
         trace: &OsStr,
         store: &StoreArguments,
-        session: &Session<'_>,
+        session: &mut Session<'_>,
     ) -> Result<Self, Failure> {
         let path = Path::new(if trace == "-" { STDIN.as_ref() } else { trace });
         match std::fs::metadata(path) {
@@ -62,21 +63,39 @@ impl Source {
                     cannot_show(path, "there is no such file, and an id is UTF-8")
                         .with_help(SHOWABLE)
                 })?;
-                Self::from_store(text, &mut store.open(session)?)
+                Self::from_store(text, &mut store.open(session)?, session)
             }
         }
     }
 
     /// The trace `text`, taken as it is written or else as the UUID that it is.
-    pub(crate) fn from_store(text: &str, store: &mut Store) -> Result<Self, Failure> {
-        let as_given = Id::parse(text).map_err(|invalid| Failure::usage(invalid.to_string()))?;
-        let mut source = Self::read(as_given, &mut *store.reader)?;
-        let canonical = canonical_uuid(text).filter(|id| *id != as_given);
-        if let (true, Some(id)) = (source.notifications.is_empty(), canonical) {
-            source = Self::read(id, &mut *store.reader)?;
-        }
+    pub(crate) fn from_store(
+        text: &str,
+        stores: &mut Stores,
+        session: &mut Session<'_>,
+    ) -> Result<Self, Failure> {
+        let id = Id::parse(text).map_err(|invalid| Failure::usage(invalid.to_string()))?;
+        let canonical = canonical_uuid(text).filter(|canonical| *canonical != id);
+        let source = stores.ask(|store| {
+            let mut read = || {
+                let source = Self::read(id, &mut *store.reader)?;
+                match canonical {
+                    Some(id) if source.notifications.is_empty() => {
+                        Self::read(id, &mut *store.reader)
+                    }
+                    _ => Ok(source),
+                }
+            };
+            Ok(match read() {
+                Ok(source) if source.notifications.is_empty() => Answer::Nothing(source),
+                Ok(source) => Answer::Here(source),
+                Err(failure) => Answer::Failed(failure),
+            })
+        });
+        stores.tell(&mut session.printer);
+        let source = source.map_err(|broken| broken.into_failure("nothing"))?;
         if source.notifications.is_empty() {
-            return Err(not_found(text, &source.summary, store));
+            return Err(not_found(text, &source.summary, stores));
         }
         Ok(source)
     }
@@ -267,10 +286,10 @@ fn several_traces(path: &Path, first: Id<'_>) -> Failure {
         .with_help(format!("list them: `osprofiler trace list {store}`"))
 }
 
-/// The failure for a trace that the store does not know, with what is likely.
-fn not_found(id: &str, summary: &ReadSummary, store: &Store) -> Failure {
+/// The failure for a trace that no store knows, with what is likely.
+fn not_found(id: &str, summary: &ReadSummary, stores: &Stores) -> Failure {
     let lost: u64 = summary.losses.iter().map(|loss| loss.count).sum();
-    let failure = Failure::failed(format!("no trace `{id}` in `{}`", store.connection));
+    let failure = Failure::failed(format!("no trace `{id}` in {}", stores.names()));
     if lost > 0 {
         let notifications = plural(lost, "notification");
         return failure.with_help(format!(

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The store that a command reads: `--connection-string` or `OSPROFILER_CONNECTION_STRING`, opened for reading.
+//! The stores that a command reads: `--connection-string` or `OSPROFILER_CONNECTION_STRING`, opened for reading.
 //!
 //! What drivers there are, help and errors say from the registry. A store's password is in no text made here: a
 //! [`ConnectionString`] shows none.
 
 use std::fmt::Write as _;
 
-use osprofiler::driver::registry::{self, Availability, DRIVERS};
-use osprofiler::driver::{ConnectionString, Reader};
+use osprofiler::driver::registry::{Availability, DRIVERS};
 
+use crate::stores::Stores;
 use crate::{Failure, Session};
 
 /// The arguments that name a store.
@@ -19,35 +19,32 @@ pub(crate) struct StoreArguments {
     connection_string: Option<String>,
 }
 
-/// A store open for reading, and how messages name it.
-pub(crate) struct Store {
-    pub(crate) connection: ConnectionString,
-    pub(crate) reader: Box<dyn Reader>,
-}
-
 const HELP: &str = "Where the traces are, for example `sqlite:///var/lib/osprofiler/traces.db` \
                     [default: $OSPROFILER_CONNECTION_STRING]";
 
 impl StoreArguments {
-    /// Opens the store for reading.
-    pub(crate) fn open(&self, session: &Session<'_>) -> Result<Store, Failure> {
-        let text = match (
+    /// Opens for reading what can be read of the store, or of the stores of a list.
+    pub(crate) fn open(&self, session: &mut Session<'_>) -> Result<Stores, Failure> {
+        let text = self.text(session)?;
+        Stores::open(&text, session)
+    }
+
+    /// The connection string.
+    fn text(&self, session: &Session<'_>) -> Result<String, Failure> {
+        match (
             &self.connection_string,
             &session.environment.connection_string,
         ) {
-            (Some(text), _) => text.clone(),
-            (None, Some(text)) if !text.is_empty() => text.to_string_lossy().into_owned(),
-            _ => {
-                return Err(Failure::usage("no connection string: it is not known where the traces are")
-                    .with_help(
-                        "give `--connection-string STORE` or set `OSPROFILER_CONNECTION_STRING`, to what \
-                         `connection_string` in the services' section `[profiler]` is",
-                    ));
-            }
-        };
-        let connection = ConnectionString::parse(&text)?;
-        let reader = registry::open_reader(&connection)?;
-        Ok(Store { connection, reader })
+            (Some(text), _) => Ok(text.clone()),
+            (None, Some(text)) if !text.is_empty() => Ok(text.to_string_lossy().into_owned()),
+            _ => Err(Failure::usage(
+                "no connection string: it is not known where the traces are",
+            )
+            .with_help(
+                "give `--connection-string STORE` or set `OSPROFILER_CONNECTION_STRING`, to what \
+                 `connection_string` in the services' section `[profiler]` is",
+            )),
+        }
     }
 }
 
@@ -55,7 +52,8 @@ impl StoreArguments {
 fn long_help() -> String {
     let mut text = String::from(
         "Where the traces are, as `connection_string` in the services' section `[profiler]` has it. Without it, \
-         `OSPROFILER_CONNECTION_STRING` is read.\n",
+         `OSPROFILER_CONNECTION_STRING` is read. Of several, separated by commas, the first one counts that can be read \
+         and has what is asked for.\n",
     );
     let mut to_come = Vec::new();
     for driver in DRIVERS {

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use osprofiler::driver::{Reader, Stored};
+use osprofiler::driver::Stored;
 use osprofiler::wire;
 
 use crate::out::Broken;
@@ -15,6 +15,7 @@ use crate::printer::plural;
 use crate::registry::Command;
 use crate::source::Source;
 use crate::store::StoreArguments;
+use crate::stores::{Answer, Store};
 use crate::{Failure, Outcome, Session, Status, out};
 
 /// Write the notifications of a trace, or of all traces, as JSON lines
@@ -43,23 +44,29 @@ impl Command for Export {
     const PATH: &'static [&'static str] = &["trace", "export"];
 
     fn run(self, session: &mut Session<'_>) -> Outcome {
-        let mut store = self.store.open(session)?;
+        let mut stores = self.store.open(session)?;
         let path = self.out.as_deref();
-        let mut count = 0;
-        let mut skipped = 0;
+        let skipped;
         if let Some(id) = &self.id {
-            let source = Source::from_store(id, &mut store)?;
+            let source = Source::from_store(id, &mut stores, session)?;
             skipped = source.summary.skipped;
             out::write(path, &mut session.printer, |out| write_trace(&source, out))?;
         } else {
-            out::write(path, &mut session.printer, |out| {
-                (count, skipped) = write_all(&mut *store.reader, out)?;
+            let mut exported = None;
+            let written = out::write(path, &mut session.printer, |out| {
+                exported = Some(stores.ask(|store| write_all(store, out))?);
                 Ok(())
-            })?;
-            let notifications = plural(count, "notification");
-            let from = &store.connection;
-            let told = format!("exported {notifications} from `{from}`");
+            });
+            stores.tell(&mut session.printer);
+            written?;
+            // Without it, the output went away.
+            let Some(exported) = exported else {
+                return Ok(Status::Done);
+            };
+            let notifications = plural(exported.count, "notification");
+            let told = format!("exported {notifications} from `{}`", exported.from);
             session.printer.note(&told);
+            skipped = exported.skipped;
         }
         if skipped > 0 {
             session.printer.warning(&format!(
@@ -86,23 +93,48 @@ fn write_trace(source: &Source, out: &mut dyn Write) -> Result<(), Broken> {
     Ok(())
 }
 
-/// Writes the lines of all traces. Returns how many were notifications, and how many stored elements were none.
-fn write_all(reader: &mut dyn Reader, out: &mut dyn Write) -> Result<(u64, u64), Broken> {
+/// What was written of all traces.
+struct Exported {
+    /// How many lines were notifications.
+    count: u64,
+    /// How many stored elements were none.
+    skipped: u64,
+    /// The store.
+    from: String,
+}
+
+/// Writes the lines of all traces.
+fn write_all(store: &mut Store, out: &mut dyn Write) -> Result<Answer<Exported>, Broken> {
     let mut line = String::new();
     let mut written = Ok(());
-    let mut count = 0;
-    let skipped = reader
-        .read_all(&mut |element| {
-            count += u64::from(matches!(element, Stored::Notification(_)));
-            written = write_line(element, &mut line, out);
-            match written {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(_) => ControlFlow::Break(()),
-            }
-        })
-        .map_err(Failure::from)?;
+    let (mut count, mut lines) = (0, 0);
+    let read = store.reader.read_all(&mut |element| {
+        lines += 1;
+        count += u64::from(matches!(element, Stored::Notification(_)));
+        written = write_line(element, &mut line, out);
+        match written {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        }
+    });
     written?;
-    Ok((count, skipped))
+    match read {
+        Ok(skipped) => {
+            let from = store.connection.to_string();
+            let exported = Exported {
+                count,
+                skipped,
+                from,
+            };
+            Ok(if lines == 0 {
+                Answer::Nothing(exported)
+            } else {
+                Answer::Here(exported)
+            })
+        }
+        Err(error) if lines == 0 => Ok(Answer::Failed(error.into())),
+        Err(error) => Err(Failure::from(error).into()),
+    }
 }
 
 fn write_line(element: Stored<'_>, line: &mut String, out: &mut dyn Write) -> io::Result<()> {

@@ -12,7 +12,8 @@ use osprofiler::{Id, Timestamp};
 
 use crate::printer::visible;
 use crate::registry::Command;
-use crate::store::{Store, StoreArguments};
+use crate::store::StoreArguments;
+use crate::stores::{Answer, Stores};
 use crate::{Failure, Outcome, Session, Status};
 
 /// List the traces of a store, oldest first
@@ -44,25 +45,26 @@ impl Command for List {
     const PATH: &'static [&'static str] = &["trace", "list"];
 
     fn run(self, session: &mut Session<'_>) -> Outcome {
-        let mut store = self.store.open(session)?;
+        let mut stores = self.store.open(session)?;
         let filter = if self.error_trace {
             ListFilter::WithErrors
         } else {
             ListFilter::All
         };
-        let Listed { count, skipped } = if self.json {
-            write_json(&mut store, filter, session)?
+        let listed = if self.json {
+            write_json(&mut stores, filter, session)
         } else {
-            write_table(&mut store, filter, session)?
+            write_table(&mut stores, filter, session)
         };
+        stores.tell(&mut session.printer);
+        let Listed { count, skipped } = listed?;
         if count == 0 {
             let what = match filter {
                 ListFilter::All => "no traces",
                 ListFilter::WithErrors => "no traces with errors",
             };
-            session
-                .printer
-                .note(&format!("there are {what} in `{}`", store.connection));
+            let told = format!("there are {what} in {}", stores.names());
+            session.printer.note(&told);
         }
         session.printer.skipped(skipped);
         Ok(Status::Done)
@@ -70,9 +72,20 @@ impl Command for List {
 }
 
 /// How many traces were written, and how many stored elements the store could not make one of.
+#[derive(Clone, Copy, Default)]
 struct Listed {
     count: usize,
     skipped: u64,
+}
+
+impl Listed {
+    fn into_answer(self) -> Answer<Self> {
+        if self.count == 0 {
+            Answer::Nothing(self)
+        } else {
+            Answer::Here(self)
+        }
+    }
 }
 
 /// The value that scripts for upstream's command give `--error-trace`.
@@ -108,14 +121,23 @@ impl ListedId {
 
 /// The table of the contract (`PrettyTable`'s, left-aligned).
 fn write_table(
-    store: &mut Store,
+    stores: &mut Stores,
     filter: ListFilter,
     session: &mut Session<'_>,
 ) -> Outcome<Listed> {
     let mut rows: Vec<(ListedId, Timestamp)> = Vec::new();
-    let skipped = store.reader.list(filter, &mut |trace| {
-        rows.push((ListedId::new(trace.base_id), trace.timestamp));
-    })?;
+    let listed = stores.ask(|store| {
+        rows.clear();
+        let skipped = store.reader.list(filter, &mut |trace| {
+            rows.push((ListedId::new(trace.base_id), trace.timestamp));
+        });
+        let count = rows.len();
+        Ok(match skipped {
+            Ok(skipped) => Listed { count, skipped }.into_answer(),
+            Err(error) => Answer::Failed(error.into()),
+        })
+    });
+    let listed = listed.map_err(|broken| broken.into_failure("the list"))?;
     let id_width = rows
         .iter()
         .map(|(id, _)| id.width())
@@ -150,31 +172,38 @@ fn write_table(
         writeln!(out, "{rule}")?;
         Ok(())
     })?;
-    Ok(Listed {
-        count: rows.len(),
-        skipped,
-    })
+    Ok(listed)
 }
 
 /// A JSON array, a trace a line, written while the store is read.
-fn write_json(store: &mut Store, filter: ListFilter, session: &mut Session<'_>) -> Outcome<Listed> {
-    let mut count = 0;
-    let mut skipped = 0;
+fn write_json(
+    stores: &mut Stores,
+    filter: ListFilter,
+    session: &mut Session<'_>,
+) -> Outcome<Listed> {
+    let mut listed = Listed::default();
     session.printer.data(|out| {
-        let mut written = Ok(());
-        skipped = store
-            .reader
-            .list(filter, &mut |trace| {
+        stores.ask(|store| {
+            let mut written = Ok(());
+            let read = store.reader.list(filter, &mut |trace| {
                 if written.is_ok() {
-                    written = write_json_trace(out, trace, count);
-                    count += 1;
+                    written = write_json_trace(out, trace, listed.count);
+                    listed.count += 1;
                 }
-            })
-            .map_err(Failure::from)?;
-        written?;
-        Ok(out.write_all(if count == 0 { b"[]" } else { b"\n]" })?)
+            });
+            written?;
+            match read {
+                Ok(skipped) => {
+                    listed.skipped = skipped;
+                    Ok(listed.into_answer())
+                }
+                Err(error) if listed.count == 0 => Ok(Answer::Failed(error.into())),
+                Err(error) => Err(Failure::from(error).into()),
+            }
+        })?;
+        Ok(out.write_all(if listed.count == 0 { b"[]" } else { b"\n]" })?)
     })?;
-    Ok(Listed { count, skipped })
+    Ok(listed)
 }
 
 fn write_json_trace(out: &mut dyn Write, trace: TraceSummary<'_>, before: usize) -> io::Result<()> {

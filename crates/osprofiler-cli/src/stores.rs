@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Several stores that hold the same traces: a question goes to one after the other until one has the answer.
+//!
+//! In: a list of connection strings, as services have it. A store that is written only is passed over without a word, one that
+//! fails with a warning; it is a failure only if nobody answers. A single store is a list of one.
+
+use osprofiler::driver::registry::{self, Capability};
+use osprofiler::driver::{ConnectionString, ConnectionStrings, Reader};
+
+use crate::out::Broken;
+use crate::printer::Printer;
+use crate::{Failure, Session};
+
+/// A store open for reading, and how messages name it.
+pub(crate) struct Store {
+    pub(crate) connection: ConnectionString,
+    pub(crate) reader: Box<dyn Reader>,
+}
+
+/// Stores open for reading; at least one.
+pub(crate) struct Stores {
+    each: Vec<Store>,
+    /// What those said that failed since the last [`tell`](Self::tell).
+    failed: Vec<(ConnectionString, Failure)>,
+}
+
+/// What a store says.
+pub(crate) enum Answer<T> {
+    /// What was asked for.
+    Here(T),
+    /// It has nothing of the kind: another store is asked, and this counts if none has it.
+    Nothing(T),
+    /// It did not answer, and nothing of an answer was used: another store is asked.
+    Failed(Failure),
+}
+
+impl Stores {
+    /// Opens what can be read of the stores that `text` names.
+    pub(crate) fn open(text: &str, session: &mut Session<'_>) -> Result<Self, Failure> {
+        let connections = ConnectionStrings::parse(text)?;
+        for why in connections.refused() {
+            session
+                .printer
+                .warning(&format!("one of the stores is left out: {why}"));
+        }
+        let mut stores = Self {
+            each: Vec::new(),
+            failed: Vec::new(),
+        };
+        let mut write_only = None;
+        for connection in connections.iter() {
+            match registry::capabilities(connection) {
+                Ok(abilities) if !abilities.contains(&Capability::Read) => {
+                    write_only.get_or_insert(connection);
+                }
+                _ => stores.add(connection),
+            }
+        }
+        if let (Some(connection), true) = (write_only, stores.each.is_empty()) {
+            // The driver itself says best why.
+            stores.add(connection);
+        }
+        if stores.each.is_empty() {
+            return Err(stores.give_up(&mut session.printer));
+        }
+        stores.tell(&mut session.printer);
+        Ok(stores)
+    }
+
+    fn add(&mut self, connection: &ConnectionString) {
+        let connection = connection.clone();
+        match registry::open_reader(&connection) {
+            Ok(reader) => self.each.push(Store { connection, reader }),
+            Err(error) => self.failed.push((connection, error.into())),
+        }
+    }
+
+    /// Asks one store after the other. The result is the first answer, or else the first store's that has nothing, or else the
+    /// first failure; [`tell`](Self::tell) says what failed beside that.
+    pub(crate) fn ask<T>(
+        &mut self,
+        mut question: impl FnMut(&mut Store) -> Result<Answer<T>, Broken>,
+    ) -> Result<T, Broken> {
+        let mut nothing = None;
+        for store in &mut self.each {
+            match question(store)? {
+                Answer::Here(answer) => return Ok(answer),
+                Answer::Nothing(answer) => {
+                    nothing.get_or_insert(answer);
+                }
+                Answer::Failed(failure) => self.failed.push((store.connection.clone(), failure)),
+            }
+        }
+        nothing.ok_or_else(|| self.failed.remove(0).1.into())
+    }
+
+    /// Says which stores were asked and failed.
+    pub(crate) fn tell(&mut self, printer: &mut Printer<'_>) {
+        for (connection, failure) in self.failed.drain(..) {
+            printer.warning(&format!(
+                "`{connection}` is passed over: {}",
+                failure.message
+            ));
+        }
+    }
+
+    /// The failure of a list none of whose stores can be opened: the first one's; the others are said.
+    fn give_up(&mut self, printer: &mut Printer<'_>) -> Failure {
+        let (_, first) = self.failed.remove(0);
+        self.tell(printer);
+        first
+    }
+
+    /// The stores' names, for a message about all of them.
+    pub(crate) fn names(&self) -> String {
+        let names = self
+            .each
+            .iter()
+            .map(|store| format!("`{}`", store.connection));
+        names.collect::<Vec<_>>().join(", ")
+    }
+}
