@@ -68,8 +68,8 @@ mod _native {
     use super::secrets::set_mask_secrets;
     #[pymodule_export]
     use super::store::{
-        PyOrigin, attach, check_connection, driver_name, first_notification, list_traces, mask,
-        mask_text, report, submit,
+        PyOrigin, attach, can_read, check_connection, driver_name, first_notification, list_traces,
+        mask, mask_text, report, split_connection_strings, submit,
     };
     #[pymodule_export]
     use super::value::{info_json, safe_repr, safe_str};

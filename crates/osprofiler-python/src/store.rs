@@ -6,7 +6,8 @@
 
 use std::sync::OnceLock;
 
-use osprofiler::driver::{ConnectionString, ListFilter, registry};
+use osprofiler::driver::registry::{self, Capability};
+use osprofiler::driver::{ConnectionString, ConnectionStrings, ListFilter};
 use osprofiler::recorder::Origin;
 use osprofiler::{Error, ErrorKind, Id, Notification, Notifications, delivery, wire};
 use osprofiler_report::{RenderOptions, Renderer, Report};
@@ -51,16 +52,36 @@ pub(crate) fn driver_name(connection_string: &str) -> PyResult<&'static str> {
         .map_err(|error| to_python(&error))
 }
 
-/// Sends what the project's service records to the store, and to no other. Opens nothing yet.
+/// The connection strings in a text, of which there is one unless a comma separates several.
 #[pyfunction]
-#[pyo3(signature = (connection_string, project=None, service=None))]
+pub(crate) fn split_connection_strings(text: &str) -> Vec<&str> {
+    ConnectionStrings::split(text)
+}
+
+/// Whether what is written to the store can be read back. Raises `ValueError` if no driver can serve the connection string.
+#[pyfunction]
+pub(crate) fn can_read(connection_string: &str) -> PyResult<bool> {
+    let connection = parse(connection_string)?;
+    registry::capabilities(&connection)
+        .map(|abilities| abilities.contains(&Capability::Read))
+        .map_err(|error| to_python(&error))
+}
+
+/// Sends what the project's service records to the stores, and to no others. Opens nothing yet.
+#[pyfunction]
+#[pyo3(signature = (connection_strings, project=None, service=None))]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "a list of Python's cannot be borrowed"
+)]
 pub(crate) fn attach(
-    connection_string: &str,
+    connection_strings: Vec<String>,
     project: Option<&str>,
     service: Option<&str>,
 ) -> PyResult<PyOrigin> {
-    let connection = parse(connection_string)?;
-    delivery::attach_alone(project, service, host(), &connection)
+    let connections = connection_strings.iter().map(|text| parse(text));
+    let connections = connections.collect::<PyResult<Vec<_>>>()?;
+    delivery::attach_alone(project, service, host(), &connections)
         .map(PyOrigin)
         .map_err(|error| to_python(&error))
 }
@@ -174,22 +195,27 @@ pub(crate) fn first_notification(
     .map_err(|error: Error| to_python(&error))
 }
 
-/// A connection string with its password hidden, or what can be shown of one that is none.
+/// A connection string, or several, with passwords hidden; of what is none, what can be shown.
 #[pyfunction]
 pub(crate) fn mask(connection_string: &Bound<'_, PyAny>) -> PyResult<String> {
     let text = value::safe_str(connection_string)?
         .to_string_lossy()
         .into_owned();
-    Ok(ConnectionString::parse(&text).map_or_else(
+    let masked = ConnectionStrings::split(&text).into_iter().map(masked);
+    Ok(masked.collect::<Vec<_>>().join(", "))
+}
+
+fn masked(text: &str) -> String {
+    ConnectionString::parse(text).map_or_else(
         |_| {
-            if is_bare_scheme(&text) {
-                return text.clone();
+            if is_bare_scheme(text) {
+                return text.to_owned();
             }
             let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
             format!("{scheme}://***")
         },
         |connection| connection.to_string(),
-    ))
+    )
 }
 
 /// Whether `text` is empty or a scheme alone (`sqlite:`, `sqlite:/`): nothing in it can be secret, and masking it would
@@ -202,26 +228,26 @@ fn is_bare_scheme(text: &str) -> bool {
         .all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
 }
 
-/// `text` without the connection string that it may quote.
+/// `text` without the connection strings that it may quote, together or each.
 #[pyfunction]
 pub(crate) fn mask_text(text: &str, connection_string: &Bound<'_, PyAny>) -> PyResult<String> {
-    let masked = mask(connection_string)?;
     let quoted = value::safe_str(connection_string)?
         .to_string_lossy()
         .into_owned();
-    let mut text = if quoted.is_empty() {
-        text.to_owned()
-    } else {
-        text.replace(&quoted, &masked)
-    };
-    // A client may quote the password alone, as it is or as it was written.
-    let written = quoted.split_once("://").map_or("", |(_, rest)| rest);
-    let written = written.rsplit_once('@').map_or("", |(user, _)| user);
-    let written = written.split_once(':').map(|(_, password)| password);
-    let connection = ConnectionString::parse(&quoted).ok();
-    let decoded = connection.iter().flat_map(ConnectionString::secrets);
-    for secret in decoded.chain(written).filter(|secret| !secret.is_empty()) {
-        text = text.replace(secret, "***");
+    let mut text = text.to_owned();
+    for quoted in ConnectionStrings::split(&quoted) {
+        if !quoted.is_empty() {
+            text = text.replace(quoted, &masked(quoted));
+        }
+        // A client may quote the password alone, as it is or as it was written.
+        let written = quoted.split_once("://").map_or("", |(_, rest)| rest);
+        let written = written.rsplit_once('@').map_or("", |(user, _)| user);
+        let written = written.split_once(':').map(|(_, password)| password);
+        let connection = ConnectionString::parse(quoted).ok();
+        let decoded = connection.iter().flat_map(ConnectionString::secrets);
+        for secret in decoded.chain(written).filter(|secret| !secret.is_empty()) {
+            text = text.replace(secret, "***");
+        }
     }
     Ok(text)
 }

@@ -5,6 +5,7 @@ Only where a trace comes from a driver that is made in Python, that driver is as
 """
 
 import argparse
+import contextlib
 import functools
 import os
 import sys
@@ -47,14 +48,24 @@ def _python_command(argv):
     try:
         arguments = parser.parse_args(argv[2:])
         arguments.conn_str = arguments.conn_str or cliutils.env(commands.CONNECTION_STRING)
-        driver = base.driver_class(arguments.conn_str)
     except ValueError:
         return None
     reads = "get_report" if argv[1] == "show" else "list_traces"
-    is_native = getattr(driver, reads) is getattr(store.StoreDriver, reads)
+    is_native = all(
+        getattr(driver, reads) is getattr(store.StoreDriver, reads) for driver in _driver_classes(arguments.conn_str)
+    )
     if is_native or os.path.exists(getattr(arguments, "trace", "")):
         return None
     return functools.partial(command, arguments)
+
+
+def _driver_classes(connection_string):
+    """Return the classes of the drivers for one connection string or several, as far as there are any."""
+    classes = []
+    for part in _native.split_connection_strings(connection_string):
+        with contextlib.suppress(ValueError):
+            classes.append(base.driver_class(part))
+    return classes
 
 
 def main(args=None):

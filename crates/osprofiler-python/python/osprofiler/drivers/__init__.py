@@ -13,6 +13,7 @@ _MODULES = frozenset(
         "mongodb",
         "otlp",
         "redis_driver",
+        "several",
         "sqlalchemy_driver",
         "store",
     )

@@ -37,12 +37,15 @@ def get_driver(connection_string, *args, **kwargs):
 
     Nothing is opened before the first call that needs the store.
 
+    Of several connection strings, separated by commas, the driver writes to each store, and reads the first that can be
+    read and has what is asked for. One that names no store is told in the log, and the others work.
+
     :param connection_string: for example ``sqlite:///var/lib/osprofiler/traces.db``; a scheme alone will do where it
         names the store
     :param args: ``project``, ``service`` and ``host``, the names that notifications carry
     :param kwargs: the same by name, ``conf`` (an oslo.config object), and whatever the driver takes
     :returns: a ``Driver``
-    :raises ValueError: if there is no driver for the string's scheme
+    :raises ValueError: if there is no driver for the string's scheme, or for any of several
 
     >>> from osprofiler.drivers import base
     >>> class Memory(base.Driver):
@@ -57,6 +60,9 @@ def get_driver(connection_string, *args, **kwargs):
     >>> base.get_driver("memory://", project="shop").project
     'shop'
     """
+    if len(_native.split_connection_strings(connection_string)) > 1:
+        several = importlib.import_module(f"{__package__}.several")
+        return several.get_driver(connection_string, *args, **kwargs)
     if "://" not in connection_string:
         connection_string += "://"
     return driver_class(connection_string)(connection_string, *args, **kwargs)

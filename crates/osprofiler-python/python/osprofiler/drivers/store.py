@@ -31,9 +31,13 @@ class StoreDriver(base.Driver):
     def _attach(self):
         """Name this process's notifications after the project and service, and their store. Opens nothing yet."""
         if self._origin is None:
-            self._origin = _native.attach(self.connection_str, _text(self.project), _text(self.service))
+            self._origin = _native.attach(self._stores(), _text(self.project), _text(self.service))
             _ending.watch()
         return self._origin
+
+    def _stores(self):
+        """Return the connection strings of the stores that the native half writes to, a list."""
+        return [self.connection_str]
 
     def notify(self, info, **kwargs):
         """Store one notification, a dict."""
