@@ -73,6 +73,11 @@ impl Environment {
         self.colors(Color::Auto, self.stderr_is_terminal)
     }
 
+    /// Whether a line that changes may stand on standard error.
+    pub fn shows_progress(&self) -> bool {
+        self.stderr_is_terminal && self.term.as_ref().is_none_or(|term| term != "dumb")
+    }
+
     fn colors(&self, color: Color, is_terminal: bool) -> bool {
         let is_set =
             |variable: &Option<OsString>| variable.as_ref().is_some_and(|value| !value.is_empty());

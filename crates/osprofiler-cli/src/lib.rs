@@ -15,6 +15,7 @@ mod commands;
 mod source;
 mod store;
 mod stores;
+mod transfer;
 
 mod format;
 mod graphviz;

@@ -2,7 +2,8 @@
 //! The one module that prints: data to stdout, talk to stderr.
 //!
 //! Talk is lines that begin with `error:`, `warning:`, `note:` or `help:`, coloured only at a terminal, with control characters
-//! shown instead of sent, since a store's contents may stand in them. Data ends with a newline. A reader that went
+//! shown instead of sent, since a store's contents may stand in them. A line of progress stands at a terminal only, and makes way
+//! for any other. Data ends with a newline. A reader that went
 //! away (`| head`) is no failure; talk that cannot be written is given up.
 
 use std::io::{BufWriter, ErrorKind, Write};
@@ -19,6 +20,9 @@ pub(crate) struct Printer<'a> {
     stdout: &'a mut dyn Write,
     stderr: &'a mut dyn Write,
     colors_stderr: bool,
+    shows_progress: bool,
+    /// A line of progress stands there, without an end.
+    in_progress: bool,
 }
 
 /// ANSI: bold red, bold yellow, bold cyan, and back.
@@ -26,6 +30,8 @@ const RED: &str = "\x1b[1;31m";
 const YELLOW: &str = "\x1b[1;33m";
 const CYAN: &str = "\x1b[1;36m";
 const RESET: &str = "\x1b[0m";
+/// ANSI: to the line's beginning, and all behind that away.
+const CLEAR_LINE: &str = "\r\x1b[K";
 
 /// How much data is collected before it is written.
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -40,6 +46,8 @@ impl<'a> Printer<'a> {
             stdout,
             stderr,
             colors_stderr: environment.colors_stderr(),
+            shows_progress: environment.shows_progress(),
+            in_progress: false,
         }
     }
 
@@ -80,6 +88,7 @@ impl<'a> Printer<'a> {
 
     /// Writes clap's complaint to stderr.
     pub(crate) fn styled_talk(&mut self, text: &StyledStr) {
+        self.end_progress();
         let text = plain_or_ansi(text, self.colors_stderr);
         let _gone = writeln!(self.stderr, "{}", text.trim_end());
     }
@@ -113,7 +122,23 @@ impl<'a> Printer<'a> {
         self.talk(CYAN, "note", message);
     }
 
+    /// Says how far it has come, in the place of what was said so before.
+    pub(crate) fn progress(&mut self, message: &str) {
+        if self.shows_progress {
+            let _gone =
+                write!(self.stderr, "{CLEAR_LINE}{message}").and_then(|()| self.stderr.flush());
+            self.in_progress = true;
+        }
+    }
+
+    fn end_progress(&mut self) {
+        if std::mem::take(&mut self.in_progress) {
+            let _gone = write!(self.stderr, "{CLEAR_LINE}");
+        }
+    }
+
     fn talk(&mut self, color: &str, label: &str, message: &str) {
+        self.end_progress();
         let message = escaped(message, |letter| letter != '\n' && steers_terminal(letter));
         // Nobody is left to be told when stderr is gone.
         let _gone = if self.colors_stderr {

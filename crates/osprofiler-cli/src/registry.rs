@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches};
 
-use crate::commands::{completions, export, list, man, show};
+use crate::commands::{completions, copy, export, list, man, show};
 use crate::{Environment, Failure, Outcome, Session, Status};
 
 /// The commands, in the order help lists them.
@@ -18,12 +18,13 @@ const COMMANDS: &[Entry] = &[
     Entry::of::<show::Show>(),
     Entry::of::<list::List>(),
     Entry::of::<export::Export>(),
+    Entry::of::<copy::Copy>(),
     Entry::of::<completions::Completions>(),
     Entry::of::<man::Man>(),
 ];
 
 /// The first words of two-word commands, and what they are about.
-const GROUPS: &[(&str, &str)] = &[("trace", "Show, list and export recorded traces")];
+const GROUPS: &[(&str, &str)] = &[("trace", "Show, list, export and copy recorded traces")];
 
 /// The width of help, unless the terminal is narrower.
 const HELP_COLUMNS: usize = 100;

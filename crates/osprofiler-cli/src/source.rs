@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read};
 use std::path::Path;
 
-use osprofiler::driver::{ReadSummary, Reader};
+use osprofiler::driver::{ConnectionString, ReadSummary, Reader};
 use osprofiler::wire::{Line, Lines};
 use osprofiler::{Id, Notifications};
 use osprofiler_report::saved;
@@ -38,6 +38,8 @@ pub(crate) struct Source {
     pub(crate) summary: ReadSummary,
     /// Whether it is a saved report that breaks off; one of the skipped elements stands for what is missing.
     pub(crate) is_cut_off: bool,
+    /// The store that had it, if it came from one.
+    pub(crate) store: Option<ConnectionString>,
 }
 
 impl Source {
@@ -88,7 +90,10 @@ impl Source {
             };
             Ok(match read() {
                 Ok(source) if source.notifications.is_empty() => Answer::Nothing(source),
-                Ok(source) => Answer::Here(source),
+                Ok(source) => Answer::Here(Self {
+                    store: Some(store.connection.clone()),
+                    ..source
+                }),
                 Err(failure) => Answer::Failed(failure),
             })
         });
@@ -108,6 +113,7 @@ impl Source {
             notifications,
             summary,
             is_cut_off: false,
+            store: None,
         })
     }
 
@@ -151,6 +157,7 @@ impl Source {
             notifications,
             summary: saved.summary,
             is_cut_off: saved.is_cut_off,
+            store: None,
         })
     }
 
@@ -192,6 +199,7 @@ impl Source {
             notifications,
             summary,
             is_cut_off: false,
+            store: None,
         })
     }
 }

@@ -19,37 +19,40 @@ pub(crate) struct StoreArguments {
     connection_string: Option<String>,
 }
 
-const HELP: &str = "Where the traces are, for example `sqlite:///var/lib/osprofiler/traces.db` \
+pub(crate) const HELP: &str = "Where the traces are, for example `sqlite:///var/lib/osprofiler/traces.db` \
                     [default: $OSPROFILER_CONNECTION_STRING]";
 
 impl StoreArguments {
     /// Opens for reading what can be read of the store, or of the stores of a list.
     pub(crate) fn open(&self, session: &mut Session<'_>) -> Result<Stores, Failure> {
-        let text = self.text(session)?;
+        let given = self.connection_string.as_deref();
+        let text = given_or_set(given, "--connection-string", session)?;
         Stores::open(&text, session)
     }
+}
 
-    /// The connection string.
-    fn text(&self, session: &Session<'_>) -> Result<String, Failure> {
-        match (
-            &self.connection_string,
-            &session.environment.connection_string,
-        ) {
-            (Some(text), _) => Ok(text.clone()),
-            (None, Some(text)) if !text.is_empty() => Ok(text.to_string_lossy().into_owned()),
-            _ => Err(Failure::usage(
-                "no connection string: it is not known where the traces are",
-            )
-            .with_help(
-                "give `--connection-string STORE` or set `OSPROFILER_CONNECTION_STRING`, to what \
-                 `connection_string` in the services' section `[profiler]` is",
-            )),
-        }
+/// The connection string that the option `name` gave, or else the environment's.
+pub(crate) fn given_or_set(
+    given: Option<&str>,
+    name: &str,
+    session: &Session<'_>,
+) -> Result<String, Failure> {
+    match (given, &session.environment.connection_string) {
+        (Some(text), _) => Ok(text.to_owned()),
+        (None, Some(text)) if !text.is_empty() => Ok(text.to_string_lossy().into_owned()),
+        _ => Err(
+            Failure::usage("no connection string: it is not known where the traces are").with_help(
+                format!(
+                    "give `{name} STORE` or set `OSPROFILER_CONNECTION_STRING`, to what `connection_string` in the \
+                     services' section `[profiler]` is"
+                ),
+            ),
+        ),
     }
 }
 
 /// The drivers with their schemes, from the registry.
-fn long_help() -> String {
+pub(crate) fn long_help() -> String {
     let mut text = String::from(
         "Where the traces are, as `connection_string` in the services' section `[profiler]` has it. Without it, \
          `OSPROFILER_CONNECTION_STRING` is read. Of several, separated by commas, the first one counts that can be read \

@@ -111,6 +111,11 @@ impl Stores {
         first
     }
 
+    /// What they are.
+    pub(crate) fn connections(&self) -> impl Iterator<Item = &ConnectionString> {
+        self.each.iter().map(|store| &store.connection)
+    }
+
     /// The stores' names, for a message about all of them.
     pub(crate) fn names(&self) -> String {
         let names = self

@@ -4,6 +4,7 @@
 //! A command's struct is its arguments, the doc comments are its help, and its `run` reads top to bottom what it does.
 
 pub(crate) mod completions;
+pub(crate) mod copy;
 pub(crate) mod export;
 pub(crate) mod list;
 pub(crate) mod man;

@@ -5,7 +5,7 @@
 //! batch is stored whole or not at all. Readers take lines as they come; junk and half lines are skipped and counted.
 //! Losses are lines of their own kind. A file that was removed or replaced is noticed before the next batch.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::ops::ControlFlow;
@@ -305,6 +305,26 @@ impl Reader for FileReader {
             }
         })?;
         Ok(skipped)
+    }
+
+    /// In the file's order, in one go.
+    fn read_each(
+        &mut self,
+        traces: &[Id<'_>],
+        each: &mut dyn FnMut(Stored<'_>) -> ControlFlow<()>,
+    ) -> Result<u64> {
+        let traces: HashSet<Id<'_>> = traces.iter().copied().collect();
+        self.read_all(&mut |stored| {
+            let base_id = match stored {
+                Stored::Notification(notification) => Some(notification.base_id),
+                Stored::Loss(base_id, _) => base_id,
+            };
+            if base_id.is_some_and(|base_id| traces.contains(&base_id)) {
+                each(stored)
+            } else {
+                ControlFlow::Continue(())
+            }
+        })
     }
 }
 

@@ -34,7 +34,7 @@ pub use connection_strings::ConnectionStrings;
 pub trait Writer: Send {
     /// Stores `batch`, all of it or nothing: after an error that [is temporary](crate::Error::is_temporary) the same batch
     /// comes again, after any other it is counted as lost. Called up to ten times a second, with 1 to some
-    /// 10,000 notifications of any number of traces, in order of time.
+    /// 10,000 notifications of any number of traces, each in order of recording.
     fn write(&mut self, batch: &Notifications) -> Result<()>;
 
     /// Stores that notifications were lost: of the trace `base_id`, or of traces nobody knows any more.
@@ -68,7 +68,20 @@ pub trait Reader: Send {
         let mut skipped = self.list(ListFilter::All, &mut |trace| {
             traces.push(trace.base_id.to_string());
         })?;
-        for trace in traces.iter().filter_map(|text| Id::parse(text).ok()) {
+        let traces = traces.iter().filter_map(|text| Id::parse(text).ok());
+        skipped += self.read_each(&traces.collect::<Vec<_>>(), each)?;
+        Ok(skipped)
+    }
+
+    /// Calls `each` with what the store holds of the `traces`, each named once, until `each` breaks off; otherwise as
+    /// [`read_all`](Self::read_all).
+    fn read_each(
+        &mut self,
+        traces: &[Id<'_>],
+        each: &mut dyn FnMut(Stored<'_>) -> ControlFlow<()>,
+    ) -> Result<u64> {
+        let mut skipped = 0;
+        for &trace in traces {
             let mut notifications = Notifications::default();
             let summary = self.read(trace, &mut notifications)?;
             skipped += summary.skipped;

@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `osprofiler trace copy`: what a store holds of a trace, or of all, into another store.
+//!
+//! Each batch is in the target whole or not at all, so a run that was broken off leaves what the next one goes on from. What is
+//! in the target already is not written again; see [`Transfer`].
+
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use osprofiler::driver::registry::{self, Capability};
+use osprofiler::driver::{ConnectionString, ConnectionStrings, Stored};
+use osprofiler::wire::json;
+
+use crate::out::Broken;
+use crate::printer::plural;
+use crate::registry::Command;
+use crate::source::Source;
+use crate::store;
+use crate::stores::{Answer, Store, Stores};
+use crate::transfer::{Lists, Step, Summary, Target, Transfer};
+use crate::{Failure, Outcome, Session, Status};
+
+/// Copy a trace, or all traces, into another store
+///
+/// What the target holds already is not written again, so a run that was broken off is gone on with by running it again.
+/// Losses that the source knows of go with their traces. A target that cannot be read gets everything each time.
+#[derive(clap::Args)]
+#[command(group(clap::ArgGroup::new("which").required(true)))]
+pub(crate) struct Copy {
+    /// The trace's id
+    #[arg(group = "which")]
+    id: Option<String>,
+
+    /// Every trace of the source
+    #[arg(long, group = "which")]
+    all: bool,
+
+    #[arg(long, value_name = "STORE", help = store::HELP, long_help = store::long_help())]
+    from: Option<String>,
+
+    /// The store that gets the traces, a connection string like the source's
+    #[arg(long, value_name = "STORE")]
+    to: String,
+
+    /// Say what would be copied, and write nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Write what was done to stdout, as a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl Command for Copy {
+    const PATH: &'static [&'static str] = &["trace", "copy"];
+
+    fn run(self, session: &mut Session<'_>) -> Outcome {
+        let from = store::given_or_set(self.from.as_deref(), "--from", session)?;
+        let to = single(&self.to)?;
+        let mut stores = Stores::open(&from, session)?;
+        if let Some(same) = stores.connections().find(|from| is_same_store(from, &to)) {
+            let message = format!("`{same}` is the source and the target");
+            return Err(Failure::usage(message).with_help("give two stores: `--from` and `--to`"));
+        }
+        let mut transfer = self.begin(&to, session)?;
+        let copied = match &self.id {
+            Some(id) => copy_trace(id, &mut stores, &mut transfer, session),
+            None => copy_all(&mut stores, &mut transfer, session),
+        };
+        let copied = copied.and_then(|copied| transfer.finish().map(|()| copied));
+        let summary = transfer.summary();
+        let source = copied.map_err(|failure| with_progress(failure, summary))?;
+        self.say(&source, &to, summary, session)?;
+        outcome(&to, summary)
+    }
+}
+
+/// The store that was copied.
+struct Copied {
+    from: String,
+    /// How many of its elements held no notification.
+    skipped: u64,
+}
+
+impl Copy {
+    /// Opens the target, for as much as is going to be done.
+    fn begin(&self, to: &ConnectionString, session: &mut Session<'_>) -> Result<Transfer, Failure> {
+        let abilities = registry::capabilities(to)?;
+        let reader = abilities
+            .contains(&Capability::Read)
+            .then(|| registry::open_reader(to))
+            .transpose()?;
+        if reader.is_none() {
+            session.printer.note(&format!(
+                "`{to}` cannot be read: what it holds already is written again"
+            ));
+        }
+        let writer = (!self.dry_run)
+            .then(|| registry::open_writer(to))
+            .transpose()?;
+        let lists = if abilities.contains(&Capability::List) {
+            Lists::Traces
+        } else {
+            Lists::Nothing
+        };
+        Transfer::begin(Target { reader, writer }, lists)
+    }
+
+    fn say(
+        &self,
+        source: &Copied,
+        to: &ConnectionString,
+        summary: &Summary,
+        session: &mut Session<'_>,
+    ) -> Result<(), Failure> {
+        let printer = &mut session.printer;
+        printer.note(&self.sentence(source, to, summary));
+        if source.skipped > 0 {
+            let skipped = source.skipped;
+            printer.warning(&format!(
+                "left out stored elements that held no notification: {skipped}"
+            ));
+        }
+        if self.json {
+            printer.line(&self.to_json(source, to, summary))?;
+        }
+        Ok(())
+    }
+
+    /// What was done, in words.
+    fn sentence(&self, source: &Copied, to: &ConnectionString, summary: &Summary) -> String {
+        let verb = if self.dry_run { "would copy" } else { "copied" };
+        let copied = plural(summary.copied, "notification");
+        let traces = plural(summary.traces_copied, "trace");
+        let from = &source.from;
+        let mut text = format!("{verb} {copied} of {traces} from `{from}` to `{to}`");
+        if summary.lost > 0 {
+            text.push_str(&format!(", and that {} were lost", summary.lost));
+        }
+        if summary.held > 0 {
+            text.push_str(&format!("; {} were there already", summary.held));
+        }
+        text
+    }
+
+    /// What was done, for programs.
+    fn to_json(&self, source: &Copied, to: &ConnectionString, summary: &Summary) -> String {
+        let mut text = String::from("{\"from\": ");
+        json::push_text(&source.from, &mut text);
+        text.push_str(", \"to\": ");
+        json::push_text(&to.to_string(), &mut text);
+        text.push_str(&format!(", \"dry_run\": {}", self.dry_run));
+        for (name, number) in [
+            ("traces", summary.traces),
+            ("traces_copied", summary.traces_copied),
+            ("copied", summary.copied),
+            ("held", summary.held),
+            ("refused", summary.refused),
+            ("lost", summary.lost),
+            ("given_up", summary.given_up),
+            ("skipped", source.skipped),
+        ] {
+            text.push_str(&format!(", \"{name}\": {number}"));
+        }
+        text.push('}');
+        text
+    }
+}
+
+/// A failure if the target does not hold everything now.
+fn outcome(to: &ConnectionString, summary: &Summary) -> Outcome {
+    if let Some(why) = &summary.refusal {
+        let refused = plural(summary.refused, "notification");
+        return Err(Failure::failed(format!(
+            "`{to}` cannot hold {refused}: {why}"
+        )));
+    }
+    if summary.given_up > 0 {
+        let given_up = plural(summary.given_up, "notification");
+        let message = format!("`{to}` has removed {given_up} to stay within its size");
+        return Err(Failure::failed(message).with_help(
+            "let it grow larger, for example with `?max_size=10GiB`, and run the command again",
+        ));
+    }
+    Ok(Status::Done)
+}
+
+/// Copies one trace.
+fn copy_trace(
+    id: &str,
+    stores: &mut Stores,
+    transfer: &mut Transfer,
+    session: &mut Session<'_>,
+) -> Outcome<Copied> {
+    let source = Source::from_store(id, stores, session)?;
+    let base_id = source.notifications.get(0).base_id;
+    let notifications = source.notifications.iter().map(Stored::Notification);
+    let losses = source.summary.losses.iter();
+    for element in notifications.chain(losses.map(|loss| Stored::Loss(Some(base_id), *loss))) {
+        transfer.take(element)?;
+    }
+    Ok(Copied {
+        from: source
+            .store
+            .map(|store| store.to_string())
+            .unwrap_or_default(),
+        skipped: source.summary.skipped,
+    })
+}
+
+/// Copies all traces.
+fn copy_all(
+    stores: &mut Stores,
+    transfer: &mut Transfer,
+    session: &mut Session<'_>,
+) -> Outcome<Copied> {
+    let begin = Instant::now();
+    let mut copy = |store: &mut Store| -> Result<Answer<Copied>, Broken> {
+        let mut elements = 0;
+        let mut failure = None;
+        let read = store.reader.read_all(&mut |element| {
+            elements += 1;
+            match transfer.take(element) {
+                Ok(Step::Waits) => ControlFlow::Continue(()),
+                Ok(Step::Brought) => {
+                    let line = progress(transfer.summary(), begin);
+                    session.printer.progress(&line);
+                    ControlFlow::Continue(())
+                }
+                Err(failed) => {
+                    failure = Some(failed);
+                    ControlFlow::Break(())
+                }
+            }
+        });
+        let from = store.connection.to_string();
+        match (failure, read) {
+            (Some(failure), _) => Err(failure.into()),
+            (None, Err(error)) if elements == 0 => Ok(Answer::Failed(error.into())),
+            (None, Err(error)) => Err(Failure::from(error).into()),
+            (None, Ok(skipped)) if elements == 0 => Ok(Answer::Nothing(Copied { from, skipped })),
+            (None, Ok(skipped)) => Ok(Answer::Here(Copied { from, skipped })),
+        }
+    };
+    let copied = stores.ask(&mut copy);
+    stores.tell(&mut session.printer);
+    copied.map_err(|broken| broken.into_failure("nothing"))
+}
+
+/// The failure of a copy that has done something, with how to go on.
+fn with_progress(failure: Failure, summary: &Summary) -> Failure {
+    if summary.copied == 0 {
+        return failure;
+    }
+    let copied = plural(summary.copied, "notification");
+    failure.with_help(format!(
+        "{copied} were copied until then: the same command goes on from there"
+    ))
+}
+
+/// How far it has come and how fast.
+fn progress(summary: &Summary, begin: Instant) -> String {
+    let elements = summary.copied + summary.held;
+    let seconds = begin.elapsed().as_secs_f64().max(0.001);
+    format!(
+        "{} traces, {} notifications copied, {} there already, {:.0}/s",
+        summary.traces,
+        summary.copied,
+        summary.held,
+        elements as f64 / seconds
+    )
+}
+
+/// The one connection string that `text` is.
+fn single(text: &str) -> Result<ConnectionString, Failure> {
+    match ConnectionStrings::split(text)[..] {
+        [text] => Ok(ConnectionString::parse(text)?),
+        _ => Err(Failure::usage("`--to` names several stores")
+            .with_help("copy into one store after the other")),
+    }
+}
+
+/// Whether two connection strings mean one store, as far as they tell without asking it.
+fn is_same_store(one: &ConnectionString, other: &ConnectionString) -> bool {
+    let options = |connection: &ConnectionString| {
+        let options = connection.options();
+        let mut options: Vec<_> = options
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        options.sort();
+        options
+    };
+    if let (Ok(one_path), Ok(other_path)) = (one.file_path(), other.file_path()) {
+        let real = |path: &std::path::Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let (one_path, other_path) = (real(one_path), real(other_path));
+        // Behind a socket are several stores, in a file is one.
+        return one_path == other_path && (one_path.is_file() || options(one) == options(other));
+    }
+    let driver = |connection: &ConnectionString| {
+        registry::find(connection.scheme())
+            .map(|driver| driver.name)
+            .ok()
+    };
+    driver(one) == driver(other)
+        && one.hosts().eq(other.hosts())
+        && one.path() == other.path()
+        && options(one) == options(other)
+}

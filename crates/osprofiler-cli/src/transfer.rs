@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Brings what one store holds into another that may hold a part of it already.
+//!
+//! In: the elements of a source in any order, as [`Reader::read_all`] yields them. Out: in the target each notification and each
+//! loss once, however often this was done or broken off before. Two notifications are one if trace, point, name and time are
+//! equal: what a store can't hold exactly comes back differently, and would be copied again and again if more counted.
+//!
+//! ```text
+//!  take ──▶ batch ──full──▶ of each new trace: does the target list it? ──yes──▶ read it there, once
+//!                                    │ no                                             │
+//!                                    └──▶ what is not there yet ──▶ Writer::write ◀───┘
+//! ```
+//!
+//! A batch, the hashes of what the target has of the traces in it, and two hashes for each trace are in memory; never a whole store.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::ops::{ControlFlow, Range};
+
+use osprofiler::driver::{ListFilter, Reader, Stored, Writer};
+use osprofiler::{Error, ErrorKind, Id, Loss, LossReason, Notification, Notifications};
+
+use crate::Failure;
+
+/// A batch is written at this many notifications...
+const BATCH_LEN: usize = 10_000;
+/// ...or bytes.
+const BATCH_BYTES: usize = 4 << 20;
+/// How many hashes of notifications are kept for traces that may go on.
+const MOST_HASHES: usize = 1 << 20;
+/// A target that has refused so many and taken none refuses for another reason than what is in them.
+const MOST_REFUSED: u64 = 100;
+
+/// What was done so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Summary {
+    /// Traces of the source.
+    pub(crate) traces: u64,
+    /// Those of them of which something was copied.
+    pub(crate) traces_copied: u64,
+    /// Notifications that were written.
+    pub(crate) copied: u64,
+    /// Notifications that the target had already.
+    pub(crate) held: u64,
+    /// Notifications that the target cannot hold.
+    pub(crate) refused: u64,
+    /// Why it can't hold the first of them.
+    pub(crate) refusal: Option<String>,
+    /// How many notifications the target now knows to be lost that it did not know of.
+    pub(crate) lost: u64,
+    /// What the target gave up while it was written, to stay within its size.
+    pub(crate) given_up: u64,
+}
+
+/// Where everything goes.
+pub(crate) struct Target {
+    /// `None` for a store that cannot be read: it is taken to hold nothing.
+    pub(crate) reader: Option<Box<dyn Reader>>,
+    /// `None` if nothing is to be written.
+    pub(crate) writer: Option<Box<dyn Writer>>,
+}
+
+/// A hash that stands for what was hashed; two that differ have equal ones once in 2^64 pairs of billions.
+type Fingerprint = u128;
+
+/// A copy under way.
+pub(crate) struct Transfer {
+    target: Target,
+    hashers: [RandomState; 2],
+    /// The traces that the target lists; `None` if it lists none, and so may hold any.
+    listed: Option<HashSet<Fingerprint>>,
+    /// What the target has of each trace that was in the last batches.
+    held: HashMap<Fingerprint, HashSet<Fingerprint>>,
+    batch: Notifications,
+    losses: HashMap<String, HashMap<LossReason, u64>>,
+    seen: HashSet<Fingerprint>,
+    changed: HashSet<Fingerprint>,
+    summary: Summary,
+}
+
+impl Transfer {
+    /// Looks at what the target lists.
+    pub(crate) fn begin(mut target: Target, lists: Lists) -> Result<Self, Failure> {
+        let hashers = [RandomState::new(), RandomState::new()];
+        let mut listed = HashSet::new();
+        if let (Some(reader), Lists::Traces) = (&mut target.reader, lists) {
+            let outcome = reader.list(ListFilter::All, &mut |trace| {
+                listed.insert(fingerprint(&hashers, trace.base_id));
+            });
+            absent_is_empty(outcome)?;
+        }
+        Ok(Self {
+            target,
+            hashers,
+            listed: (lists == Lists::Traces).then_some(listed),
+            held: HashMap::new(),
+            batch: Notifications::default(),
+            losses: HashMap::new(),
+            seen: HashSet::new(),
+            changed: HashSet::new(),
+            summary: Summary::default(),
+        })
+    }
+
+    /// What was done so far.
+    pub(crate) fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
+    /// Takes an element of the source; whether that made a batch full, which was then brought over.
+    pub(crate) fn take(&mut self, element: Stored<'_>) -> Result<Step, Failure> {
+        match element {
+            Stored::Notification(notification) => {
+                self.batch.push(&notification);
+                if self.batch.len() >= BATCH_LEN || self.batch.size_bytes() >= BATCH_BYTES {
+                    self.bring_batch()?;
+                    return Ok(Step::Brought);
+                }
+            }
+            Stored::Loss(Some(base_id), loss) => {
+                let of_trace = self.losses.entry(base_id.to_string()).or_default();
+                let count = of_trace.entry(loss.reason).or_default();
+                *count = count.saturating_add(loss.count);
+            }
+            // It stands in no trace's report, and no store says what it has of that.
+            Stored::Loss(None, _) => {}
+        }
+        Ok(Step::Waits)
+    }
+
+    /// Brings over what waits, and the losses.
+    pub(crate) fn finish(&mut self) -> Result<(), Failure> {
+        self.bring_batch()?;
+        self.bring_losses()
+    }
+
+    fn bring_batch(&mut self) -> Result<(), Failure> {
+        let mut batch = std::mem::take(&mut self.batch);
+        let mut traces = HashMap::new();
+        for notification in batch.iter() {
+            let trace = notification.base_id;
+            traces.insert(trace, fingerprint(&self.hashers, trace));
+        }
+        self.seen.extend(traces.values());
+        self.learn(&traces)?;
+        let is_new: Vec<bool> = batch
+            .iter()
+            .map(|notification| {
+                let trace = traces[&notification.base_id];
+                let print = self.print(&notification);
+                let is_new = self.held.entry(trace).or_default().insert(print);
+                if is_new {
+                    self.changed.insert(trace);
+                }
+                is_new
+            })
+            .collect();
+        let in_batch: HashSet<Fingerprint> = traces.into_values().collect();
+        let all = batch.len();
+        batch.retain(|index| is_new[index]);
+        self.summary.held += (all - batch.len()) as u64;
+        self.write(&batch)?;
+        self.summary.traces = self.seen.len() as u64;
+        self.summary.traces_copied = self.changed.len() as u64;
+        if self.held.values().map(HashSet::len).sum::<usize>() > MOST_HASHES {
+            self.held.retain(|trace, _| in_batch.contains(trace));
+        }
+        // What was written there is known to it from now on.
+        if let Some(listed) = &mut self.listed {
+            listed.extend(&in_batch);
+        }
+        batch.clear();
+        self.batch = batch;
+        Ok(())
+    }
+
+    /// Reads what the target has of those traces that were not looked up yet.
+    fn learn(&mut self, traces: &HashMap<Id<'_>, Fingerprint>) -> Result<(), Failure> {
+        let Some(reader) = &mut self.target.reader else {
+            return Ok(());
+        };
+        let (held, listed) = (&mut self.held, &self.listed);
+        let mut there = Vec::new();
+        for (&trace, &print) in traces {
+            let may_be_there = listed.as_ref().is_none_or(|listed| listed.contains(&print));
+            if may_be_there && !held.contains_key(&print) {
+                held.insert(print, HashSet::new());
+                there.push(trace);
+            }
+        }
+        if there.is_empty() {
+            return Ok(());
+        }
+        let hashers = &self.hashers;
+        let outcome = reader.read_each(&there, &mut |stored| {
+            if let Stored::Notification(notification) = stored {
+                let trace = fingerprint(hashers, notification.base_id);
+                held.entry(trace)
+                    .or_default()
+                    .insert(print(hashers, &notification));
+            }
+            ControlFlow::Continue(())
+        });
+        absent_is_empty(outcome)
+    }
+
+    /// Writes what the target does not know to be lost yet.
+    fn bring_losses(&mut self) -> Result<(), Failure> {
+        let losses = std::mem::take(&mut self.losses);
+        let traces: Vec<Id<'_>> = losses
+            .keys()
+            .filter_map(|text| Id::parse(text).ok())
+            .collect();
+        let mut known = HashMap::<(String, LossReason), u64>::new();
+        if let (Some(reader), false) = (&mut self.target.reader, traces.is_empty()) {
+            let outcome = reader.read_each(&traces, &mut |stored| {
+                if let Stored::Loss(Some(base_id), loss) = stored {
+                    *known.entry((base_id.to_string(), loss.reason)).or_default() += loss.count;
+                }
+                ControlFlow::Continue(())
+            });
+            absent_is_empty(outcome)?;
+        }
+        for (trace, of_trace) in &losses {
+            for (&reason, &count) in of_trace {
+                let known = known.get(&(trace.clone(), reason)).copied();
+                let count = count.saturating_sub(known.unwrap_or(0));
+                if count == 0 {
+                    continue;
+                }
+                if let Some(writer) = &mut self.target.writer {
+                    writer.write_loss(Id::parse(trace).ok(), Loss { count, reason })?;
+                }
+                self.summary.lost = self.summary.lost.saturating_add(count);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes all of `batch` but for what the target cannot hold, which is counted.
+    fn write(&mut self, batch: &Notifications) -> Result<(), Failure> {
+        let Some(writer) = &mut self.target.writer else {
+            self.summary.copied += batch.len() as u64;
+            return Ok(());
+        };
+        let summary = &mut self.summary;
+        let mut waiting = vec![0..batch.len()];
+        while let Some(range) = waiting.pop() {
+            if range.is_empty() {
+                continue;
+            }
+            let outcome = if range.len() == batch.len() {
+                writer.write(batch)
+            } else {
+                writer.write(&part(batch, &range))
+            };
+            for loss in writer.take_losses() {
+                summary.given_up = summary.given_up.saturating_add(loss.count);
+            }
+            match outcome {
+                Ok(()) => summary.copied += range.len() as u64,
+                Err(error) if error.kind() != ErrorKind::Usage => return Err(error.into()),
+                // One of them is at fault: it is found by halves.
+                Err(_) if range.len() > 1 => {
+                    let middle = range.start + range.len() / 2;
+                    waiting.push(middle..range.end);
+                    waiting.push(range.start..middle);
+                }
+                Err(error) => {
+                    summary.refused += 1;
+                    if summary.copied == 0 && summary.refused >= MOST_REFUSED {
+                        return Err(error.into());
+                    }
+                    summary.refusal.get_or_insert_with(|| error.to_string());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn print(&self, notification: &Notification<'_>) -> Fingerprint {
+        print(&self.hashers, notification)
+    }
+}
+
+/// Whether the target can list its traces.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lists {
+    /// It can.
+    Traces,
+    /// It can't: each trace has to be asked for.
+    Nothing,
+}
+
+/// What came of an element.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// It waits for others.
+    Waits,
+    /// It went over with all that waited.
+    Brought,
+}
+
+/// A store that is not there yet holds nothing.
+fn absent_is_empty(outcome: Result<u64, Error>) -> Result<(), Failure> {
+    match outcome {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+fn part(batch: &Notifications, range: &Range<usize>) -> Notifications {
+    let mut part = Notifications::default();
+    part.extend(range.clone().map(|index| batch.get(index)));
+    part
+}
+
+/// What makes a notification the same one within its trace.
+fn print(hashers: &[RandomState; 2], notification: &Notification<'_>) -> Fingerprint {
+    let identity = (
+        notification.trace_id,
+        notification.name,
+        notification.timestamp,
+    );
+    fingerprint(hashers, identity)
+}
+
+fn fingerprint(hashers: &[RandomState; 2], value: impl Hash) -> Fingerprint {
+    let [high, low] = hashers;
+    u128::from(high.hash_one(&value)) << 64 | u128::from(low.hash_one(&value))
+}
