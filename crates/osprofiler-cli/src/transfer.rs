@@ -329,3 +329,81 @@ fn fingerprint(hashers: &[RandomState; 2], value: impl Hash) -> Fingerprint {
     let [high, low] = hashers;
     u128::from(high.hash_one(&value)) << 64 | u128::from(low.hash_one(&value))
 }
+
+#[cfg(test)]
+mod tests {
+    use osprofiler::{Result, Timestamp};
+
+    use super::*;
+
+    /// A target that takes no notification of which the name holds `x`, and tells what it took.
+    struct Picky(std::sync::Arc<std::sync::Mutex<Vec<String>>>, ErrorKind);
+
+    impl Writer for Picky {
+        fn write(&mut self, batch: &Notifications) -> Result<()> {
+            if batch.iter().any(|one| one.name.contains('x')) {
+                return Err(Error::new(self.1, "it holds an `x`"));
+            }
+            let mut taken = self.0.lock().unwrap();
+            taken.extend(batch.iter().map(|one| one.name.to_owned()));
+            Ok(())
+        }
+
+        fn write_loss(&mut self, _: Option<Id<'_>>, _: Loss) -> Result<()> {
+            Ok(())
+        }
+
+        fn take_losses(&mut self) -> Vec<Loss> {
+            Vec::new()
+        }
+    }
+
+    /// Brings points of those names to a target that refuses some with an error of `kind`; what it took.
+    fn bring(names: &[&str], kind: ErrorKind) -> (std::result::Result<Summary, Failure>, String) {
+        let taken = std::sync::Arc::default();
+        let target = Target {
+            reader: None,
+            writer: Some(Box::new(Picky(std::sync::Arc::clone(&taken), kind))),
+        };
+        let mut transfer = Transfer::begin(target, Lists::Nothing).unwrap();
+        for (name, number) in names.iter().zip(0..) {
+            let id = Id::from_u128(number);
+            let notification = Notification {
+                name,
+                base_id: Id::from_u128(0),
+                trace_id: id,
+                parent_id: id,
+                timestamp: Timestamp::from_micros(0),
+                info: "{}",
+                project: None,
+                service: None,
+            };
+            transfer.take(Stored::Notification(notification)).unwrap();
+        }
+        let outcome = transfer.finish().map(|()| transfer.summary().clone());
+        let taken = taken.lock().unwrap().concat();
+        (outcome, taken)
+    }
+
+    #[test]
+    fn what_the_target_cannot_hold_is_counted_and_the_rest_is_there() {
+        let names = ["a", "x1", "b", "c", "d", "x2", "x3", "e"];
+        let (summary, taken) = bring(&names, ErrorKind::Usage);
+        let summary = summary.unwrap();
+        assert_eq!((summary.copied, summary.refused, &*taken), (5, 3, "abcde"));
+        assert_eq!(summary.refusal.as_deref(), Some("it holds an `x`"));
+    }
+
+    #[test]
+    fn a_target_that_fails_ends_the_copy_at_once() {
+        for (names, kind) in [
+            (&["a", "x"][..], ErrorKind::Unavailable),
+            (&["a", "x"], ErrorKind::Denied),
+            (&["x"; 500], ErrorKind::Usage),
+        ] {
+            let (outcome, taken) = bring(names, kind);
+            assert_eq!(outcome.unwrap_err().message, "it holds an `x`");
+            assert_eq!(taken, "");
+        }
+    }
+}
