@@ -5,6 +5,7 @@
 //! not claim them. It fails by panicking, which the caller turns into a line of its table.
 
 mod files;
+mod removal;
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -40,7 +41,7 @@ pub struct Check {
     pub run: fn(&Subject),
 }
 
-use Capability::{Bounded, Deduplicates, List, ListErrors, Losses, ManyWriters, Read};
+use Capability::{Bounded, Deduplicates, List, ListErrors, Losses, ManyWriters, Prunes, Read};
 
 /// Every check, from the plain to the odd.
 #[rustfmt::skip] // one line a check
@@ -62,6 +63,12 @@ pub const CHECKS: &[Check] = &[
     Check { name: "losses add up by trace and reason", needs: &[Losses], run: losses_add_up },
     Check { name: "reading all gives each trace as reading one does, its losses too", needs: &[Read, List, Losses], run: read_all },
     Check { name: "two processes write one store", needs: &[Read, ManyWriters], run: two_processes },
+    Check { name: "reading some traces gives each as reading one does, and no other", needs: &[Read], run: read_each },
+    Check { name: "a removed trace is gone, the others stay", needs: &[Read, List, Prunes], run: removal::trace },
+    Check { name: "a removed trace is gone from the list of errors", needs: &[ListErrors, Prunes], run: removal::error },
+    Check { name: "what was lost of a removed trace goes with it", needs: &[Read, Losses, Prunes], run: removal::losses },
+    Check { name: "a writer at work goes on while traces are removed, and loses nothing", needs: &[Read, Prunes], run: removal::beside_writer },
+    Check { name: "removing traces beside other processes loses nothing of theirs", needs: &[Read, Prunes, ManyWriters], run: removal::beside_processes },
     Check { name: "a bounded store accounts for what it gives up", needs: &[Read, List, Bounded], run: bounded_store },
 ];
 
@@ -527,6 +534,32 @@ fn read_all(subject: &Subject) {
     };
     reader.read_all(&mut first).expect("the store is read");
     assert_eq!(elements, 1);
+}
+
+fn read_each(subject: &Subject) {
+    let connection = subject.connection();
+    let mut writer = subject.writer(&connection);
+    for (trace, from) in [("c", 20), ("b", 10), ("a", 0), ("d", 30)] {
+        writer
+            .write(&numbered(trace, from, 5))
+            .expect("the batch is stored");
+    }
+    let mut read = [Notifications::default(), Notifications::default()];
+    let mut each = |stored: Stored<'_>| {
+        if let Stored::Notification(notification) = stored {
+            let place = [id("a"), id("c")]
+                .iter()
+                .position(|wanted| *wanted == notification.base_id)
+                .expect("a trace that was asked for");
+            read[place].push(&notification);
+        }
+        ControlFlow::Continue(())
+    };
+    let traces = [id("a"), id("c"), id("unknown")];
+    let skipped = subject.reader(&connection).read_each(&traces, &mut each);
+    assert_eq!(skipped.expect("the store is read"), 0);
+    assert_same(&read[0], &numbered("a", 0, 5));
+    assert_same(&read[1], &numbered("c", 20, 5));
 }
 
 fn two_processes(subject: &Subject) {

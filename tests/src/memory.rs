@@ -3,11 +3,13 @@
 //!
 //! `memory:///name` is the store of that name; it lives until the process ends.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use osprofiler::driver::registry::{Capability, Implementation};
-use osprofiler::driver::{ConnectionString, ListFilter, ReadSummary, Reader, TraceSummary, Writer};
+use osprofiler::driver::{
+    ConnectionString, ListFilter, Pruner, ReadSummary, Reader, TraceSummary, Writer,
+};
 use osprofiler::{Id, Loss, Notifications, Result, wire};
 
 /// What the registry would say of this driver.
@@ -17,12 +19,14 @@ pub const IMPLEMENTATION: Implementation = Implementation {
         Capability::List,
         Capability::ListErrors,
         Capability::Losses,
+        Capability::Prunes,
     ],
     options: &[],
     client_options: &[],
     example: "memory:///test",
     open_writer: |connection| Ok(Box::new(Memory(store(connection)))),
     open_reader: |connection| Ok(Box::new(Memory(store(connection)))),
+    open_pruner: Some(|connection| Ok(Box::new(Memory(store(connection))))),
 };
 
 #[derive(Default)]
@@ -99,5 +103,29 @@ impl Reader for Memory {
         traces.sort_by_key(|trace| trace.timestamp);
         traces.into_iter().for_each(each);
         Ok(0)
+    }
+}
+
+impl Pruner for Memory {
+    fn remove(&mut self, traces: &[Id<'_>]) -> Result<u64> {
+        let mut store = self.lock();
+        let mut removed = HashSet::new();
+        let before = std::mem::take(&mut store.notifications);
+        for notification in before.iter() {
+            if traces.contains(&notification.base_id) {
+                removed.insert(notification.base_id.to_string());
+            } else {
+                store.notifications.push(&notification);
+            }
+        }
+        store.losses.retain(|(trace, _)| {
+            let id = trace.as_deref().and_then(|text| Id::parse(text).ok());
+            let goes = id.is_some_and(|id| traces.contains(&id));
+            if goes {
+                removed.extend(trace.clone());
+            }
+            !goes
+        });
+        Ok(removed.len() as u64)
     }
 }

@@ -3,7 +3,10 @@
 //!
 //! Several processes may append: a batch is one write under a lock of the file, cut off again if it did not fit, so that a
 //! batch is stored whole or not at all. Readers take lines as they come; junk and half lines are skipped and counted.
-//! Losses are lines of their own kind. A file that was removed or replaced is noticed before the next batch.
+//! Losses are lines of their own kind. A file that was removed or replaced is noticed before the next batch. Removing traces
+//! writes a new file; see [`pruner`].
+
+mod pruner;
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions, TryLockError};
@@ -26,6 +29,7 @@ pub(super) const IMPLEMENTATION: Implementation = Implementation {
         Capability::ListErrors,
         Capability::Losses,
         Capability::ManyWriters,
+        Capability::Prunes,
         Capability::SurvivesFork,
     ],
     options: &[],
@@ -37,6 +41,11 @@ pub(super) const IMPLEMENTATION: Implementation = Implementation {
             path: connection.file_path()?.to_owned(),
         }))
     },
+    open_pruner: Some(|connection| {
+        Ok(Box::new(pruner::FilePruner {
+            path: connection.file_path()?.to_owned(),
+        }))
+    }),
 };
 
 /// How long a batch waits for another process to finish its own.
@@ -49,6 +58,8 @@ struct FileWriter {
     /// What files that were removed held: still to be told by `take_losses`, and to be kept in the file that follows.
     removed_count: u64,
     removed: Written,
+    /// What this writer put into a file that was written anew without some traces.
+    carried: Written,
 }
 
 struct OpenFile {
@@ -66,13 +77,13 @@ impl FileWriter {
             lines: Vec::new(),
             removed_count: 0,
             removed: Written::default(),
+            carried: Written::default(),
         }
     }
 
     /// Appends `self.lines` to the file at the path, whatever happened to the one that was open.
     fn append(&mut self) -> Result<&mut OpenFile> {
-        self.reopen()
-            .map_err(|error| store_file::error("open", &self.path, error))?;
+        self.lock_current()?;
         let mut lost = String::new();
         for (trace, loss) in self.removed.losses() {
             wire::push_loss_line(trace, loss, &mut lost);
@@ -81,12 +92,25 @@ impl FileWriter {
         let Some(open) = &mut self.open else {
             return Err(Error::new(ErrorKind::Unavailable, "the file is not open"));
         };
-        lock(&open.file, &self.path)?;
         let appended = append_whole(&mut open.file, &mut self.lines);
         let _ = open.file.unlock();
         appended.map_err(|error| store_file::error("write", &self.path, error))?;
         self.removed = Written::default();
         Ok(open)
+    }
+
+    /// Opens and locks the file at the path. While one waits for the lock, the file may be replaced.
+    fn lock_current(&mut self) -> Result<()> {
+        loop {
+            self.reopen()
+                .map_err(|error| store_file::error("open", &self.path, error))?;
+            let Some(open) = &self.open else { continue };
+            lock(&open.file, &self.path)?;
+            if FileIdentity::at(&self.path).is_ok_and(|at_path| at_path == Some(open.identity)) {
+                return Ok(());
+            }
+            let _ = open.file.unlock();
+        }
     }
 
     /// Leaves a file that is not at the path any more, and counts what went with it.
@@ -98,8 +122,12 @@ impl FileWriter {
             // A file that was renamed can still be read; one without a name is gone with all that it held.
             && open.file.metadata().is_ok_and(|file| file.nlink() == 0)
         {
-            self.removed_count += open.written.total();
-            self.removed.take_from(&mut open.written);
+            if pruner::was_rewritten(&mut open.file)? {
+                self.carried.take_from(&mut open.written);
+            } else {
+                self.removed_count += open.written.total();
+                self.removed.take_from(&mut open.written);
+            }
         }
         Ok(())
     }
@@ -117,7 +145,7 @@ impl FileWriter {
         self.open = Some(OpenFile {
             identity: FileIdentity::of(&file.metadata()?),
             file,
-            written: Written::default(),
+            written: std::mem::take(&mut self.carried),
         });
         Ok(())
     }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Drivers write notifications to a kind of store and read them back.
 //!
-//! A driver is one file here and one line in the [`registry`]. It implements [`Writer`] and [`Reader`], sorts its
-//! client's errors into [`ErrorKind`](crate::ErrorKind)s, and knows nothing of recording, batching or retry.
+//! A driver is one file here and one line in the [`registry`]. It implements [`Writer`] and [`Reader`], and [`Pruner`] if its
+//! store can do that, sorts its client's errors into [`ErrorKind`](crate::ErrorKind)s, and knows nothing of recording, batching or retry.
 //! The conformance suite in the folder `tests/` says the rest.
 
 pub mod registry;
@@ -25,6 +25,7 @@ use crate::{Id, Loss, Notification, Notifications, Result, Timestamp};
 
 pub use connection_string::ConnectionString;
 pub use connection_strings::ConnectionStrings;
+pub use options::parse_span;
 
 /// The writing half of a driver.
 ///
@@ -98,6 +99,16 @@ pub trait Reader: Send {
         }
         Ok(skipped)
     }
+}
+
+/// The part of a driver that removes traces. Opened by commands; used by one thread at a time.
+pub trait Pruner: Send {
+    /// Removes those of the `traces` that are there, with what is known to be lost of them, and returns how many were. Others
+    /// stay as they are, and writers that are at work go on and count nothing of it as lost. After an error some may be gone.
+    ///
+    /// Called once with all that are to go; may take as long as the store needs, but keeps no writer waiting for more than
+    /// seconds.
+    fn remove(&mut self, traces: &[Id<'_>]) -> Result<u64>;
 }
 
 /// What a store holds, as [`Reader::read_all`] yields it.

@@ -86,8 +86,14 @@ pub(super) fn is_on(connection: &ConnectionString, name: &str, default: bool) ->
     }
 }
 
-/// A span of time as people write it.
-pub(super) fn parse_span(text: &str) -> Option<Duration> {
+/// A span of time as people write it: a whole number and `s`, `m`, `h`, `d` or `w`, seconds without one; `None` if it is none, or
+/// more than a hundred years.
+///
+/// ```
+/// # use std::time::Duration;
+/// assert_eq!(osprofiler::driver::parse_span("7d"), Some(Duration::from_secs(604_800)));
+/// ```
+pub fn parse_span(text: &str) -> Option<Duration> {
     let text = text.trim();
     let digits = text
         .find(|character: char| !character.is_ascii_digit())

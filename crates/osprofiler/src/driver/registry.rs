@@ -4,7 +4,7 @@
 //! A driver is a line of [`DRIVERS`] and a file beside this one. A driver left out of the build, or still to come, keeps
 //! its line and answers by name, saying what to do instead; the scheme of a connection string alone decides.
 
-use super::{ConnectionString, Reader, Writer};
+use super::{ConnectionString, Pruner, Reader, Writer};
 use crate::{Error, ErrorKind, Result};
 
 /// A kind of store, as help and errors describe it.
@@ -49,6 +49,8 @@ pub struct Implementation {
     pub open_writer: fn(&ConnectionString) -> Result<Box<dyn Writer>>,
     /// Makes the reading half.
     pub open_reader: fn(&ConnectionString) -> Result<Box<dyn Reader>>,
+    /// Makes what removes traces, where the store [lets that be done](Capability::Prunes). Makes no store.
+    pub open_pruner: Option<fn(&ConnectionString) -> Result<Box<dyn Pruner>>>,
 }
 
 /// Something that not every store can do.
@@ -68,6 +70,8 @@ pub enum Capability {
     ManyWriters,
     /// The store stays within a size.
     Bounded,
+    /// Traces can be removed: there is an `open_pruner`.
+    Prunes,
     /// The store removes a trace by itself after a time, the option `ttl`.
     Expires,
     /// A process forked in the middle of a call may open the store: the library keeps nothing beside its connections.
@@ -150,6 +154,24 @@ pub fn open_writer(connection: &ConnectionString) -> Result<Box<dyn Writer>> {
 /// Makes the reading half of the driver that `connection` names.
 pub fn open_reader(connection: &ConnectionString) -> Result<Box<dyn Reader>> {
     (implementation(connection)?.open_reader)(connection)
+}
+
+/// Makes what removes traces from the store that `connection` names.
+///
+/// # Errors
+/// [`ErrorKind::Usage`] if its driver can't.
+pub fn open_pruner(connection: &ConnectionString) -> Result<Box<dyn Pruner>> {
+    let implementation = implementation(connection)?;
+    if let Some(open) = implementation.open_pruner {
+        return open(connection);
+    }
+    let message = format!("traces cannot be removed from `{connection}`");
+    let help = if implementation.capabilities.contains(&Capability::Expires) {
+        "the store does it by itself after a time: the option `ttl`, for example `?ttl=7d`"
+    } else {
+        "the store decides how long it keeps them"
+    };
+    Err(Error::new(ErrorKind::Usage, message).with_help(help))
 }
 
 /// What the driver of `connection` can do. Opens nothing.
@@ -253,6 +275,8 @@ mod tests {
             if let Availability::Ready(implementation) = driver.availability {
                 let example = ConnectionString::parse(implementation.example).unwrap();
                 assert!(driver.schemes.contains(&example.scheme()));
+                let prunes = implementation.capabilities.contains(&Capability::Prunes);
+                assert_eq!(implementation.open_pruner.is_some(), prunes, "{example}");
                 assert!(super::implementation(&example).is_ok(), "{example}");
             }
         }

@@ -14,6 +14,8 @@ mod packer;
 
 mod reader;
 
+mod pruner;
+
 mod errors;
 mod schema;
 mod size;
@@ -37,6 +39,7 @@ pub(super) const IMPLEMENTATION: Implementation = Implementation {
         Capability::Deduplicates,
         Capability::ManyWriters,
         Capability::Bounded,
+        Capability::Prunes,
     ],
     options: &[
         DriverOption {
@@ -62,6 +65,11 @@ pub(super) const IMPLEMENTATION: Implementation = Implementation {
             connection,
         )?)))
     },
+    open_pruner: Some(|connection| {
+        Ok(Box::new(pruner::SqlitePruner::new(Settings::of(
+            connection,
+        )?)))
+    }),
 };
 
 /// What a connection string says.

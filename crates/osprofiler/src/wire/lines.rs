@@ -61,6 +61,7 @@ pub fn parse_loss(line: &[u8]) -> Option<(Option<String>, Loss)> {
 pub struct Lines<R> {
     reader: R,
     line: Vec<u8>,
+    position: u64,
 }
 
 /// What a line is.
@@ -79,7 +80,13 @@ impl<R: BufRead> Lines<R> {
         Self {
             reader,
             line: Vec::new(),
+            position: 0,
         }
+    }
+
+    /// How many bytes were taken from the reader: where the next line begins.
+    pub fn position(&self) -> u64 {
+        self.position
     }
 
     /// The next line that is not blank, `None` at the end. A last line without its end counts as any other: half of one is
@@ -128,6 +135,7 @@ impl<R: BufRead> Lines<R> {
             }
             let used = part.len() + usize::from(end.is_some());
             self.reader.consume(used);
+            self.position += used as u64;
             if end.is_some() {
                 return Ok(Some(whole));
             }

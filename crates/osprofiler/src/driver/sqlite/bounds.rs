@@ -32,18 +32,24 @@ pub(super) fn evict(connection: &Connection, max_bytes: u64) -> rusqlite::Result
             };
             count = removed;
         } else {
-            connection
-                .prepare_cached("DELETE FROM block WHERE id BETWEEN ?1 AND ?2")?
-                .execute([block_id(number, 0)?, block_id(number, MAX_BLOCKS - 1)?])?;
-            connection
-                .prepare_cached("DELETE FROM trace WHERE number = ?1")?
-                .execute([number])?;
+            remove_trace(connection, number)?;
         }
         add_loss_row(connection, &base_id, LossReason::Evicted, count)?;
         evicted = evicted.saturating_add(count.max(0) as u64);
     }
     bound_losses(connection, max_bytes)?;
     Ok(evicted)
+}
+
+/// Removes the trace, but not what is known to be lost of it.
+pub(super) fn remove_trace(connection: &Connection, number: i64) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("DELETE FROM block WHERE id BETWEEN ?1 AND ?2")?
+        .execute([block_id(number, 0)?, block_id(number, MAX_BLOCKS - 1)?])?;
+    connection
+        .prepare_cached("DELETE FROM trace WHERE number = ?1")?
+        .execute([number])?;
+    Ok(())
 }
 
 /// Removes the first block of the trace, if it is not its last one. Returns how many notifications it held.
