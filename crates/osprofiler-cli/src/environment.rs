@@ -18,6 +18,8 @@ pub struct Environment {
     pub clicolor_force: Option<OsString>,
     /// `TERM`: no colour if `dumb`.
     pub term: Option<OsString>,
+    /// Whether standard input is a terminal.
+    pub stdin_is_terminal: bool,
     /// Whether standard output is a terminal.
     pub stdout_is_terminal: bool,
     /// Whether standard error is a terminal.
@@ -47,6 +49,7 @@ impl Environment {
             no_color: std::env::var_os("NO_COLOR"),
             clicolor_force: std::env::var_os("CLICOLOR_FORCE"),
             term: std::env::var_os("TERM"),
+            stdin_is_terminal: std::io::stdin().is_terminal(),
             stdout_is_terminal,
             stderr_is_terminal: std::io::stderr().is_terminal(),
             width: if stdout_is_terminal {
@@ -71,6 +74,11 @@ impl Environment {
     /// Whether standard error gets colour.
     pub fn colors_stderr(&self) -> bool {
         self.colors(Color::Auto, self.stderr_is_terminal)
+    }
+
+    /// Whether somebody is there to be asked.
+    pub fn is_attended(&self) -> bool {
+        self.stdin_is_terminal && self.stderr_is_terminal
     }
 
     /// Whether a line that changes may stand on standard error.

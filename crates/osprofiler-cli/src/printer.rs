@@ -122,6 +122,16 @@ impl<'a> Printer<'a> {
         self.talk(CYAN, "note", message);
     }
 
+    /// Asks for a yes on standard input; whatever else comes is a no.
+    pub(crate) fn confirm(&mut self, question: &str) -> bool {
+        self.end_progress();
+        let _gone = write!(self.stderr, "{question} [y/N] ").and_then(|()| self.stderr.flush());
+        let mut answer = String::new();
+        let read = std::io::stdin().read_line(&mut answer);
+        let answer = answer.trim().to_ascii_lowercase();
+        read.is_ok() && matches!(&*answer, "y" | "yes")
+    }
+
     /// Says how far it has come, in the place of what was said so before.
     pub(crate) fn progress(&mut self, message: &str) {
         if self.shows_progress {

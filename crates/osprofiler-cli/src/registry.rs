@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches};
 
-use crate::commands::{completions, copy, export, list, man, show};
+use crate::commands::{completions, copy, export, list, man, prune, show};
 use crate::{Environment, Failure, Outcome, Session, Status};
 
 /// The commands, in the order help lists them.
@@ -19,12 +19,16 @@ const COMMANDS: &[Entry] = &[
     Entry::of::<list::List>(),
     Entry::of::<export::Export>(),
     Entry::of::<copy::Copy>(),
+    Entry::of::<prune::Prune>(),
     Entry::of::<completions::Completions>(),
     Entry::of::<man::Man>(),
 ];
 
 /// The first words of two-word commands, and what they are about.
-const GROUPS: &[(&str, &str)] = &[("trace", "Show, list, export and copy recorded traces")];
+const GROUPS: &[(&str, &str)] = &[(
+    "trace",
+    "Show, list, export, copy and remove recorded traces",
+)];
 
 /// The width of help, unless the terminal is narrower.
 const HELP_COLUMNS: usize = 100;

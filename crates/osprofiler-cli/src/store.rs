@@ -7,6 +7,7 @@
 use std::fmt::Write as _;
 
 use osprofiler::driver::registry::{Availability, DRIVERS};
+use osprofiler::driver::{ConnectionString, ConnectionStrings};
 
 use crate::stores::Stores;
 use crate::{Failure, Session};
@@ -25,9 +26,28 @@ pub(crate) const HELP: &str = "Where the traces are, for example `sqlite:///var/
 impl StoreArguments {
     /// Opens for reading what can be read of the store, or of the stores of a list.
     pub(crate) fn open(&self, session: &mut Session<'_>) -> Result<Stores, Failure> {
+        Stores::open(&self.text(session)?, session)
+    }
+
+    /// The store, for a command that changes it: one, and opened by whoever does so.
+    pub(crate) fn single(&self, session: &Session<'_>) -> Result<ConnectionString, Failure> {
+        single(&self.text(session)?)
+    }
+
+    fn text(&self, session: &Session<'_>) -> Result<String, Failure> {
         let given = self.connection_string.as_deref();
-        let text = given_or_set(given, "--connection-string", session)?;
-        Stores::open(&text, session)
+        given_or_set(given, "--connection-string", session)
+    }
+}
+
+/// The one connection string that `text` is.
+pub(crate) fn single(text: &str) -> Result<ConnectionString, Failure> {
+    match ConnectionStrings::split(text)[..] {
+        [text] => Ok(ConnectionString::parse(text)?),
+        _ => Err(
+            Failure::usage("the connection string names several stores, and one is wanted")
+                .with_help("give one after the other"),
+        ),
     }
 }
 

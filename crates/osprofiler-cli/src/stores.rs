@@ -67,6 +67,16 @@ impl Stores {
         Ok(stores)
     }
 
+    /// Opens one store.
+    pub(crate) fn of(connection: &ConnectionString) -> Result<Self, Failure> {
+        let reader = registry::open_reader(connection)?;
+        let connection = connection.clone();
+        Ok(Self {
+            each: vec![Store { connection, reader }],
+            failed: Vec::new(),
+        })
+    }
+
     fn add(&mut self, connection: &ConnectionString) {
         let connection = connection.clone();
         match registry::open_reader(&connection) {

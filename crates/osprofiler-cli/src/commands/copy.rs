@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use osprofiler::driver::registry::{self, Capability};
-use osprofiler::driver::{ConnectionString, ConnectionStrings, Stored};
+use osprofiler::driver::{ConnectionString, Stored};
 use osprofiler::wire::json;
 
 use crate::out::Broken;
@@ -56,7 +56,7 @@ impl Command for Copy {
 
     fn run(self, session: &mut Session<'_>) -> Outcome {
         let from = store::given_or_set(self.from.as_deref(), "--from", session)?;
-        let to = single(&self.to)?;
+        let to = store::single(&self.to)?;
         let mut stores = Stores::open(&from, session)?;
         if let Some(same) = stores.connections().find(|from| is_same_store(from, &to)) {
             let message = format!("`{same}` is the source and the target");
@@ -269,15 +269,6 @@ fn progress(summary: &Summary, begin: Instant) -> String {
         summary.held,
         elements as f64 / seconds
     )
-}
-
-/// The one connection string that `text` is.
-fn single(text: &str) -> Result<ConnectionString, Failure> {
-    match ConnectionStrings::split(text)[..] {
-        [text] => Ok(ConnectionString::parse(text)?),
-        _ => Err(Failure::usage("`--to` names several stores")
-            .with_help("copy into one store after the other")),
-    }
 }
 
 /// Whether two connection strings mean one store, as far as they tell without asking it.

@@ -8,4 +8,5 @@ pub(crate) mod copy;
 pub(crate) mod export;
 pub(crate) mod list;
 pub(crate) mod man;
+pub(crate) mod prune;
 pub(crate) mod show;

@@ -176,3 +176,89 @@ pub(super) fn was_rewritten(file: &mut File) -> io::Result<bool> {
     file.take(mark.len() as u64).read_to_end(&mut end)?;
     Ok(end == mark.as_bytes())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    fn line(trace: &str) -> String {
+        format!(
+            r#"{{"name": "n", "base_id": "{trace}", "trace_id": "t", "parent_id": "p", "timestamp": "2026-01-01T00:00:00.000001", "info": {{}}, "project": null, "service": null}}"#
+        )
+    }
+
+    fn remove(path: &Path, traces: &[&str]) -> Result<u64> {
+        let traces: Vec<Id<'_>> = traces.iter().map(|text| Id::parse(text).unwrap()).collect();
+        let path = path.to_owned();
+        FilePruner { path }.remove(&traces)
+    }
+
+    #[test]
+    fn all_that_is_of_no_removed_trace_stays_byte_for_byte() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("trace.jsonl");
+        let lost = r#"{"osprofiler_lost": 1, "reason": "exit", "base_id": "#;
+        let long = "x".repeat(wire::MAX_LINE_BYTES + 10);
+        let (a, b) = (line("a"), line("b"));
+        let text = format!(
+            "\0junk\n{a}\r\n{lost}\"a\"}}\n{b}  \n{long}\n{lost}null}}\n{a}\n{a}\n{lost}\"b\"}}\n{}",
+            &b[..40]
+        );
+        fs::write(&path, &text).unwrap();
+        assert_eq!(remove(&path, &["a", "c"]).unwrap(), 1);
+        let expected = text
+            .replace(&format!("{a}\r\n"), "")
+            .replace(&format!("{a}\n"), "")
+            .replace(&format!("{lost}\"a\"}}\n"), "");
+        assert!(fs::read_to_string(&path).unwrap() == expected);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_without_them_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("trace.jsonl");
+        fs::write(&path, line("b")).unwrap();
+        let before = FileIdentity::at(&path).unwrap();
+        assert_eq!(remove(&path, &["a"]).unwrap(), 0);
+        assert_eq!(FileIdentity::at(&path).unwrap(), before);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn mode_owner_and_links_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, link) = (
+            folder.path().join("trace.jsonl"),
+            folder.path().join("link"),
+        );
+        fs::write(&path, line("a") + "\n").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        // Root may give it away; for others both are their own.
+        let _not_root = std::os::unix::fs::chown(&path, Some(65534), Some(65534));
+        symlink(&path, &link).unwrap();
+        let before = fs::metadata(&path).unwrap();
+        assert_eq!(remove(&link, &["a"]).unwrap(), 1);
+        let after = fs::metadata(&path).unwrap();
+        assert_eq!(after.len(), 0);
+        assert_eq!(
+            (after.mode(), after.uid(), after.gid()),
+            (before.mode(), before.uid(), before.gid())
+        );
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        for (path, kind) in [
+            (folder.path().join("gone"), ErrorKind::NotFound),
+            (folder.path().to_owned(), ErrorKind::Usage),
+            (PathBuf::from("/dev/null"), ErrorKind::Usage),
+        ] {
+            assert_eq!(remove(&path, &["a"]).unwrap_err().kind(), kind);
+        }
+    }
+}
