@@ -16,7 +16,7 @@ from osprofiler.drivers import base, several
 @pytest.fixture(autouse=True)
 def forget():
     """No notifier of another test."""
-    Memory.stored.clear()
+    STORED.clear()
     notifier.clear_notifier_cache()
     yield
     notifier.clear_notifier_cache()
@@ -24,26 +24,27 @@ def forget():
     profiler.clean()
 
 
+STORED = []
+
+
 class Memory(base.Driver):
     """A driver made in Python, whose store is a list."""
-
-    stored = []
 
     @classmethod
     def get_name(cls):
         return "memory"
 
     def notify(self, info, **kwargs):
-        self.stored.append(info)
+        STORED.append(info)
         if info["base_id"] == "raise":
             raise RuntimeError("no")
 
     def get_report(self, base_id):
-        names = [info["name"] for info in self.stored if info["base_id"] == base_id]
+        names = [info["name"] for info in STORED if info["base_id"] == base_id]
         return {"info": {}, "stats": {}, "children": names}
 
     def list_traces(self, fields=None):
-        return [{"base_id": info["base_id"], "timestamp": "t"} for info in self.stored]
+        return [{"base_id": info["base_id"], "timestamp": "t"} for info in STORED]
 
 
 class WriteOnly(base.Driver):
@@ -150,7 +151,7 @@ def test_a_driver_made_in_python_stands_beside_ours(tmp_path, order):
     store = f"sqlite://{tmp_path}/trace"
     notifier.set(notifier.create(order.format(store), project="p", service="mixed"))
     record("A")
-    assert [info["name"] for info in Memory.stored] == ["x-start", "x-stop"]
+    assert [info["name"] for info in STORED] == ["x-start", "x-stop"]
     assert points(store, "A") == ["x"]
     # What one raises is neither the other's nor the request's.
     record("raise")
@@ -160,7 +161,7 @@ def test_a_driver_made_in_python_stands_beside_ours(tmp_path, order):
 def test_drivers_made_in_python_alone():
     notifier.set(notifier.create("memory://, memory://"))
     record("A")
-    assert [info["name"] for info in Memory.stored] == ["x-start", "x-start", "x-stop", "x-stop"]
+    assert [info["name"] for info in STORED] == ["x-start", "x-start", "x-stop", "x-stop"]
 
 
 def test_the_command_reads_the_first_of_several(tmp_path, capfd):
@@ -177,7 +178,7 @@ def test_the_command_reads_the_first_of_several(tmp_path, capfd):
 
 
 def test_the_command_asks_a_driver_made_in_python_among_several(tmp_path, capsys):
-    Memory.stored.append({"name": "x-start", "base_id": "A"})
+    STORED.append({"name": "x-start", "base_id": "A"})
     arguments = ["--connection-string", f"file://{tmp_path}/gone, memory://"]
     assert shell.main(["trace", "list", *arguments]) is None
     assert "| A       | t         |" in capsys.readouterr().out

@@ -6,13 +6,13 @@
 
 mod files;
 mod removal;
+mod several;
 
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::{Child, Command};
 
 use osprofiler::driver::registry::{Capability, Implementation};
-use osprofiler::driver::{ConnectionString, ListFilter, ReadSummary, Reader, Stored, Writer};
+use osprofiler::driver::{ConnectionString, ListFilter, ReadSummary, Reader, Writer};
 use osprofiler::{Loss, LossReason, Notifications};
 
 use crate::sample::{Row, id, json_lines, notifications, recorded_traces};
@@ -61,9 +61,9 @@ pub const CHECKS: &[Check] = &[
     Check { name: "a list has the oldest first, at its first notification's time", needs: &[List], run: list_in_order },
     Check { name: "a list of errors has the first error's time", needs: &[ListErrors], run: list_of_errors },
     Check { name: "losses add up by trace and reason", needs: &[Losses], run: losses_add_up },
-    Check { name: "reading all gives each trace as reading one does, its losses too", needs: &[Read, List, Losses], run: read_all },
+    Check { name: "reading all gives each trace as reading one does, its losses too", needs: &[Read, List, Losses], run: several::read_all },
     Check { name: "two processes write one store", needs: &[Read, ManyWriters], run: two_processes },
-    Check { name: "reading some traces gives each as reading one does, and no other", needs: &[Read], run: read_each },
+    Check { name: "reading some traces gives each as reading one does, and no other", needs: &[Read], run: several::read_each },
     Check { name: "a removed trace is gone, the others stay", needs: &[Read, List, Prunes], run: removal::trace },
     Check { name: "a removed trace is gone from the list of errors", needs: &[ListErrors, Prunes], run: removal::error },
     Check { name: "what was lost of a removed trace goes with it", needs: &[Read, Losses, Prunes], run: removal::losses },
@@ -490,76 +490,6 @@ fn losses_add_up(subject: &Subject) {
         (0, vec![loss(6, LossReason::MemoryFull)])
     );
     assert_eq!(losses("other"), (0, vec![]));
-}
-
-fn read_all(subject: &Subject) {
-    let connection = subject.connection();
-    let mut writer = subject.writer(&connection);
-    for (trace, from) in [("b", 10), ("a", 0)] {
-        writer
-            .write(&numbered(trace, from, 5))
-            .expect("the batch is stored");
-    }
-    let loss = Loss {
-        count: 3,
-        reason: LossReason::Exit,
-    };
-    writer
-        .write_loss(Some(id("a")), loss)
-        .expect("the loss is stored");
-    drop(writer);
-    let (mut of_a, mut of_b) = (Notifications::default(), Notifications::default());
-    let mut losses = Vec::new();
-    let mut each = |stored: Stored<'_>| {
-        match stored {
-            Stored::Notification(notification) if notification.base_id == id("a") => {
-                of_a.push(&notification);
-            }
-            Stored::Notification(notification) => of_b.push(&notification),
-            Stored::Loss(base_id, loss) => losses.push((base_id.map(|id| id.to_string()), loss)),
-        }
-        ControlFlow::Continue(())
-    };
-    let mut reader = subject.reader(&connection);
-    let skipped = reader.read_all(&mut each).expect("the store is read");
-    assert_eq!(skipped, 0);
-    assert_same(&of_a, &numbered("a", 0, 5));
-    assert_same(&of_b, &numbered("b", 10, 5));
-    assert_eq!(losses, [(Some("a".to_owned()), loss)]);
-
-    let mut elements = 0;
-    let mut first = |_: Stored<'_>| {
-        elements += 1;
-        ControlFlow::Break(())
-    };
-    reader.read_all(&mut first).expect("the store is read");
-    assert_eq!(elements, 1);
-}
-
-fn read_each(subject: &Subject) {
-    let connection = subject.connection();
-    let mut writer = subject.writer(&connection);
-    for (trace, from) in [("c", 20), ("b", 10), ("a", 0), ("d", 30)] {
-        writer
-            .write(&numbered(trace, from, 5))
-            .expect("the batch is stored");
-    }
-    let mut read = [Notifications::default(), Notifications::default()];
-    let mut each = |stored: Stored<'_>| {
-        if let Stored::Notification(notification) = stored {
-            let place = [id("a"), id("c")]
-                .iter()
-                .position(|wanted| *wanted == notification.base_id)
-                .expect("a trace that was asked for");
-            read[place].push(&notification);
-        }
-        ControlFlow::Continue(())
-    };
-    let traces = [id("a"), id("c"), id("unknown")];
-    let skipped = subject.reader(&connection).read_each(&traces, &mut each);
-    assert_eq!(skipped.expect("the store is read"), 0);
-    assert_same(&read[0], &numbered("a", 0, 5));
-    assert_same(&read[1], &numbered("c", 20, 5));
 }
 
 fn two_processes(subject: &Subject) {

@@ -244,7 +244,7 @@ impl Transfer {
             return Ok(());
         };
         let summary = &mut self.summary;
-        let mut waiting = vec![0..batch.len()];
+        let mut waiting: Vec<Range<usize>> = std::iter::once(0..batch.len()).collect();
         while let Some(range) = waiting.pop() {
             if range.is_empty() {
                 continue;

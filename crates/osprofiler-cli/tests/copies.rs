@@ -145,7 +145,7 @@ fn what_is_partly_there_is_made_whole() {
         let some = text.lines().enumerate();
         let some: String = some
             .filter(|(number, _)| number % 3 == 0 || number % 7 == 0)
-            .map(|(_, line)| format!("{line}\n"))
+            .flat_map(|(_, line)| [line, "\n"])
             .collect();
         fs::write(folder.path().join("part"), &some).unwrap();
         copy(&format!("file://{}/part", folder.path().display()), &target);

@@ -133,37 +133,39 @@ impl Copy {
         let copied = plural(summary.copied, "notification");
         let traces = plural(summary.traces_copied, "trace");
         let from = &source.from;
-        let mut text = format!("{verb} {copied} of {traces} from `{from}` to `{to}`");
-        if summary.lost > 0 {
-            text.push_str(&format!(", and that {} were lost", summary.lost));
-        }
-        if summary.held > 0 {
-            text.push_str(&format!("; {} were there already", summary.held));
-        }
-        text
+        let lost = match summary.lost {
+            0 => String::new(),
+            lost => format!(", and that {lost} were lost"),
+        };
+        let held = match summary.held {
+            0 => String::new(),
+            held => format!("; {held} were there already"),
+        };
+        format!("{verb} {copied} of {traces} from `{from}` to `{to}`{lost}{held}")
     }
 
     /// What was done, for programs.
     fn to_json(&self, source: &Copied, to: &ConnectionString, summary: &Summary) -> String {
-        let mut text = String::from("{\"from\": ");
-        json::push_text(&source.from, &mut text);
-        text.push_str(", \"to\": ");
-        json::push_text(&to.to_string(), &mut text);
-        text.push_str(&format!(", \"dry_run\": {}", self.dry_run));
-        for (name, number) in [
-            ("traces", summary.traces),
-            ("traces_copied", summary.traces_copied),
-            ("copied", summary.copied),
-            ("held", summary.held),
-            ("refused", summary.refused),
-            ("lost", summary.lost),
-            ("given_up", summary.given_up),
-            ("skipped", source.skipped),
-        ] {
-            text.push_str(&format!(", \"{name}\": {number}"));
-        }
-        text.push('}');
-        text
+        let quoted = |text: &str| {
+            let mut quoted = String::new();
+            json::push_text(text, &mut quoted);
+            quoted
+        };
+        let members = [
+            ("from", quoted(&source.from)),
+            ("to", quoted(&to.to_string())),
+            ("dry_run", self.dry_run.to_string()),
+            ("traces", summary.traces.to_string()),
+            ("traces_copied", summary.traces_copied.to_string()),
+            ("copied", summary.copied.to_string()),
+            ("held", summary.held.to_string()),
+            ("refused", summary.refused.to_string()),
+            ("lost", summary.lost.to_string()),
+            ("given_up", summary.given_up.to_string()),
+            ("skipped", source.skipped.to_string()),
+        ];
+        let members = members.map(|(name, value)| format!("\"{name}\": {value}"));
+        format!("{{{}}}", members.join(", "))
     }
 }
 

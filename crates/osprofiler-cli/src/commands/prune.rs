@@ -11,7 +11,7 @@ use osprofiler::{Id, Timestamp};
 use crate::printer::{plural, visible};
 use crate::registry::Command;
 use crate::source::Source;
-use crate::store::{self, StoreArguments};
+use crate::store::StoreArguments;
 use crate::stores::Stores;
 use crate::{Failure, Outcome, Session, Status};
 

@@ -61,8 +61,8 @@ _connection_string_opt = cfg.StrOpt(
     default="messaging://",
     secret=True,
     help="The store that notifications go to, for example `sqlite:///var/lib/osprofiler/traces.db` or "
-    "`file:///var/lib/osprofiler/traces.jsonl`; `osprofiler trace list --help` lists them. Several, separated by commas, "
-    "get everything each.",
+    "`file:///var/lib/osprofiler/traces.jsonl`; `osprofiler trace list --help` lists them. Several, separated by "
+    "commas, get everything each.",
 )
 _es_doc_type_opt = cfg.StrOpt(
     "es_doc_type",

@@ -98,8 +98,8 @@ fn begins_with_scheme(text: &str) -> bool {
 
 /// Whether a connection string may end here. `redis://:pa` may not: what stands where a port would be is none, so it is a
 /// password that goes on behind the comma.
-fn is_whole(part: &str) -> bool {
-    let (_, rest) = part.split_once("://").unwrap_or(("", part));
+fn is_whole(text: &str) -> bool {
+    let (_, rest) = text.split_once("://").unwrap_or(("", text));
     if rest.contains('@') {
         return true;
     }

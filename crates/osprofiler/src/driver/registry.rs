@@ -50,8 +50,11 @@ pub struct Implementation {
     /// Makes the reading half.
     pub open_reader: fn(&ConnectionString) -> Result<Box<dyn Reader>>,
     /// Makes what removes traces, where the store [lets that be done](Capability::Prunes). Makes no store.
-    pub open_pruner: Option<fn(&ConnectionString) -> Result<Box<dyn Pruner>>>,
+    pub open_pruner: Option<OpenPruner>,
 }
+
+/// How the part of a driver that removes traces is made.
+pub type OpenPruner = fn(&ConnectionString) -> Result<Box<dyn Pruner>>;
 
 /// Something that not every store can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
