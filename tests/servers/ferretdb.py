@@ -5,6 +5,8 @@ Built from the Go module beside this file, into the cache, under a name that cha
 its data in SQLite files and asks for no password; whatever user and password a client names, it takes.
 """
 
+import re
+from contextlib import ExitStack
 from pathlib import Path
 
 from house.ending import one_at_a_time
@@ -60,3 +62,30 @@ class FerretDB:
     def __exit__(self, *_) -> None:
         """End it."""
         self.server.end()
+
+
+class Stores:
+    """Two servers, one with TLS, and how each is reached; for the conformance suite."""
+
+    def __init__(self, folder: Path):
+        """Describe them; their files go below the folder."""
+        self.plain = FerretDB(folder / "plain")
+        self.tls = FerretDB(folder / "tls", Certificates(folder.resolve() / "certificates"))
+        self.running = ExitStack()
+        version = re.search(r"FerretDB v(\S+)", (MODULE / "go.mod").read_text())[1]
+        self.stores = [
+            f"FerretDB {version}|{self.plain.url}/?database=t{{}}",
+            f"FerretDB {version}, TLS|{self.tls.url}&database=t{{}}",
+        ]
+
+    def __enter__(self) -> "Stores":
+        """Start them; return when both answer."""
+        with self.running:
+            for server in (self.plain, self.tls):
+                self.running.enter_context(server)
+            self.running = self.running.pop_all()
+        return self
+
+    def __exit__(self, *_) -> None:
+        """End them."""
+        self.running.close()

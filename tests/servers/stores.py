@@ -21,8 +21,12 @@ if __name__ == "__main__":
 
 from house.ending import framed
 
+from servers import ferretdb
+
 # By driver; each gets a folder of its own.
-STORES: dict[str, Callable[[Path], AbstractContextManager]] = {}
+STORES: dict[str, Callable[[Path], AbstractContextManager]] = {
+    "mongodb": ferretdb.Stores,
+}
 
 
 def main() -> int:

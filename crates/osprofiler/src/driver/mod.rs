@@ -11,6 +11,8 @@ mod connection_string;
 mod connection_strings;
 #[cfg(feature = "file")]
 mod file;
+#[cfg(feature = "mongodb")]
+mod mongodb;
 mod options;
 #[cfg(any(feature = "messaging", feature = "mongodb", feature = "otlp"))]
 mod runtime;

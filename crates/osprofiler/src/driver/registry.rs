@@ -41,7 +41,7 @@ pub struct Implementation {
     /// The options its connection strings may have.
     pub options: &'static [DriverOption],
     /// Options of the store's usual Python client that a connection string may bring from there: those that mean something
-    /// here too, and those that don't and are passed over. Any other is refused.
+    /// here too, and those that don't and are passed over. Any other is refused. In upper case or lower.
     pub client_options: &'static [&'static str],
     /// A connection string to copy.
     pub example: &'static str,
@@ -109,7 +109,7 @@ pub const DRIVERS: &[Driver] = &[
     Driver { name: "sqlite", schemes: &["sqlite"], summary: "one SQLite file, without a server", availability: built_in!("sqlite", sqlite) },
     Driver { name: "file", schemes: &["file"], summary: "one file of JSON lines, a notification each", availability: built_in!("file", file) },
     to_come("redis", &["redis", "rediss", "unix", "redissentinel"], "a Redis server, directly or found through its sentinels"),
-    to_come("mongodb", &["mongodb", "mongodb+srv"], "a MongoDB server or replica set"),
+    Driver { name: "mongodb", schemes: &["mongodb", "mongodb+srv"], summary: "a MongoDB server or replica set", availability: built_in!("mongodb", mongodb) },
     to_come("elasticsearch", &["elasticsearch", "elasticsearchs", "opensearch"], "an Elasticsearch or OpenSearch server"),
     to_come("mysql", &["mysql", "mysql+pymysql", "mysql+mysqldb", "mariadb"], "a MySQL or MariaDB server"),
     to_come("postgresql", &["postgresql", "postgresql+psycopg2", "postgresql+psycopg"], "a PostgreSQL server"),
@@ -209,7 +209,8 @@ fn implementation(connection: &ConnectionString) -> Result<&'static Implementati
     };
     let known = |name: &str| {
         let own = |known: &DriverOption| known.name == name;
-        implementation.options.iter().any(own) || implementation.client_options.contains(&name)
+        let client = |known: &&str| known.eq_ignore_ascii_case(name);
+        implementation.options.iter().any(own) || implementation.client_options.iter().any(client)
     };
     match connection.options().find(|(name, _)| !known(name)) {
         None => Ok(implementation),
@@ -292,7 +293,7 @@ mod tests {
                 "redis://h",
                 "the driver `redis` is still to come | until then, use one of",
             ),
-            ("mongodb+srv://h", "the driver `mongodb` is still to come"),
+            ("loginsight://h", "the driver `loginsight` is still to come"),
             (
                 "jaeger://h",
                 "the driver `jaeger` is gone | Jaeger takes OTLP itself: use `otlp://",

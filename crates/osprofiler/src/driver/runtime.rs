@@ -11,7 +11,7 @@ use tokio::runtime::{Builder, Runtime as Tokio};
 use crate::{Error, ErrorKind, Result};
 
 /// The runtime of one connection.
-pub(super) struct Runtime(Tokio);
+pub(super) struct Runtime(Option<Tokio>);
 
 impl Runtime {
     /// Makes one. Opens no connection; costs two file descriptors.
@@ -19,7 +19,7 @@ impl Runtime {
         Builder::new_current_thread()
             .enable_all()
             .build()
-            .map(Self)
+            .map(|runtime| Self(Some(runtime)))
             .map_err(|error| {
                 Error::new(
                     ErrorKind::Unavailable,
@@ -36,12 +36,25 @@ impl Runtime {
         work: impl Future<Output = Result<T>>,
     ) -> Result<T> {
         self.0
-            .block_on(async { tokio::time::timeout(deadline, work).await })
-            .unwrap_or_else(|_| {
+            .as_ref()
+            .and_then(|runtime| {
+                let timed = async { tokio::time::timeout(deadline, work).await };
+                runtime.block_on(timed).ok()
+            })
+            .unwrap_or_else(|| {
                 Err(Error::new(
                     ErrorKind::Unavailable,
                     format!("no answer within {} s", deadline.as_secs_f32()),
                 ))
             })
+    }
+}
+
+impl Drop for Runtime {
+    /// Leaves what still runs, such as the search for a host's address, to its own end: nobody waits for it.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
     }
 }

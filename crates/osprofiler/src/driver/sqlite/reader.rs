@@ -3,8 +3,6 @@
 //!
 //! A connection lasts for one call, so that a reader which lives long always sees the file that is at its path now.
 
-use std::collections::HashSet;
-
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -115,24 +113,8 @@ fn read_blocks(
     if damaged || read < stored {
         summary.skipped += stored.saturating_sub(read).max(1);
     }
-    remove_duplicates(notifications, start);
+    notifications.remove_duplicates(start);
     Ok(())
-}
-
-/// Removes what is there twice from `start` on: a batch written again after a commit whose outcome was unclear.
-fn remove_duplicates(notifications: &mut Notifications, start: usize) {
-    let mut seen = HashSet::with_capacity(notifications.len() - start);
-    let keep: Vec<bool> = (0..notifications.len())
-        .map(|index| {
-            let notification = notifications.get(index);
-            let [name, ..] = notifications.text_numbers(index);
-            index < start || seen.insert((notification.trace_id, name, notification.timestamp))
-        })
-        .collect();
-    drop(seen);
-    if keep.contains(&false) {
-        notifications.retain(|index| keep[index]);
-    }
 }
 
 fn read_losses(

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The connection to a MongoDB server: what the connection string says, the client it makes, calls with a deadline.
+//!
+//! The options of the connection string are MongoDB's own and go to its client as they are, and so does what stands before them;
+//! ours are taken out. A call ends within its deadline whatever the server does. Between two calls nothing runs: the
+//! client's own tasks go on in the next one.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use mongodb::event::EventHandler;
+use mongodb::event::sdam::SdamEvent;
+use mongodb::options::{Acknowledgment, ClientOptions, Tls, TlsOptions};
+use mongodb::{Client, Database};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::errors::{self, Failure};
+use crate::driver::runtime::Runtime;
+use crate::driver::{ConnectionString, options};
+use crate::{Error, ErrorKind, Result};
+
+/// Where systems keep the authorities that they trust; the client would bring a list of its own.
+const SYSTEM_AUTHORITIES: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// What a connection string says.
+pub(super) struct Settings {
+    /// For messages: it shows no password.
+    shown: ConnectionString,
+    /// For the client alone: it holds the password.
+    uri: String,
+    database: String,
+    connect_timeout: Option<Duration>,
+    answer_timeout: Option<Duration>,
+    /// How long the store keeps what is written.
+    pub(super) ttl: Option<Duration>,
+    authorities: Option<String>,
+    verify: bool,
+}
+
+impl Settings {
+    pub(super) fn new(connection: &ConnectionString) -> Result<Self> {
+        let timeout = |name| {
+            connection
+                .option(name)
+                .map(|_| options::seconds(connection, name, Duration::ZERO))
+                .transpose()
+        };
+        let settings = Self {
+            shown: connection.clone(),
+            uri: uri(connection),
+            database: connection
+                .option("database")
+                .unwrap_or("osprofiler")
+                .to_owned(),
+            connect_timeout: timeout("connect_timeout")?,
+            answer_timeout: timeout("socket_timeout")?,
+            ttl: options::span(connection, "ttl")?,
+            authorities: connection.option("tls_ca_file").map(str::to_owned),
+            verify: options::is_on(connection, "tls_verify", true)?,
+        };
+        if settings.database.is_empty()
+            || settings.database.len() > 63
+            || settings
+                .database
+                .contains(['/', '\\', '.', ' ', '"', '$', '\0'])
+        {
+            return Err(Error::new(
+                ErrorKind::Usage,
+                "the option `database` is no name of a database",
+            )
+            .with_help("write letters and digits, at most 63: `database=osprofiler`"));
+        }
+        mongodb::options::ConnectionString::parse(&settings.uri)
+            .map_err(|error| errors::sort("use", connection, Failure::of(error)))?;
+        Ok(settings)
+    }
+
+    async fn client_options(&self) -> mongodb::error::Result<ClientOptions> {
+        let mut options = ClientOptions::parse(&self.uri).await?;
+        let connect = self
+            .connect_timeout
+            .or(options.connect_timeout)
+            .unwrap_or(CONNECT_TIMEOUT);
+        options.connect_timeout = Some(connect);
+        // Of a server that does not answer, the first call that needs it waits for as long.
+        let selection = self
+            .connect_timeout
+            .or(options.server_selection_timeout)
+            .unwrap_or(CONNECT_TIMEOUT);
+        options.server_selection_timeout = Some(selection);
+        options
+            .app_name
+            .get_or_insert_with(|| "osprofiler".to_owned());
+        // What nobody acknowledges, nobody can count as stored.
+        if let Some(concern) = &mut options.write_concern
+            && concern.w == Some(Acknowledgment::Nodes(0))
+        {
+            concern.w = Some(Acknowledgment::Nodes(1));
+        }
+        if self.authorities.is_some() || !self.verify {
+            let tls = options
+                .tls
+                .get_or_insert_with(|| Tls::Enabled(TlsOptions::default()));
+            if let Tls::Enabled(tls) = tls {
+                if let Some(path) = &self.authorities {
+                    tls.ca_file_path = Some(path.into());
+                }
+                if !self.verify {
+                    tls.allow_invalid_certificates = Some(true);
+                }
+            }
+        }
+        if let Some(Tls::Enabled(tls)) = &mut options.tls
+            && tls.ca_file_path.is_none()
+        {
+            tls.ca_file_path = system_authorities();
+        }
+        Ok(options)
+    }
+}
+
+/// What making a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+fn system_authorities() -> Option<std::path::PathBuf> {
+    let told = std::env::var("SSL_CERT_FILE").ok();
+    told.iter()
+        .map(String::as_str)
+        .chain(SYSTEM_AUTHORITIES)
+        .map(Path::new)
+        .find(|path| path.is_file())
+        .map(Path::to_owned)
+}
+
+/// The connection string without the options that are ours or only Python's, for the client to read. Written anew, so that a
+/// password need not be percent-encoded by whoever wrote it.
+fn uri(connection: &ConnectionString) -> String {
+    let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    let mut uri = format!("{}://", connection.scheme());
+    if connection.user().is_some() || connection.password().is_some() {
+        uri.push_str(&encode(connection.user().unwrap_or_default()));
+        if let Some(password) = connection.password() {
+            uri.push(':');
+            uri.push_str(&encode(password));
+        }
+        uri.push('@');
+    }
+    uri.push_str(connection.authority());
+    uri.push('/');
+    uri.push_str(&encode(connection.path().trim_start_matches('/')));
+    let mut separator = '?';
+    for (name, value) in connection.options() {
+        if super::OWN_OPTIONS.contains(&name) || super::is_passed_over(name) {
+            continue;
+        }
+        uri.push(separator);
+        separator = '&';
+        uri.push_str(&format!("{name}={}", encode(value)));
+    }
+    uri
+}
+
+/// A connection, made at the first call.
+pub(super) struct Connection {
+    pub(super) settings: Settings,
+    open: Option<Open>,
+}
+
+struct Open {
+    // In this order: the client's end is work for the runtime.
+    database: Database,
+    runtime: Runtime,
+    last_failure: LastFailure,
+}
+
+/// Why the client last failed to reach a server; what it says of its search alone names no cause.
+type LastFailure = Arc<Mutex<Option<mongodb::error::Error>>>;
+
+/// A call on the store.
+pub(super) struct Call {
+    /// As in "cannot {action} `mongodb://host`".
+    pub(super) action: &'static str,
+    /// How long the answer may take where the connection string does not say.
+    pub(super) answer_timeout: Duration,
+}
+
+impl Connection {
+    pub(super) fn new(connection: &ConnectionString) -> Result<Self> {
+        Ok(Self {
+            settings: Settings::new(connection)?,
+            open: None,
+        })
+    }
+
+    /// How long the answer to a call may take.
+    pub(super) fn answer_timeout(&self, call: &Call) -> Duration {
+        self.settings.answer_timeout.unwrap_or(call.answer_timeout)
+    }
+
+    /// Does `work` on the database, within the time that connecting and `call` may take together.
+    pub(super) fn run<T>(
+        &mut self,
+        call: &Call,
+        work: impl AsyncFnOnce(&Database) -> mongodb::error::Result<T>,
+    ) -> Result<T> {
+        let answer_timeout = self.answer_timeout(call);
+        let settings = &self.settings;
+        let open = match &mut self.open {
+            Some(open) => open,
+            none => none.insert(
+                Open::new(settings)
+                    .map_err(|failure| errors::sort("reach", &settings.shown, failure))?,
+            ),
+        };
+        let connect_timeout = settings.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
+        let done = open.runtime.run(connect_timeout + answer_timeout, async {
+            Ok(work(&open.database).await)
+        });
+        let failure = match done {
+            Ok(Ok(value)) => return Ok(value),
+            Ok(Err(error)) => Failure {
+                cause: open
+                    .last_failure
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .clone(),
+                error: Some(error),
+                text: String::new(),
+            },
+            Err(late) => Failure::told(late.to_string()),
+        };
+        Err(errors::sort(call.action, &settings.shown, failure))
+    }
+}
+
+impl Open {
+    fn new(settings: &Settings) -> std::result::Result<Self, Failure> {
+        let runtime = Runtime::new().map_err(|error| Failure::told(error.to_string()))?;
+        let last_failure = LastFailure::default();
+        let told = Arc::clone(&last_failure);
+        // Of a `mongodb+srv` string, this asks the name server.
+        let deadline = settings.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
+        let made = runtime.run(deadline, async {
+            Ok(async {
+                let mut options = settings.client_options().await?;
+                options.sdam_event_handler = Some(EventHandler::callback(move |event| {
+                    if let SdamEvent::ServerHeartbeatFailed(event) = event {
+                        *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(event.failure);
+                    }
+                }));
+                Client::with_options(options)
+            }
+            .await)
+        });
+        match made {
+            Ok(Ok(client)) => Ok(Self {
+                database: client.database(&settings.database),
+                runtime,
+                last_failure,
+            }),
+            Ok(Err(error)) => Err(Failure::of(error)),
+            Err(late) => Err(Failure::told(late.to_string())),
+        }
+    }
+}

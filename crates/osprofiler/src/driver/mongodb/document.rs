@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A notification as a document of the collection `profiler`, and back.
+//!
+//! The members are upstream's, in its order: `name`, `base_id`, `trace_id`, `parent_id`, `timestamp` (text), `info` (a
+//! document), `project`, `service`. Beside them stand `info_json`, the info's very text, where the document cannot give it
+//! back, and `expire_at`, a date, where the store is to remove it. `_id` counts up within a writer, so it has the order of recording.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use mongodb::bson::raw::RawBsonRef;
+use mongodb::bson::{RawDocument, RawDocumentBuf};
+
+use super::bson::BsonWriter;
+use super::info::{self, StoredInfo};
+use crate::wire::json;
+use crate::{Id, Notification, Notifications, Timestamp, recorder};
+
+/// The most bytes of a document that MongoDB takes.
+const MAX_DOCUMENT_BYTES: usize = 16 << 20;
+/// The most bytes of its info, in both forms; the rest is room for names and ids.
+const MAX_INFO_BYTES: usize = MAX_DOCUMENT_BYTES - (64 << 10);
+
+/// Makes the documents of a batch. An info that occurs again is converted once.
+pub(super) struct Documents<'a> {
+    batch: &'a Notifications,
+    /// By the number of an info's text.
+    infos: Vec<Option<StoredInfo>>,
+    expire_at_millis: Option<i64>,
+}
+
+impl<'a> Documents<'a> {
+    /// Of `batch`, to be removed by the store after `ttl`.
+    pub(super) fn new(batch: &'a Notifications, ttl: Option<Duration>) -> Self {
+        let mut infos = Vec::new();
+        infos.resize_with(batch.text_count(), || None);
+        Self {
+            batch,
+            infos,
+            expire_at_millis: ttl.map(expire_at_millis),
+        }
+    }
+
+    /// The document of the notification at `index`; `None` if no document can hold it.
+    pub(super) fn make(&mut self, index: usize, id: [u8; 12]) -> Option<RawDocumentBuf> {
+        let notification = self.batch.get(index);
+        let [_, number, ..] = self.batch.text_numbers(index);
+        let info =
+            self.infos[number.index()].get_or_insert_with(|| StoredInfo::of(notification.info));
+        let mut document = &info.document;
+        let mut text = (!info.is_exact).then_some(notification.info);
+        let outline;
+        if document.len() + text.map_or(0, str::len) > MAX_INFO_BYTES {
+            outline = StoredInfo::outline(notification.info).document;
+            document = &outline;
+            let fits = |text: &&str| outline.len() + text.len() <= MAX_INFO_BYTES;
+            text = Some(notification.info).filter(fits);
+        }
+        let mut writer = BsonWriter::new();
+        writer.object_id("_id", id);
+        writer.text("name", notification.name);
+        for (key, id) in [
+            ("base_id", notification.base_id),
+            ("trace_id", notification.trace_id),
+            ("parent_id", notification.parent_id),
+        ] {
+            writer.text(key, &id.to_string());
+        }
+        writer.text("timestamp", &notification.timestamp.to_string());
+        writer.document("info", document);
+        for (key, text) in [
+            ("project", notification.project),
+            ("service", notification.service),
+        ] {
+            match text {
+                Some(text) => writer.text(key, text),
+                None => writer.null(key),
+            }
+        }
+        if let Some(text) = text {
+            writer.text("info_json", text);
+        }
+        if let Some(millis) = self.expire_at_millis {
+            writer.date("expire_at", millis);
+        }
+        let bytes = writer.finish();
+        let document = RawDocumentBuf::from_bytes(bytes).ok()?;
+        (document.as_bytes().len() <= MAX_DOCUMENT_BYTES).then_some(document)
+    }
+}
+
+/// When what is stored now and kept for `ttl` is to go, in milliseconds since 1970.
+pub(super) fn expire_at_millis(ttl: Duration) -> i64 {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from((now + ttl).as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Ids of documents: 4 bytes of seconds, 5 that are this writer's alone, 3 that count; each is above the one before.
+///
+/// The client's own would do but for a fork: parent and child go on with the same numbers.
+pub(super) struct DocumentIds {
+    seconds: u32,
+    writer: [u8; 5],
+    count: u32,
+}
+
+impl DocumentIds {
+    const MAX_COUNT: u32 = (1 << 24) - 1;
+
+    pub(super) fn new() -> Self {
+        let [a, b, c, d, e, ..] = recorder::new_id().to_be_bytes();
+        Self {
+            seconds: 0,
+            writer: [a, b, c, d, e],
+            count: 0,
+        }
+    }
+
+    /// Lets the ids that follow begin with the time it is, unless they are ahead of it.
+    pub(super) fn take_time(&mut self) {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let seconds = u32::try_from(now.as_secs()).unwrap_or(u32::MAX);
+        if seconds > self.seconds {
+            (self.seconds, self.count) = (seconds, 0);
+        }
+    }
+
+    pub(super) fn next(&mut self) -> [u8; 12] {
+        let mut id = [0; 12];
+        id[..4].copy_from_slice(&self.seconds.to_be_bytes());
+        id[4..9].copy_from_slice(&self.writer);
+        id[9..].copy_from_slice(&self.count.to_be_bytes()[1..]);
+        if self.count == Self::MAX_COUNT {
+            (self.seconds, self.count) = (self.seconds.wrapping_add(1), 0);
+        } else {
+            self.count += 1;
+        }
+        id
+    }
+}
+
+/// What a document of `profiler` has of a notification, its info as text in `info`. `None` if it is none.
+pub(super) fn notification<'a>(
+    document: &'a RawDocument,
+    info: &'a mut String,
+) -> Option<Notification<'a>> {
+    let text = |key| document.get_str(key).ok();
+    let id = |key| text(key).and_then(|text| Id::parse(text).ok());
+    let optional = |key| match document.get(key) {
+        Ok(Some(RawBsonRef::String(text))) => Some(Some(text)),
+        Ok(Some(RawBsonRef::Null) | None) => Some(None),
+        _ => None,
+    };
+    info.clear();
+    let of_document = document.get_document("info").ok()?;
+    let kept = text("info_json").filter(|text| json::check_object(text).is_ok());
+    if kept.is_none() {
+        info::push_json(of_document, info)?;
+    }
+    Some(Notification {
+        name: text("name")?,
+        base_id: id("base_id")?,
+        trace_id: id("trace_id")?,
+        parent_id: id("parent_id")?,
+        timestamp: Timestamp::parse(text("timestamp")?)?,
+        info: kept.unwrap_or(info),
+        project: optional("project")?,
+        service: optional("service")?,
+    })
+}
