@@ -6,6 +6,7 @@ its data in SQLite files and asks for no password; whatever user and password a 
 """
 
 import re
+import shutil
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -79,9 +80,10 @@ class Stores:
         ]
 
     def __enter__(self) -> "Stores":
-        """Start them; return when both answer."""
+        """Start them, empty; return when both answer."""
         with self.running:
             for server in (self.plain, self.tls):
+                shutil.rmtree(server.folder / "data", ignore_errors=True)
                 self.running.enter_context(server)
             self.running = self.running.pop_all()
         return self

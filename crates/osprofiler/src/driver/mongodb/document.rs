@@ -3,7 +3,7 @@
 //!
 //! The members are upstream's, in its order: `name`, `base_id`, `trace_id`, `parent_id`, `timestamp` (text), `info` (a
 //! document), `project`, `service`. Beside them stand `info_json`, the info's very text, where the document cannot give it
-//! back, and `expire_at`, a date, where the store is to remove it. `_id` counts up within a writer, so it has the order of recording.
+//! back, and `expire_at`, a date, where the store is to remove it. `_id` has the order of recording.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -96,47 +96,43 @@ pub(super) fn expire_at_millis(ttl: Duration) -> i64 {
     i64::try_from((now + ttl).as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Ids of documents: 4 bytes of seconds, 5 that are this writer's alone, 3 that count; each is above the one before.
+/// Ids of documents, in the order of recording: 32 bits of seconds, as every `ObjectId` begins, 20 of microseconds, 28 that
+/// are this writer's alone, 16 that count. So batches of several writers are in order, too.
 ///
-/// The client's own would do but for a fork: parent and child go on with the same numbers.
+/// The client's own ids would not do: after a fork, parent and child go on with the same ones.
 pub(super) struct DocumentIds {
-    seconds: u32,
-    writer: [u8; 5],
-    count: u32,
+    micros: u64,
+    writer: u64,
+    count: u16,
 }
 
 impl DocumentIds {
-    const MAX_COUNT: u32 = (1 << 24) - 1;
-
     pub(super) fn new() -> Self {
-        let [a, b, c, d, e, ..] = recorder::new_id().to_be_bytes();
         Self {
-            seconds: 0,
-            writer: [a, b, c, d, e],
+            micros: 0,
+            writer: recorder::new_id() as u64 & 0xfff_ffff,
             count: 0,
         }
     }
 
-    /// Lets the ids that follow begin with the time it is, unless they are ahead of it.
+    /// Lets the ids that follow begin with the time it is, or go on from those before if these are ahead of it.
     pub(super) fn take_time(&mut self) {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
-        let seconds = u32::try_from(now.as_secs()).unwrap_or(u32::MAX);
-        if seconds > self.seconds {
-            (self.seconds, self.count) = (seconds, 0);
-        }
+        self.micros = (now.as_micros() as u64).max(self.micros + 1);
+        self.count = 0;
     }
 
     pub(super) fn next(&mut self) -> [u8; 12] {
+        let seconds = (self.micros / 1_000_000) as u32;
+        let rest = self.micros % 1_000_000 << 44 | self.writer << 16 | u64::from(self.count);
         let mut id = [0; 12];
-        id[..4].copy_from_slice(&self.seconds.to_be_bytes());
-        id[4..9].copy_from_slice(&self.writer);
-        id[9..].copy_from_slice(&self.count.to_be_bytes()[1..]);
-        if self.count == Self::MAX_COUNT {
-            (self.seconds, self.count) = (self.seconds.wrapping_add(1), 0);
-        } else {
-            self.count += 1;
+        id[..4].copy_from_slice(&seconds.to_be_bytes());
+        id[4..].copy_from_slice(&rest.to_be_bytes());
+        self.count = self.count.wrapping_add(1);
+        if self.count == 0 {
+            self.micros += 1;
         }
         id
     }
@@ -170,4 +166,22 @@ pub(super) fn notification<'a>(
         project: optional("project")?,
         service: optional("service")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_go_up_and_are_another_writers_no_more() {
+        let (mut one, mut two) = (DocumentIds::new(), DocumentIds::new());
+        let mut ids = Vec::new();
+        for _ in 0..3 {
+            one.take_time();
+            ids.extend((0..100_000).map(|_| one.next()));
+        }
+        assert!(ids.is_sorted_by(|a, b| a < b));
+        two.micros = one.micros;
+        assert_ne!(one.next(), two.next());
+    }
 }

@@ -203,28 +203,26 @@ async fn prepare(
     if prepared.contains(collection) {
         return Ok(());
     }
-    let index = |keys| IndexModel::builder().keys(keys);
-    let by_trace = match collection {
+    let unique = IndexOptions::builder().unique(true).build();
+    let at_that_time = IndexOptions::builder().expire_after(Duration::ZERO).build();
+    let mut indexes = match collection {
         // In this order, a list of traces looks at one key each.
         NOTIFICATIONS => vec![
-            index(doc! { "base_id": 1, "timestamp": 1 }).build(),
-            index(doc! { "timestamp": 1 }).build(),
+            (doc! { "base_id": 1, "timestamp": 1 }, None),
+            (doc! { "timestamp": 1 }, None),
         ],
-        ERRORS => {
-            let unique = IndexOptions::builder().unique(true).build();
-            vec![index(doc! { "base_id": 1 }).options(unique).build()]
-        }
-        _ => vec![index(doc! { "base_id": 1 }).build()],
+        ERRORS => vec![(doc! { "base_id": 1 }, Some(unique))],
+        _ => vec![(doc! { "base_id": 1 }, None)],
     };
-    let expiry = ttl.map(|_| {
-        let at_that_time = IndexOptions::builder().expire_after(Duration::ZERO).build();
-        vec![index(doc! { "expire_at": 1 }).options(at_that_time).build()]
-    });
-    for indexes in std::iter::once(by_trace).chain(expiry) {
-        let collection = database.collection::<Document>(collection);
-        let made =
-            tokio::time::timeout(timeout, collection.create_indexes(indexes).into_future()).await;
-        if let Ok(Err(error)) = made
+    if ttl.is_some() {
+        indexes.push((doc! { "expire_at": 1 }, Some(at_that_time)));
+    }
+    let collection_of_any = database.collection::<Document>(collection);
+    // One by one: an index that is refused takes no other along.
+    for (keys, options) in indexes {
+        let index = IndexModel::builder().keys(keys).options(options).build();
+        let made = collection_of_any.create_index(index).into_future();
+        if let Ok(Err(error)) = tokio::time::timeout(timeout, made).await
             && !matches!(*error.kind, Client::Command(_))
         {
             return Err(error);
