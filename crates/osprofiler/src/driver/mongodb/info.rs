@@ -428,24 +428,20 @@ mod tests {
 
     #[test]
     fn what_is_too_deep_becomes_text() {
-        let nested = |levels: usize| r#"{"a": "#.repeat(levels) + "1" + &"}".repeat(levels);
-        check(&nested(MAX_LEVELS), &nested(MAX_LEVELS));
-        let text = nested(300);
-        let info = StoredInfo::of(&text);
-        assert!(!info.is_exact);
-        let inner = nested(300 - MAX_LEVELS).replace('"', "\\\"");
-        assert!(shown(&info.document).contains(&inner));
+        let objects = |levels: usize| r#"{"a": "#.repeat(levels) + "1" + &"}".repeat(levels);
+        let arrays = |levels: usize, inner: &str| {
+            format!("{}{inner}{}", "[".repeat(levels), "]".repeat(levels))
+        };
+        check(&objects(MAX_LEVELS), &objects(MAX_LEVELS));
+        let deep = StoredInfo::of(&objects(300));
+        assert!(!deep.is_exact);
+        let inner = objects(300 - MAX_LEVELS).replace('"', "\\\"");
+        assert!(shown(&deep.document).contains(&inner));
+        let inner = arrays(1023 - (MAX_LEVELS - 1), "1");
+        let shown = arrays(MAX_LEVELS - 1, &format!("\"{inner}\""));
         check(
-            &format!(r#"{{"a": {}1{}}}"#, "[".repeat(1023), "]".repeat(1023)).replace("1]", "1]"),
-            {
-                let rest = 1023 - (MAX_LEVELS - 1);
-                let inner = format!("{}1{}", "[".repeat(rest), "]".repeat(rest));
-                &format!(
-                    r#"~ {{"a": {}"{inner}"{}}}"#,
-                    "[".repeat(MAX_LEVELS - 1),
-                    "]".repeat(MAX_LEVELS - 1)
-                )
-            },
+            &format!(r#"{{"a": {}}}"#, arrays(1023, "1")),
+            &format!(r#"~ {{"a": {shown}}}"#),
         );
     }
 
