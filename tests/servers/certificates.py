@@ -24,7 +24,22 @@ class Certificates:
         names = folder / "names"
         names.write_text("subjectAltName = IP:127.0.0.1, DNS:localhost\n")
         subject = ["-subj", "/CN=a test's authority"]
-        run(["openssl", "req", "-x509", *curve, "-days", "30", *subject, "-keyout", authority_key, "-out", self.authority], log)
+        run(
+            [
+                "openssl",
+                "req",
+                "-x509",
+                *curve,
+                "-days",
+                "30",
+                *subject,
+                "-keyout",
+                authority_key,
+                "-out",
+                self.authority,
+            ],
+            log,
+        )
         run(["openssl", "req", *curve, "-subj", "/CN=localhost", "-keyout", self.key, "-out", request], log)
         signed = ["-CA", self.authority, "-CAkey", authority_key, "-CAcreateserial", "-days", "30", "-extfile", names]
         run(["openssl", "x509", "-req", "-in", request, *signed, "-out", self.certificate], log)

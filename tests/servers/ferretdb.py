@@ -15,7 +15,6 @@ from house.places import cache, version_key
 from house.process import Server, run
 from house.tools import need
 from house.waiting import answers, free_port
-
 from servers.certificates import Certificates
 
 READY_SECONDS = 20
@@ -38,10 +37,10 @@ def program(log: Path) -> Path:
 class FerretDB:
     """A server for as long as the `with` block lasts; with certificates it speaks TLS and nothing else."""
 
-    def __init__(self, folder: Path, certificates: Certificates | None = None):
-        """Choose a port; data, log and process id go into the folder. Builds the program where it is not there."""
+    def __init__(self, folder: Path, certificates: Certificates | None = None, port: int = 0):
+        """Choose a port where none is named; data, logs and process id go into the folder. May build the program."""
         self.folder = folder.resolve()
-        self.port = free_port()
+        self.port = free_port(port)
         self.address = f"127.0.0.1:{self.port}"
         self.url = f"mongodb://{self.address}"
         if certificates is not None:

@@ -20,7 +20,6 @@ if __name__ == "__main__":
         sys.path.insert(0, str(Path(__file__).resolve().parents[2] / folder))
 
 from house.ending import framed
-
 from servers import ferretdb
 
 # By driver; each gets a folder of its own.

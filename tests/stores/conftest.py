@@ -17,9 +17,9 @@ def upstream():
     """Return a function that runs Python beside upstream's profiler and its clients, and returns what it prints."""
     python = os.environ["OSPROFILER_UPSTREAM_STORES_PYTHON"]
 
-    def run(text: str, *arguments: str) -> str:
+    def run(text: str, *arguments: str, lines: str = "") -> str:
         done = subprocess.run(
-            [python, "-c", text, *arguments], capture_output=True, text=True, check=False, timeout=120
+            [python, "-c", text, *arguments], input=lines, capture_output=True, text=True, check=False, timeout=120
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

@@ -10,8 +10,8 @@ use crate::{Loss, LossReason};
 
 const REASONS: usize = LossReason::ALL.len();
 
-/// What became of the notifications of this process so far. Numbers only grow, but for
-/// [`StoreRemoved`](LossReason::StoreRemoved): what was in a file that vanished moves from `stored` to lost.
+/// What became of the notifications of this process so far. Numbers only grow, but for what a store gave up after it was handed
+/// over, such as [`StoreRemoved`](LossReason::StoreRemoved), what was in a file that vanished: it moves from `stored` to lost.
 ///
 /// ```
 /// let counters = osprofiler::delivery::counters();
@@ -99,26 +99,24 @@ impl Tally {
         self.stored.fetch_add(count, Relaxed);
     }
 
-    /// Counts a loss. What a store gave up later was counted as stored before: it moves, or stands apart.
+    /// Counts a loss of what was not counted as stored.
     pub(super) fn add_loss(&self, loss: Loss) {
-        let of_reason = &self.lost[index(loss.reason)];
-        match loss.reason {
-            LossReason::Evicted => {
-                self.evicted.fetch_add(loss.count, Relaxed);
-            }
-            LossReason::StoreRemoved => {
-                // Another process may have written to the same file: only what this one stored can move.
-                let mut moved = 0;
-                let _ = self.stored.fetch_update(Relaxed, Relaxed, |stored| {
-                    moved = loss.count.min(stored);
-                    Some(stored - moved)
-                });
-                of_reason.fetch_add(moved, Relaxed);
-            }
-            _ => {
-                of_reason.fetch_add(loss.count, Relaxed);
-            }
+        self.lost[index(loss.reason)].fetch_add(loss.count, Relaxed);
+    }
+
+    /// Counts what a writer or its store gave up by itself, of what was counted as stored before: it moves, or stands apart.
+    pub(super) fn give_up(&self, loss: Loss) {
+        if loss.reason == LossReason::Evicted {
+            self.evicted.fetch_add(loss.count, Relaxed);
+            return;
         }
+        // Another process may have written to the same file: only what this one stored can move.
+        let mut moved = 0;
+        let _ = self.stored.fetch_update(Relaxed, Relaxed, |stored| {
+            moved = loss.count.min(stored);
+            Some(stored - moved)
+        });
+        self.lost[index(loss.reason)].fetch_add(moved, Relaxed);
     }
 
     /// The numbers, given the recorder's own count. Read in an order that can only overstate what waits.
@@ -164,12 +162,11 @@ mod tests {
     }
 
     #[test]
-    fn a_removed_file_takes_back_what_was_stored_and_no_more() {
+    fn what_a_store_gives_up_takes_back_what_was_stored_and_no_more() {
         let tally = Tally::new();
         tally.add_stored(5);
-        for count in [3, 4] {
-            let reason = LossReason::StoreRemoved;
-            tally.add_loss(Loss { count, reason });
+        for (count, reason) in [(3, LossReason::Refused), (4, LossReason::StoreRemoved)] {
+            tally.give_up(Loss { count, reason });
         }
         let counters = tally.counters(|| 5);
         assert_eq!((counters.stored(), counters.lost()), (0, 5));
@@ -181,7 +178,7 @@ mod tests {
         let tally = Tally::new();
         tally.add_stored(2);
         let reason = LossReason::Evicted;
-        tally.add_loss(Loss { count: 9, reason });
+        tally.give_up(Loss { count: 9, reason });
         let counters = tally.counters(|| 2);
         assert_eq!((counters.lost(), counters.evicted()), (0, 9));
     }

@@ -427,7 +427,8 @@ impl Queue {
     fn take_losses(&mut self, writer: &mut dyn Writer, outlet: Outlet<'_>) {
         let losses = catch_unwind(AssertUnwindSafe(|| writer.take_losses())).unwrap_or_default();
         for loss in losses {
-            self.count_loss(loss, outlet);
+            outlet.tally.give_up(loss);
+            self.tally.give_up(loss);
             if loss.reason != LossReason::Evicted {
                 self.lost_untold += loss.count;
             }

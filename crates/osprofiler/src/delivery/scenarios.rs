@@ -521,15 +521,19 @@ fn what_a_store_gave_up_by_itself_is_counted() {
     scene.stores[0].with(|inner| {
         inner.given_up = vec![
             gone(4, LossReason::StoreRemoved),
+            gone(2, LossReason::Refused),
             gone(50, LossReason::Evicted),
         ];
     });
     scene.record(1, "B", 1);
     scene.pass(2_000);
-    assert_eq!(scene.lost(), [(4, LossReason::StoreRemoved)]);
+    assert_eq!(
+        scene.lost(),
+        [(2, LossReason::Refused), (4, LossReason::StoreRemoved)]
+    );
     assert_eq!(
         (scene.counters().stored(), scene.counters().evicted()),
-        (7, 50)
+        (5, 50)
     );
     assert_eq!(scene.told(0), []);
 }

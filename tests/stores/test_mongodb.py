@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""MongoDB: upstream's layout read and written, odd values, faults, and what a client is told by servers of all kinds.
+
+FerretDB is the server. What it cannot be (a replica set, a server that knows passwords or expires documents) a proxy
+before it tells the client; then what counts is what the client says on the wire.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+
+import pymongo
+import pytest
+
+from servers.ferretdb import FerretDB
+from servers.redis import Redis
+
+FIXTURES = Path(__file__).parents[2] / "fixtures"
+NUMBERS = count(1)
+ID = "4e3e0ec6-2938-40b1-8504-09eb1d4b0dee"
+
+# Runs beside any osprofiler: notifications of standard input, one in JSON a line, through the driver of a store.
+WRITE = """
+import json, sys
+from osprofiler import opts
+from osprofiler.drivers import base
+drivers = {}
+for line in sys.stdin:
+    notification = json.loads(line)
+    origin = notification.pop("project"), notification.pop("service")
+    if origin not in drivers:
+        drivers[origin] = base.get_driver(sys.argv[1], project=origin[0], service=origin[1], host="h")
+    drivers[origin].notify(notification)
+try:
+    from osprofiler import _native
+except ImportError:
+    pass
+else:
+    assert _native.flush(60)["waiting"] == 0
+"""
+REPORT = """
+import json, sys
+from osprofiler import opts
+from osprofiler.drivers import base
+print(json.dumps(base.get_driver(sys.argv[1]).get_report(sys.argv[2])))
+"""
+LIST = """
+import json, sys
+from osprofiler import opts
+from osprofiler.drivers import base
+driver = base.get_driver(sys.argv[1])
+traces = driver.list_error_traces() if sys.argv[2:] else driver.list_traces()
+print(json.dumps(sorted(traces, key=lambda trace: trace["base_id"]), default=str))
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """Return a running server."""
+    with FerretDB(tmp_path_factory.mktemp("ferretdb")) as server:
+        yield server
+
+
+@pytest.fixture
+def database(server):
+    """Return upstream's database, empty, through Python's client."""
+    with pymongo.MongoClient(server.url) as client:
+        client.drop_database("osprofiler")
+        yield client["osprofiler"]
+
+
+@pytest.fixture
+def redis(tmp_path):
+    """Return a server of another kind."""
+    with Redis(tmp_path / "redis") as redis:
+        yield redis
+
+
+def ours(text, *arguments, lines="", **environment):
+    """Run Python beside our package; return what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(text), *map(str, arguments)],
+        input=lines,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def recorded(name):
+    """Return the id of a recorded trace, and its notifications, one a line."""
+    lines = (FIXTURES / f"{name}.jsonl").read_text(encoding="utf-8")
+    return json.loads(lines.splitlines()[0])["base_id"], lines
+
+
+def notification(info, name="db-start", second=1, **members):
+    """Return a notification as upstream's driver stores it."""
+    return {
+        "name": name,
+        "base_id": ID,
+        "trace_id": str(next(NUMBERS)),
+        "parent_id": ID,
+        "timestamp": f"2026-01-01T00:00:{second:02}.000000",
+        "info": {"host": "h"} | info,
+        "project": "p",
+        "service": "s",
+    } | members
+
+
+def show(command, url, base_id=ID):
+    """Return the report that the command makes of a trace."""
+    done = command("trace", "show", "--json", base_id, "--connection-string", url)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+# Upstream and we read what the other wrote.
+
+
+def test_what_upstream_wrote_is_read(server, database, upstream, command):
+    """A recorded trace with an error in it; the reports are equal."""
+    base_id, lines = recorded("server-stop-error")
+    upstream(WRITE, server.url, lines=lines)
+    theirs = json.loads(upstream(REPORT, server.url, base_id))
+    assert theirs["children"]
+    assert show(command, server.url, base_id) == theirs
+    assert ours(LIST, server.url) == upstream(LIST, server.url)
+
+
+def test_what_we_write_upstream_reads(server, database, upstream, command):
+    """Its members are those that upstream writes, in its order, and the report is the same from both."""
+    base_id, lines = recorded("token-issue")
+    ours(WRITE, server.url, lines=lines)
+    assert show(command, server.url, base_id) == json.loads(upstream(REPORT, server.url, base_id))
+    assert ours(LIST, server.url) == upstream(LIST, server.url)
+    stored = [document | {"_id": None} for document in database.profiler.find()]
+    expected = [{"_id": None} | json.loads(line) for line in lines.splitlines()]
+    assert stored == expected
+    assert [list(document) for document in stored] == [list(document) for document in expected]
+
+
+def test_traces_with_errors_are_listed_by_both(server, database, upstream):
+    """The first error counts; upstream's own driver fails at its first."""
+    error = {"etype": "ValueError", "message": "x"}
+    events = [notification(error, "db-stop", second) for second in (7, 3, 5)]
+    events.append(notification({}, "db-stop", base_id="fine"))
+    for event in events:
+        ours(WRITE, server.url, lines=json.dumps(event))
+    expected = [{"base_id": ID, "timestamp": "2026-01-01T00:00:03.000000"}]
+    assert json.loads(ours(LIST, server.url, "errors")) == expected
+    assert json.loads(upstream(LIST, server.url, "errors")) == expected
+
+
+def test_another_database_is_named_as_with_upstream(server, database):
+    """By the argument `db_name`, or by an option."""
+    text = """
+        import sys
+        from osprofiler import _native
+        from osprofiler.drivers import base
+        driver = base.get_driver(sys.argv[1], db_name="other", project="p", service="s")
+        driver.notify({"name": "x-start", "base_id": "B", "trace_id": "1"})
+        assert _native.flush(60)["waiting"] == 0
+        print(driver.list_traces()[0]["base_id"], base.get_driver(sys.argv[1]).list_traces())
+    """
+    assert ours(text, server.url) == "B []\n"
+    assert json.loads(ours(LIST, f"{server.url}/?database=other"))[0]["base_id"] == "B"
+    database.client.drop_database("other")
+
+
+# Values.
+
+
+def test_what_bson_cannot_hold_is_near_for_upstream_and_exact_for_us(server, database, upstream, command):
+    """Also what only some servers of this protocol refuse, such as a key with a dot."""
+    info = {
+        "big": 2**64,
+        "nan": float("nan"),
+        "surrogate": "\ud800",
+        "a.b": {"$c": 1, "\0": 2},
+        "deep": json.loads("[" * 200 + "]" * 200),
+        "plain": [1, 2**40, 0.5, True, None, "é"],
+    }
+    ours(WRITE, server.url, lines=json.dumps(notification(info)))
+    (stored,) = database.profiler.find()
+    near = stored["info"]
+    assert (near["big"], near["nan"], near["surrogate"]) == (str(2**64), "NaN", "\ufffd")
+    assert near["a\uff0eb"] == {"\uff04c": 1, "\u2400": 2}
+    assert near["plain"] == info["plain"]
+
+    def of(report):
+        (point,) = report["children"]
+        return point["info"]["meta.raw_payload.db-start"]["info"]
+
+    assert of(json.loads(upstream(REPORT, server.url, ID)))["plain"] == info["plain"]
+    assert json.dumps(of(show(command, server.url))) == json.dumps({"host": "h"} | info)
+
+
+def test_values_that_only_bson_has_become_text(server, database, command):
+    """Upstream writes dates and bytes as BSON's own, and then cannot show them as JSON."""
+    at = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
+    database.profiler.insert_one(notification({"date": at, "bytes": b"\xff", "text": b"abc"}))
+    (point,) = show(command, server.url)["children"]
+    info = point["info"]["meta.raw_payload.db-start"]["info"]
+    assert info == {"host": "h", "date": "2026-01-02T03:04:05.678000", "bytes": "/w==", "text": "abc"}
+
+
+def test_junk_is_skipped_and_counted(server, database, command):
+    """Half notifications, other applications' documents, a value of 10 MB."""
+    good = [notification({}, "db-start", 1, trace_id="1"), notification({}, "db-stop", 2, trace_id="1")]
+    junk = [
+        {},
+        {"base_id": ID},
+        {"base_id": 7, "x": [1, {"y": None}]},
+        notification({}, timestamp="yesterday"),
+        notification({}, timestamp=datetime.now(UTC)),
+        notification({}, trace_id=5),
+        notification({}, name=None),
+        notification({}, project=["p"]),
+        notification({}, info="text"),
+        {"base_id": ID, "large": "x" * 10_000_000},
+    ]
+    database.profiler.insert_many([*junk, *good])
+    database.profiler_lost.insert_many([{"base_id": ID, "count": -1, "reason": "exit"}, {"base_id": ID, "reason": 1}])
+    done = command("trace", "show", ID, "--connection-string", server.url)
+    assert done.returncode == 0, done.stderr
+    assert "db" in done.stdout
+    of_the_trace = sum(document.get("base_id") == ID for document in junk) + 2
+    assert f"{of_the_trace} " in done.stderr, done.stderr
+    done = command("trace", "list", "--connection-string", server.url)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("2026-01-01T00:00:01.000000") == 1, done.stdout
