@@ -3,6 +3,8 @@
 
 # The Python that runs the scripts and that the wheel is built for: 3.11 or later.
 PYTHON ?= python3
+# The store that `make demo` records into, for example STORE=mongodb.
+STORE ?= sqlite
 # Arguments for `make demo`, for example DEMO_ARGS="--keystone-port 5000".
 DEMO_ARGS ?=
 # Words for `make test`: only the sections whose names contain one, for example TEST_ARGS="wheel tests/python".
@@ -18,7 +20,7 @@ help:
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
 
 demo: ## trace a real `openstack image list` through Keystone and Glance, and show where its time went
-	@$(RUN) demo $(DEMO_ARGS)
+	@$(RUN) demo --store $(STORE) $(DEMO_ARGS)
 
 test: ## run everything that CI runs
 	@$(RUN) check $(TEST_ARGS)

@@ -8,9 +8,10 @@ import sys
 import time
 from pathlib import Path
 
-from demo import cloud, scenario
+from demo import cloud, scenario, stores
 from demo.client import Client, Recording
 from demo.cloud import Cloud
+from demo.stores import Store
 from house import build, environments, tools
 from house.ending import alone, framed
 from house.environments import Environment
@@ -20,8 +21,6 @@ from house.progress import at_terminal, heading, say, step
 from house.waiting import free_port
 
 LOGS = DEMO / "logs"
-STORE = DEMO / "traces.db"
-CONNECTION_STRING = f"sqlite://{STORE}"
 
 
 def main() -> int:
@@ -37,14 +36,16 @@ def main() -> int:
         heading("getting ready")
         environment, template = _prepare()
         heading("a real request through real services")
-        recording = _record(environment, template, arguments)
-        _show(environment, recording)
+        with stores.started(arguments.store) as store:
+            recording = _record(environment, template, store, arguments)
+            _show(environment, recording, store)
     say(f"\ndone in {time.monotonic() - started:.0f} s; nothing was left running")
     return 0
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser.add_argument("--store", choices=stores.NAMES, default=stores.FILE, help="default: %(default)s")
     parser.add_argument("--keystone-port", type=int, default=0, help="default: one that the system chooses")
     parser.add_argument("--glance-port", type=int, default=0, help="default: one that the system chooses")
     return parser.parse_args()
@@ -66,14 +67,12 @@ def _prepare() -> tuple[Environment, Path]:
     return environment, template
 
 
-def _record(environment: Environment, template: Path, arguments: argparse.Namespace) -> Recording:
-    for old in DEMO.glob(f"{STORE.name}*"):
-        old.unlink()
+def _record(environment: Environment, template: Path, store: Store, arguments: argparse.Namespace) -> Recording:
     services = Cloud(
         environment,
         template,
         DEMO / "run",
-        CONNECTION_STRING,
+        store.connection_string,
         keystone_port=arguments.keystone_port,
         glance_port=arguments.glance_port,
     )
@@ -88,7 +87,7 @@ def _record(environment: Environment, template: Path, arguments: argparse.Namesp
         with step("openstack --os-profile 123 image list"):
             recording = scenario.record(client)
         with step("waiting for the trace to be complete"):
-            scenario.report(_command(environment), recording.trace_id, CONNECTION_STRING, LOGS / "report.log")
+            scenario.report(_command(environment), recording.trace_id, store.connection_string, LOGS / "report.log")
     finally:
         with step("ending Keystone and Glance"):
             services.end()
@@ -99,29 +98,31 @@ def _command(environment: Environment) -> Path:
     return environment.program("osprofiler")
 
 
-def _show(environment: Environment, recording: Recording) -> None:
+def _show(environment: Environment, recording: Recording, store: Store) -> None:
     heading("what the client said")
     say(recording.output.data + recording.output.messages.rstrip())
     command = _command(environment)
-    which = recording.trace_id, CONNECTION_STRING
+    which = recording.trace_id, store.connection_string
     heading("where the time went")
     _tree([command, *scenario.show("--tree", *which)])
     written = {form: DEMO / f"report.{form}" for form in ("html", "json")}
-    for form, path in written.items():
-        path.unlink(missing_ok=True)
-        run(
-            [command, *scenario.show(f"--{form}", *which), "-o", path], LOGS / "report.log", what=f"writing {path.name}"
-        )
     shown = _relative(command)
     heading("the report")
-    for path in written.values():
-        say(f"  {_relative(path):<22} {path.stat().st_size / 1024:8.0f} KiB")
+    for form, path in written.items():
+        path.unlink(missing_ok=True)
+        show = [*scenario.show(f"--{form}", *which), "-o", path]
+        run([command, *show], LOGS / "report.log", what=f"writing {path.name}")
+        say(f"  {_relative(path):<22} {path.stat().st_size / 1024:8.0f} KiB, made by")
+        say(f"    osprofiler {' '.join(map(str, show[:-1]))} {_relative(path)}")
     heading("what to try next")
     say(f"  open {_relative(written['html'])} in a browser (it needs no network)")
-    say(f"  export OSPROFILER_CONNECTION_STRING={CONNECTION_STRING}")
-    say(f"  {shown} trace list")
-    say(f"  {shown} trace show {recording.trace_id} --depth 2")
-    say(f"  {shown} trace show --html {recording.trace_id} -o report.html")
+    if store.stays:
+        say(f"  export OSPROFILER_CONNECTION_STRING={store.connection_string}")
+        say(f"  {shown} trace list")
+        say(f"  {shown} trace show {recording.trace_id} --depth 2")
+        say(f"  {shown} trace show --html {recording.trace_id} -o report.html")
+    else:
+        say(f"  {shown} trace show {_relative(written['json'])} --depth 2")
     say(f"  {shown} trace show fixtures/server-show.jsonl")
 
 

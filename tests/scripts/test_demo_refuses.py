@@ -10,12 +10,12 @@ from pathlib import Path
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
 
-def demo(*arguments: str, **variables: str) -> str:
+def demo(*arguments: str, status: int = 1, **variables: str) -> str:
     """Run the demo, which has to refuse; return what it says."""
     env = {**os.environ, "PYTHONPATH": str(SCRIPTS), **variables}
     command = [sys.executable, "-m", "demo", *arguments]
     ended = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
-    assert ended.returncode == 1
+    assert ended.returncode == status
     assert ended.stdout == ""
     return ended.stderr
 
@@ -34,3 +34,9 @@ def test_a_port_in_use():
         port = str(taken.getsockname()[1])
         told = demo("--glance-port", port)
     assert told == f"failed: port {port} is in use: end what listens there, or leave the choice to the system\n"
+
+
+def test_a_store_that_it_does_not_know():
+    """Those that it knows are named."""
+    told = demo("--store", "excel", status=2)
+    assert "invalid choice: 'excel' (choose from 'sqlite', 'mongodb'" in told

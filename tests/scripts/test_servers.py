@@ -7,6 +7,7 @@ import pytest
 
 from house import debian
 from house.waiting import answers, wait_until
+from servers.ferretdb import FerretDB
 from servers.mariadb import MariaDB
 from servers.postgresql import PostgreSQL
 from servers.rabbitmq import RabbitMQ
@@ -28,7 +29,7 @@ def left_running(folder: Path) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("kind", [MariaDB, PostgreSQL, RabbitMQ, Redis])
+@pytest.mark.parametrize("kind", [FerretDB, MariaDB, PostgreSQL, RabbitMQ, Redis])
 def test_two_run_side_by_side_and_nothing_is_left(kind, tmp_path):
     """Each on ports of its own; what a server starts beside itself ends with it."""
     with kind(tmp_path / "one") as one, kind(tmp_path / "two") as two:
