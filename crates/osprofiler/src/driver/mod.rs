@@ -14,6 +14,8 @@ mod file;
 #[cfg(feature = "mongodb")]
 mod mongodb;
 mod options;
+#[cfg(feature = "redis")]
+mod redis;
 #[cfg(any(feature = "messaging", feature = "mongodb", feature = "otlp"))]
 mod runtime;
 #[cfg(feature = "sqlite")]

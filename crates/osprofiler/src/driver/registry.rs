@@ -82,7 +82,7 @@ pub enum Capability {
 }
 
 /// An option of a connection string, `?name=value`.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct DriverOption {
     /// Its name.
     pub name: &'static str,
@@ -108,7 +108,7 @@ macro_rules! built_in {
 pub const DRIVERS: &[Driver] = &[
     Driver { name: "sqlite", schemes: &["sqlite"], summary: "one SQLite file, without a server", availability: built_in!("sqlite", sqlite) },
     Driver { name: "file", schemes: &["file"], summary: "one file of JSON lines, a notification each", availability: built_in!("file", file) },
-    to_come("redis", &["redis", "rediss", "unix", "redissentinel"], "a Redis server, directly or found through its sentinels"),
+    Driver { name: "redis", schemes: &["redis", "rediss", "unix", "redissentinel"], summary: "a Redis server, directly or found through its sentinels", availability: built_in!("redis", redis) },
     Driver { name: "mongodb", schemes: &["mongodb", "mongodb+srv"], summary: "a MongoDB server or replica set", availability: built_in!("mongodb", mongodb) },
     to_come("elasticsearch", &["elasticsearch", "elasticsearchs", "opensearch"], "an Elasticsearch or OpenSearch server"),
     to_come("mysql", &["mysql", "mysql+pymysql", "mysql+mysqldb", "mariadb"], "a MySQL or MariaDB server"),

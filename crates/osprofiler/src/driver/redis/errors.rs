@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the client's and the server's errors mean: of which kind, whether they pass, what to do about them.
+//!
+//! A text of the server's is repeated in part only, on one line; no command is, so no password and no notification.
+
+use std::error::Error as StdError;
+use std::io;
+use std::sync::Arc;
+
+use ::redis::{ErrorKind as ClientKind, RedisError};
+
+use crate::{Error, ErrorKind};
+
+/// The most of a server's words that a message repeats.
+const MOST_WORDS: usize = 200;
+
+/// An error, understood.
+pub(super) struct Cause {
+    pub(super) kind: ErrorKind,
+    /// Ends the sentence "cannot write `redis://...`: ".
+    pub(super) why: String,
+    /// What to do; may be empty.
+    pub(super) help: &'static str,
+}
+
+/// The error for `action` on the store that `shown` names.
+pub(super) fn sort(action: &str, shown: &str, error: &RedisError) -> Error {
+    let Cause { kind, why, help } = explain(error);
+    let sorted = Error::new(kind, format!("cannot {action} `{shown}`: {why}"));
+    if help.is_empty() {
+        sorted
+    } else {
+        sorted.with_help(help)
+    }
+}
+
+pub(super) fn explain(error: &RedisError) -> Cause {
+    if let Some(cause) = io_error(error).map(explain_io) {
+        return cause;
+    }
+    let (kind, why, help) = match error.kind() {
+        ClientKind::Server(_) | ClientKind::Extension => return explain_answer(error),
+        ClientKind::Parse | ClientKind::UnexpectedReturnType => (
+            ErrorKind::Corrupt,
+            "what answers there does not speak as Redis does".to_owned(),
+            "check host and port; a server that wants TLS is `rediss://`",
+        ),
+        ClientKind::InvalidClientConfig => (
+            ErrorKind::Usage,
+            one_line(error.detail().unwrap_or("its address cannot be")),
+            "",
+        ),
+        _ => (ErrorKind::Unavailable, one_line(&error.to_string()), ""),
+    };
+    Cause { kind, why, help }
+}
+
+/// The server refused, in its own words.
+fn explain_answer(error: &RedisError) -> Cause {
+    let words = one_line(error.detail().unwrap_or_default());
+    let code = error.code().unwrap_or_default();
+    let (kind, why, help) = match code {
+        "OOM" => (
+            ErrorKind::Full,
+            "the server's memory is full (`maxmemory`)".to_owned(),
+            "let traces expire, `?ttl=7d`, or raise `maxmemory`",
+        ),
+        "NOAUTH" => (
+            ErrorKind::Denied,
+            "the server wants a password".to_owned(),
+            "write it before the host: `redis://:PASSWORD@host`",
+        ),
+        "WRONGPASS" => (
+            ErrorKind::Denied,
+            "the server knows no such user and password".to_owned(),
+            "try them: `redis-cli -u redis://USER@host --askpass ping`",
+        ),
+        "NOPERM" => (
+            ErrorKind::Denied,
+            format!("the user may not do that ({words})"),
+            "allow it: `ACL SETUSER name ~osprofiler* +@read +@write +@transaction +@connection`",
+        ),
+        "DENIED" => (
+            ErrorKind::Denied,
+            "the server is in protected mode: it answers on its own machine only".to_owned(),
+            "give it a password, or set `protected-mode no` in a network that nobody else is in",
+        ),
+        "LOADING" => (
+            ErrorKind::Unavailable,
+            "the server is still loading its data".to_owned(),
+            "",
+        ),
+        "READONLY" => (
+            ErrorKind::Unavailable,
+            "the server is a replica, which takes no writes".to_owned(),
+            "name the master, or its sentinels: `redissentinel://host:26379?sentinel=mymaster`",
+        ),
+        "MASTERDOWN" => (
+            ErrorKind::Unavailable,
+            "the server is a replica that has lost its master".to_owned(),
+            "",
+        ),
+        "MOVED" | "ASK" | "CROSSSLOT" | "CLUSTERDOWN" => (
+            ErrorKind::Usage,
+            "the server is a node of a Redis Cluster, which this driver does not speak".to_owned(),
+            "use a server of its own, with replicas and sentinels",
+        ),
+        "WRONGTYPE" => (
+            ErrorKind::Corrupt,
+            "a key of ours holds what somebody else put there".to_owned(),
+            "see them: `redis-cli --scan --pattern 'osprofiler*'`, and their `type`",
+        ),
+        // Passwords in the words of servers before 6.0, and the plain refusals of all.
+        "ERR" if words.contains("AUTH") || words.contains("invalid password") => {
+            (ErrorKind::Denied, refusal(&words), "")
+        }
+        "ERR" if words.contains("DB index") => (
+            ErrorKind::Usage,
+            refusal(&words),
+            "take a smaller number, or raise `databases`",
+        ),
+        "ERR" if words.contains("unknown command") => (
+            ErrorKind::Corrupt,
+            refusal(&words),
+            "is it a Redis server, and not a sentinel or a proxy?",
+        ),
+        "ERR" => (ErrorKind::Unavailable, refusal(&words), ""),
+        // NOREPLICAS, MISCONF, TRYAGAIN, BUSY and whatever comes: the server's state, not ours.
+        code => (
+            ErrorKind::Unavailable,
+            refusal(&one_line(&format!("{code} {words}"))),
+            "",
+        ),
+    };
+    Cause { kind, why, help }
+}
+
+fn refusal(words: &str) -> String {
+    format!("the server says \"{words}\"")
+}
+
+fn explain_io(error: &io::Error) -> Cause {
+    if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        return explain_tls(tls);
+    }
+    let (kind, why, help) = match error.kind() {
+        io::ErrorKind::ConnectionRefused => (
+            ErrorKind::Unavailable,
+            "nobody listens there".to_owned(),
+            "is the server running, on this port and interface?",
+        ),
+        io::ErrorKind::NotFound => (
+            ErrorKind::Unavailable,
+            "there is no such socket".to_owned(),
+            "is the server running, with this `unixsocket`?",
+        ),
+        io::ErrorKind::PermissionDenied => (
+            ErrorKind::Denied,
+            "permission denied on its socket".to_owned(),
+            "join the socket's group, or set `unixsocketperm 770`",
+        ),
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => (
+            ErrorKind::Unavailable,
+            "it does not answer in time".to_owned(),
+            "is it overloaded, or a firewall in between? wait longer: `?socket_timeout=30`",
+        ),
+        io::ErrorKind::UnexpectedEof
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe => (
+            ErrorKind::Unavailable,
+            "it closed the connection".to_owned(),
+            "the server's log says why; a server that wants TLS is `rediss://`",
+        ),
+        _ => (ErrorKind::Unavailable, one_line(&error.to_string()), ""),
+    };
+    Cause { kind, why, help }
+}
+
+fn explain_tls(error: &rustls::Error) -> Cause {
+    let (kind, why, help) = match error {
+        rustls::Error::InvalidCertificate(reason) => (
+            ErrorKind::Denied,
+            format!("its certificate is not trusted ({reason})"),
+            "name the authority it comes from: `?tls_ca_file=/etc/ssl/redis-ca.pem`",
+        ),
+        rustls::Error::InvalidMessage(_) => (
+            ErrorKind::Corrupt,
+            "what answers there does not speak TLS".to_owned(),
+            "a server without TLS is `redis://`",
+        ),
+        rustls::Error::AlertReceived(alert) => (
+            ErrorKind::Denied,
+            format!("it refuses the TLS connection ({alert:?})"),
+            "if it wants a certificate of ours: `?ssl_certfile=...&ssl_keyfile=...`",
+        ),
+        _ => (ErrorKind::Unavailable, one_line(&error.to_string()), ""),
+    };
+    Cause { kind, why, help }
+}
+
+/// The error of the connection that is behind a client's error.
+fn io_error(error: &RedisError) -> Option<&io::Error> {
+    let source = error.source()?;
+    source.downcast_ref().or_else(|| {
+        let shared: &Arc<dyn StdError + Send + Sync> = source.downcast_ref()?;
+        shared.downcast_ref()
+    })
+}
+
+/// A text from outside as part of a message.
+fn one_line(text: &str) -> String {
+    text.chars()
+        .map(|character| {
+            if character.is_control() {
+                ' '
+            } else {
+                character
+            }
+        })
+        .take(MOST_WORDS)
+        .collect()
+}

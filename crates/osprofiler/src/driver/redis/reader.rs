@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Reading a trace back: its list from the oldest notification on, its losses, and what upstream wrote before it had lists.
+//!
+//! Lists are read in pages, so that neither a long trace nor somebody's huge elements need much memory at once. Whatever
+//! is no notification of the trace is skipped and counted.
+
+use ::redis::{Connection, RedisResult, cmd};
+
+use super::connection::Server;
+use super::settings::Settings;
+use super::{LEGACY, LOST, NOTIFICATIONS, listing};
+use crate::driver::{ListFilter, ReadSummary, Reader, TraceSummary, duplicates};
+use crate::wire::{self, MAX_LINE_BYTES};
+use crate::{Id, Loss, LossReason, Notifications, Result};
+
+/// The elements of a first page; later ones grow to what takes about [`PAGE_BYTES`].
+const FIRST_PAGE: usize = 16;
+const LARGEST_PAGE: usize = 4096;
+const PAGE_BYTES: usize = 4 << 20;
+
+pub(super) struct RedisReader {
+    server: Server,
+}
+
+impl RedisReader {
+    pub(super) fn new(settings: Settings) -> Self {
+        Self {
+            server: Server::new(settings),
+        }
+    }
+
+    fn read_list(
+        &mut self,
+        base_id: Id<'_>,
+        notifications: &mut Notifications,
+        summary: &mut ReadSummary,
+    ) -> Result<()> {
+        let key = format!("{NOTIFICATIONS}{base_id}");
+        let (mut from, mut size) = (0, FIRST_PAGE);
+        loop {
+            let page = self
+                .server
+                .run("read", |connection, _| page(connection, &key, from, size))?;
+            let Some(page) = page else {
+                summary.skipped += 1;
+                return Ok(());
+            };
+            // The newest is at the head: a page from the tail is turned round.
+            for element in page.iter().rev() {
+                push(element, base_id, notifications, summary);
+            }
+            if page.len() < size {
+                return Ok(());
+            }
+            from += page.len();
+            size = next_size(&page);
+        }
+    }
+
+    fn read_losses(&mut self, base_id: Id<'_>, summary: &mut ReadSummary) -> Result<()> {
+        let key = format!("{LOST}{base_id}");
+        let losses = self.server.run("read", |connection, _| {
+            let losses = cmd("HGETALL").arg(&key).query(connection);
+            listing::or_wrong_type(losses)
+        })?;
+        let Some(losses) = losses else {
+            summary.skipped += 1;
+            return Ok(());
+        };
+        let losses: Vec<(Vec<u8>, Vec<u8>)> = losses;
+        for (reason, count) in losses {
+            let reason = std::str::from_utf8(&reason).ok().and_then(LossReason::from_name);
+            let count = std::str::from_utf8(&count).ok().and_then(|text| text.parse().ok());
+            match (reason, count) {
+                (Some(reason), Some(count)) => summary.add_loss(Loss { count, reason }),
+                _ => summary.skipped += 1,
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads single notifications. Nothing but their keys tells which there are, so all keys of the database are looked at.
+    fn read_legacy(
+        &mut self,
+        base_id: Id<'_>,
+        notifications: &mut Notifications,
+        summary: &mut ReadSummary,
+    ) -> Result<()> {
+        let pattern = format!("{LEGACY}{}*", listing::escape(&base_id.to_string()));
+        let mut found = Notifications::default();
+        listing::scan(&mut self.server, &pattern, &mut |connection, keys| {
+            for value in listing::values(connection, keys)? {
+                // An id that begins like this one has keys that begin like its keys.
+                if let Some(parsed) = value.as_deref().and_then(|value| wire::parse(value).ok()) {
+                    if parsed.as_notification().base_id == base_id {
+                        found.push(&parsed.as_notification());
+                    }
+                } else {
+                    summary.skipped += 1;
+                }
+            }
+            Ok(())
+        })?;
+        found.sort_by_timestamp();
+        notifications.extend(found.iter());
+        Ok(())
+    }
+}
+
+impl Reader for RedisReader {
+    fn read(&mut self, base_id: Id<'_>, notifications: &mut Notifications) -> Result<ReadSummary> {
+        let mut summary = ReadSummary::default();
+        let start = notifications.len();
+        self.read_list(base_id, notifications, &mut summary)?;
+        self.read_losses(base_id, &mut summary)?;
+        if notifications.len() == start && summary == ReadSummary::default() {
+            self.read_legacy(base_id, notifications, &mut summary)?;
+        }
+        duplicates::remove(notifications, start);
+        Ok(summary)
+    }
+
+    fn list(&mut self, filter: ListFilter, each: &mut dyn FnMut(TraceSummary<'_>)) -> Result<u64> {
+        listing::list(&mut self.server, filter, each)
+    }
+}
+
+/// Up to `size` elements of a list, from the one that is `from` before its last on towards its head; `None` if it is no list.
+fn page(
+    connection: &mut Connection,
+    key: &str,
+    from: usize,
+    size: usize,
+) -> RedisResult<Option<Vec<Vec<u8>>>> {
+    let elements = cmd("LRANGE")
+        .arg(key)
+        .arg(-((from + size) as i64))
+        .arg(-(from as i64) - 1)
+        .query(connection);
+    listing::or_wrong_type(elements)
+}
+
+/// How many elements like those of `page` make a good next one. Few large ones may follow many small ones, so it grows
+/// slowly.
+fn next_size(page: &[Vec<u8>]) -> usize {
+    let bytes: usize = page.iter().map(Vec::len).sum();
+    let fitting = PAGE_BYTES * page.len() / bytes.max(1);
+    fitting.clamp(1, LARGEST_PAGE.min(page.len() * 8))
+}
+
+fn push(
+    element: &[u8],
+    base_id: Id<'_>,
+    notifications: &mut Notifications,
+    summary: &mut ReadSummary,
+) {
+    let parsed = (element.len() <= MAX_LINE_BYTES)
+        .then(|| wire::parse(element).ok())
+        .flatten();
+    match parsed {
+        Some(parsed) if parsed.as_notification().base_id == base_id => {
+            notifications.push(&parsed.as_notification());
+        }
+        _ => summary.skipped += 1,
+    }
+}
