@@ -24,28 +24,14 @@ READY_SECONDS = 20
 class Redis:
     """A server for as long as the `with` block lasts."""
 
-    def __init__(self, folder: Path):
-        """Choose a port; data, log and process id go into the folder."""
+    def __init__(self, folder: Path, *options: str | Path | int):
+        """Choose a port; data, log and process id go into the folder. The options are the program's own."""
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}"
-        folder.mkdir(parents=True, exist_ok=True)
-        self.server = Server(
-            "redis",
-            [
-                "redis-server",
-                "--bind",
-                "127.0.0.1",
-                "--port",
-                str(self.port),
-                "--save",
-                "",
-                "--appendonly",
-                "no",
-                "--dir",
-                folder,
-            ],
-            folder,
-        )
+        self.folder = folder.resolve()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        own = ["--bind", "127.0.0.1", "--port", self.port, "--save", "", "--appendonly", "no", "--dir", self.folder]
+        self.server = Server("redis", ["redis-server", *own, *options], self.folder)
 
     def __enter__(self) -> "Redis":
         """Start it; return when it answers."""

@@ -21,10 +21,12 @@ if __name__ == "__main__":
 
 from house.ending import framed
 from servers import ferretdb
+from servers.redis_stores import RedisStores
 
 # By driver; each gets a folder of its own.
 STORES: dict[str, Callable[[Path], AbstractContextManager]] = {
     "mongodb": ferretdb.Stores,
+    "redis": RedisStores,
 }
 
 

@@ -121,9 +121,10 @@ impl Subject {
         assert_eq!(summary, ReadSummary::default());
     }
 
-    fn second_process(&self, connection: &ConnectionString, from: i64, count: i64) -> Child {
+    /// A process that writes to `store`, a connection string with its password.
+    fn second_process(&self, store: &str, from: i64, count: i64) -> Child {
         Command::new(&self.program)
-            .args(["--write", &connection.to_string()])
+            .args(["--write", store])
             .args([from.to_string(), count.to_string()])
             .spawn()
             .expect("the second process starts")
@@ -493,8 +494,9 @@ fn losses_add_up(subject: &Subject) {
 }
 
 fn two_processes(subject: &Subject) {
-    let connection = subject.connection();
-    let children = [0, 1000, 2000].map(|from| subject.second_process(&connection, from, 500));
+    let store = (subject.fresh)();
+    let connection = parse(&store);
+    let children = [0, 1000, 2000].map(|from| subject.second_process(&store, from, 500));
     for mut child in children {
         assert!(child.wait().expect("the second process ends").success());
     }

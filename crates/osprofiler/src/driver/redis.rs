@@ -97,14 +97,14 @@ pub(super) const IMPLEMENTATION: Implementation = Implementation {
     ],
     example: "redis://:PASSWORD@host:6379/0?ttl=7d",
     open_writer: |connection| {
-        Ok(Box::new(writer::RedisWriter::new(
-            settings::Settings::of(connection)?,
-        )))
+        Ok(Box::new(writer::RedisWriter::new(settings::Settings::of(
+            connection,
+        )?)))
     },
     open_reader: |connection| {
-        Ok(Box::new(reader::RedisReader::new(
-            settings::Settings::of(connection)?,
-        )))
+        Ok(Box::new(reader::RedisReader::new(settings::Settings::of(
+            connection,
+        )?)))
     },
 };
 

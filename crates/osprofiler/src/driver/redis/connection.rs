@@ -70,10 +70,7 @@ fn open(action: &str, settings: &Settings) -> Result<Connection> {
 }
 
 /// A connection to the server at `address`, which may be used for notifications.
-pub(super) fn connect_to_server(
-    settings: &Settings,
-    address: &Address,
-) -> RedisResult<Connection> {
+pub(super) fn connect_to_server(settings: &Settings, address: &Address) -> RedisResult<Connection> {
     log_in(settings, tcp(settings, address))
 }
 
@@ -92,9 +89,7 @@ fn log_in(settings: &Settings, address: ConnectionAddr) -> RedisResult<Connectio
     let mut connection = connect(settings, address, settings.answer_timeout)?;
     authenticate(&mut connection, &settings.login)?;
     if settings.database != 0 {
-        cmd("SELECT")
-            .arg(settings.database)
-            .exec(&mut connection)?;
+        cmd("SELECT").arg(settings.database).exec(&mut connection)?;
     }
     Ok(connection)
 }

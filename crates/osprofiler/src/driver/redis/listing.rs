@@ -19,6 +19,10 @@ use crate::{Id, Result, Timestamp};
 
 /// Keys and entries asked for at a time.
 const PAGE: usize = 1000;
+/// Values asked for at a time that may be large.
+const VALUES: usize = 32;
+/// The most that is read of what tells of an error: an id and a time.
+const ERROR_BYTES: usize = 4096;
 /// How many of a list's oldest elements may be junk before its time is unknown.
 const OLDEST: i64 = 4;
 
@@ -87,7 +91,7 @@ impl Inventory {
                     .cmd("GETRANGE")
                     .arg(format!("{ERROR}{id}"))
                     .arg(0)
-                    .arg(MAX_LINE_BYTES);
+                    .arg(ERROR_BYTES);
             }
             let mut answers = ask(connection, &questions)?.into_iter();
             for (id, first) in entries {
@@ -126,7 +130,10 @@ impl Inventory {
             let (mut lists, mut errors, mut legacy) = (Vec::new(), Vec::new(), Vec::new());
             for key in keys {
                 if let Some(id) = id_behind(key, NOTIFICATIONS) {
-                    let is_new = self.traces.get(id).is_none_or(|found| found.first.is_none());
+                    let is_new = self
+                        .traces
+                        .get(id)
+                        .is_none_or(|found| found.first.is_none());
                     if is_new {
                         lists.push(id);
                     }
@@ -143,23 +150,25 @@ impl Inventory {
     }
 
     fn look_at_lists(&mut self, connection: &mut Connection, ids: &[&str]) -> RedisResult<()> {
-        let mut questions = pipe();
-        for id in ids {
-            let key = format!("{NOTIFICATIONS}{id}");
-            questions.cmd("LRANGE").arg(key).arg(-OLDEST).arg(-1);
-        }
-        for (id, answer) in ids.iter().zip(ask(connection, &questions)?) {
-            let elements = match answer {
-                Value::Array(elements) => elements,
-                _ => Vec::new(),
-            };
-            let times = elements
-                .into_iter()
-                .filter_map(text_of)
-                .filter_map(|text| Some(wire::parse(&text).ok()?.as_notification().timestamp));
-            match times.min() {
-                Some(first) => self.found(id).first = Some(first),
-                None => self.skipped += 1,
+        for ids in ids.chunks(VALUES) {
+            let mut questions = pipe();
+            for id in ids {
+                let key = format!("{NOTIFICATIONS}{id}");
+                questions.cmd("LRANGE").arg(key).arg(-OLDEST).arg(-1);
+            }
+            for (id, answer) in ids.iter().zip(ask(connection, &questions)?) {
+                let elements = match answer {
+                    Value::Array(elements) => elements,
+                    _ => Vec::new(),
+                };
+                let times = elements
+                    .into_iter()
+                    .filter_map(text_of)
+                    .filter_map(|text| Some(wire::parse(&text).ok()?.as_notification().timestamp));
+                match times.min() {
+                    Some(first) => self.found(id).first = Some(first),
+                    None => self.skipped += 1,
+                }
             }
         }
         Ok(())
@@ -171,8 +180,9 @@ impl Inventory {
         errors: Vec<(&str, Vec<u8>)>,
     ) -> RedisResult<()> {
         let (ids, keys): (Vec<_>, Vec<_>) = errors.into_iter().unzip();
-        for (id, text) in ids.into_iter().zip(values(connection, &keys)?) {
-            match text.as_deref().and_then(error_time) {
+        let mut texts = values(connection, &keys, ERROR_BYTES)?.into_iter();
+        for id in ids {
+            match texts.next().flatten().as_deref().and_then(error_time) {
                 Some(time) => {
                     let failed = &mut self.found(id).failed;
                     *failed = Some(failed.map_or(time, |known| known.min(time)));
@@ -188,7 +198,7 @@ impl Inventory {
         connection: &mut Connection,
         keys: &[Vec<u8>],
     ) -> RedisResult<()> {
-        for text in values(connection, keys)? {
+        for text in values(connection, keys, MAX_LINE_BYTES)? {
             let parsed = text.as_deref().and_then(|text| wire::parse(text).ok());
             let Some(parsed) = parsed else {
                 self.skipped += 1;
@@ -228,7 +238,9 @@ pub(super) fn remove_stale(
         .query(connection)?;
     let mut questions = pipe();
     for id in &ids {
-        questions.cmd("EXISTS").arg([NOTIFICATIONS.as_bytes(), id].concat());
+        questions
+            .cmd("EXISTS")
+            .arg([NOTIFICATIONS.as_bytes(), id].concat());
     }
     let answers = ask(connection, &questions)?.into_iter();
     let stale: Vec<&Vec<u8>> = ids
@@ -239,10 +251,18 @@ pub(super) fn remove_stale(
     if !stale.is_empty() {
         let mut removal = pipe();
         removal.atomic().cmd("ZREM").arg(TRACES).arg(&stale);
-        removal.cmd("ZREM").arg(ERRORS).arg(&stale).exec(connection)?;
+        removal
+            .cmd("ZREM")
+            .arg(ERRORS)
+            .arg(&stale)
+            .exec(connection)?;
     }
     let is_end = ids.len() < count;
-    Ok(if is_end { 0 } else { from + ids.len() - stale.len() })
+    Ok(if is_end {
+        0
+    } else {
+        from + ids.len() - stale.len()
+    })
 }
 
 /// Calls `each` with the entries of an index, a page at a time, on the connection that read it. An index that is none
@@ -306,19 +326,22 @@ pub(super) fn scan(
     }
 }
 
-/// The texts at `keys`; `None` where one is none, or longer than any of ours.
+/// The texts at `keys`; `None` where one is none, or longer than `most` bytes.
 pub(super) fn values(
     connection: &mut Connection,
     keys: &[Vec<u8>],
+    most: usize,
 ) -> RedisResult<Vec<Option<Vec<u8>>>> {
-    let mut questions = pipe();
-    for key in keys {
-        questions.cmd("GETRANGE").arg(key).arg(0).arg(MAX_LINE_BYTES);
+    let mut values = Vec::with_capacity(keys.len());
+    for keys in keys.chunks(VALUES) {
+        let mut questions = pipe();
+        for key in keys {
+            questions.cmd("GETRANGE").arg(key).arg(0).arg(most);
+        }
+        let answers = ask(connection, &questions)?.into_iter();
+        values.extend(answers.map(|answer| text_of(answer).filter(|text| text.len() <= most)));
     }
-    let answers = ask(connection, &questions)?.into_iter();
-    Ok(answers
-        .map(|answer| text_of(answer).filter(|text| text.len() <= MAX_LINE_BYTES))
-        .collect())
+    Ok(values)
 }
 
 /// The answers to `questions`, errors among them.

@@ -9,7 +9,7 @@ use ::redis::{Connection, RedisResult, cmd};
 use super::connection::Server;
 use super::settings::Settings;
 use super::{LEGACY, LOST, NOTIFICATIONS, listing};
-use crate::driver::{ListFilter, ReadSummary, Reader, TraceSummary, duplicates};
+use crate::driver::{ListFilter, ReadSummary, Reader, TraceSummary};
 use crate::wire::{self, MAX_LINE_BYTES};
 use crate::{Id, Loss, LossReason, Notifications, Result};
 
@@ -69,8 +69,12 @@ impl RedisReader {
         };
         let losses: Vec<(Vec<u8>, Vec<u8>)> = losses;
         for (reason, count) in losses {
-            let reason = std::str::from_utf8(&reason).ok().and_then(LossReason::from_name);
-            let count = std::str::from_utf8(&count).ok().and_then(|text| text.parse().ok());
+            let reason = std::str::from_utf8(&reason)
+                .ok()
+                .and_then(LossReason::from_name);
+            let count = std::str::from_utf8(&count)
+                .ok()
+                .and_then(|text| text.parse().ok());
             match (reason, count) {
                 (Some(reason), Some(count)) => summary.add_loss(Loss { count, reason }),
                 _ => summary.skipped += 1,
@@ -89,7 +93,7 @@ impl RedisReader {
         let pattern = format!("{LEGACY}{}*", listing::escape(&base_id.to_string()));
         let mut found = Notifications::default();
         listing::scan(&mut self.server, &pattern, &mut |connection, keys| {
-            for value in listing::values(connection, keys)? {
+            for value in listing::values(connection, keys, MAX_LINE_BYTES)? {
                 // An id that begins like this one has keys that begin like its keys.
                 if let Some(parsed) = value.as_deref().and_then(|value| wire::parse(value).ok()) {
                     if parsed.as_notification().base_id == base_id {
@@ -116,7 +120,7 @@ impl Reader for RedisReader {
         if notifications.len() == start && summary == ReadSummary::default() {
             self.read_legacy(base_id, notifications, &mut summary)?;
         }
-        duplicates::remove(notifications, start);
+        notifications.remove_duplicates(start);
         Ok(summary)
     }
 

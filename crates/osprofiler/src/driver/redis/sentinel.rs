@@ -32,7 +32,10 @@ pub(super) fn connect_to_master(
             }
             Err(error) => {
                 let cause = errors::explain(&error);
-                failures.add(cause.kind, format!("the sentinel `{sentinel}`: {}", cause.why));
+                failures.add(
+                    cause.kind,
+                    format!("the sentinel `{sentinel}`: {}", cause.why),
+                );
                 continue;
             }
         };
@@ -40,7 +43,9 @@ pub(super) fn connect_to_master(
             Ok(Some(connection)) => return Ok(connection),
             Ok(None) => failures.add(
                 ErrorKind::Unavailable,
-                format!("`{address}`, which the sentinel `{sentinel}` names, is no master any more"),
+                format!(
+                    "`{address}`, which the sentinel `{sentinel}` names, is no master any more"
+                ),
             ),
             Err(error) => {
                 let cause = errors::explain(&error);

@@ -99,16 +99,8 @@ impl Settings {
             tls: (connection.scheme() == "rediss")
                 .then(|| tls(connection))
                 .transpose()?,
-            connect_timeout: options::seconds(
-                connection,
-                connect_timeout,
-                Duration::from_secs(2),
-            )?,
-            answer_timeout: options::seconds(
-                connection,
-                "socket_timeout",
-                Duration::from_secs(5),
-            )?,
+            connect_timeout: options::seconds(connection, connect_timeout, Duration::from_secs(2))?,
+            answer_timeout: options::seconds(connection, "socket_timeout", Duration::from_secs(5))?,
             ttl: options::span(connection, "ttl")?,
             replicas: number(connection, "replicas")?.unwrap_or(0),
         })
@@ -169,8 +161,11 @@ fn place(connection: &ConnectionString) -> Result<Place> {
     }
     match <[Address; 1]>::try_from(addresses) {
         Ok([address]) => Ok(Place::Host(address)),
-        Err(_) => Err(usage(format!("`{connection}` names several servers"))
-            .with_help("if they are sentinels, add the name they know the server by: `?sentinel=mymaster`")),
+        Err(_) => Err(
+            usage(format!("`{connection}` names several servers")).with_help(
+                "if they are sentinels, add the name they know the server by: `?sentinel=mymaster`",
+            ),
+        ),
     }
 }
 
@@ -231,8 +226,10 @@ fn tls(connection: &ConnectionString) -> Result<Tls> {
                 "none" => false,
                 "optional" | "required" => true,
                 _ => {
-                    return Err(usage(format!("the option `ssl_cert_reqs` cannot be `{text}`"))
-                        .with_help("write `required` or `none`"));
+                    return Err(
+                        usage(format!("the option `ssl_cert_reqs` cannot be `{text}`"))
+                            .with_help("write `required` or `none`"),
+                    );
                 }
             }
         }
@@ -244,8 +241,10 @@ fn tls(connection: &ConnectionString) -> Result<Tls> {
         // One file may hold both.
         (Some(certificate), key) => Some((certificate.clone(), key.unwrap_or(certificate))),
         (None, Some(_)) => {
-            return Err(usage("`ssl_keyfile` is the key of no certificate".to_owned())
-                .with_help("name the certificate, too: `ssl_certfile=/path/to/client.pem`"));
+            return Err(
+                usage("`ssl_keyfile` is the key of no certificate".to_owned())
+                    .with_help("name the certificate, too: `ssl_certfile=/path/to/client.pem`"),
+            );
         }
     };
     Ok(Tls {
@@ -315,7 +314,10 @@ mod tests {
             ("redis://", "localhost:6379 as -/- db 0"),
             ("redis://h", "h:6379 as -/- db 0"),
             ("redis://u:p%40@h:1/2", "h:1 as u/p@ db 2"),
-            ("redis://h/2?db=3&username=u&password=p", "h:6379 as u/p db 3"),
+            (
+                "redis://h/2?db=3&username=u&password=p",
+                "h:6379 as u/p db 3",
+            ),
             ("redis://[::1]", "[::1]:6379 as -/- db 0"),
             ("redis://[::1]:7/", "[::1]:7 as -/- db 0"),
             ("unix:///run/r.sock?db=2", "/run/r.sock as -/- db 2"),

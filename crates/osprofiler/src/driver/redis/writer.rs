@@ -130,7 +130,10 @@ fn by_trace(batch: &Notifications) -> Vec<OfTrace<'_>> {
     for (index, notification) in batch.iter().enumerate() {
         let base_id = notification.base_id;
         // Most often the same trace as the one before.
-        if traces.get(last).is_none_or(|trace| trace.base_id != base_id) {
+        if traces
+            .get(last)
+            .is_none_or(|trace| trace.base_id != base_id)
+        {
             last = *numbers.entry(base_id).or_insert_with(|| {
                 traces.push(OfTrace {
                     base_id,

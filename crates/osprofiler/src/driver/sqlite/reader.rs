@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::schema::{self, SqlId, State, block_id};
 use super::{Settings, block, errors};
-use crate::driver::{ListFilter, ReadSummary, Reader, TraceSummary, duplicates};
+use crate::driver::{ListFilter, ReadSummary, Reader, TraceSummary};
 use crate::{Id, Loss, LossReason, Notifications, Result, Timestamp};
 
 pub(super) struct SqliteReader {
