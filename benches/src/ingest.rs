@@ -10,8 +10,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use osprofiler::driver::{ConnectionString, Reader, Writer, registry};
-use osprofiler::wire::{Line, Lines};
-use osprofiler::{Id, Notification, Notifications};
+use osprofiler::{Id, Notifications};
+
+use crate::Outcome;
+use crate::material::{Recorded, batches, copies, median, recorded};
 
 const ROUNDS: usize = 7;
 /// Each recorded trace is written so many times, with ids of its own, so that opening the store weighs little.
@@ -20,88 +22,14 @@ const BATCH: usize = 1000;
 /// What a service sends at a time: the sweep of 100 ms of a busy request.
 const SWEEP: usize = 150;
 
-type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
-
-/// A recorded trace, as text and as notifications.
-struct Recorded {
-    name: String,
-    json_bytes: usize,
-    notifications: Notifications,
-}
-
 /// Runs the comparison over the recorded traces in `fixtures` and returns its tables as text.
 pub(crate) fn run(fixtures: &Path) -> Outcome<String> {
     let traces = recorded(fixtures)?;
-    let mut all = Notifications::default();
-    for copy in 0..COPIES {
-        for trace in &traces {
-            all.extend(trace.notifications.iter().map(|notification| {
-                let other = |id: Id<'_>| {
-                    id.as_u128()
-                        .map_or(Id::from_u128(copy), |id| Id::from_u128(id ^ copy << 80))
-                };
-                Notification {
-                    base_id: other(notification.base_id),
-                    trace_id: other(notification.trace_id),
-                    parent_id: other(notification.parent_id),
-                    ..notification
-                }
-            }));
-        }
-    }
+    let all = copies(&traces, COPIES);
     let mut out = speeds(&all)?;
     out.push('\n');
     out.push_str(&weights(&traces)?);
     Ok(out)
-}
-
-fn recorded(fixtures: &Path) -> Outcome<Vec<Recorded>> {
-    let mut traces = Vec::new();
-    for entry in std::fs::read_dir(fixtures)? {
-        let path = entry?.path();
-        if path
-            .extension()
-            .is_none_or(|extension| extension != "jsonl")
-        {
-            continue;
-        }
-        let text = std::fs::read(&path)?;
-        let mut lines = Lines::new(&*text);
-        let mut notifications = Notifications::default();
-        while let Some(line) = lines.next_line()? {
-            if let Line::Notification(parsed) = line {
-                notifications.push(&parsed.as_notification());
-            }
-        }
-        traces.push(Recorded {
-            name: path
-                .file_stem()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned(),
-            json_bytes: text.len(),
-            notifications,
-        });
-    }
-    traces.sort_by(|a, b| a.name.cmp(&b.name));
-    if traces.is_empty() {
-        return Err(format!("no recorded traces in `{}`", fixtures.display()).into());
-    }
-    Ok(traces)
-}
-
-/// The notifications in batches of `size`.
-fn batches(notifications: &Notifications, size: usize) -> Vec<Notifications> {
-    let mut batches = vec![Notifications::default()];
-    for notification in notifications.iter() {
-        if batches.last().is_none_or(|batch| batch.len() == size) {
-            batches.push(Notifications::default());
-        }
-        if let Some(batch) = batches.last_mut() {
-            batch.push(&notification);
-        }
-    }
-    batches
 }
 
 fn speeds(all: &Notifications) -> Outcome<String> {
@@ -148,12 +76,6 @@ fn speeds(all: &Notifications) -> Outcome<String> {
         )?;
     }
     Ok(out)
-}
-
-/// Sorts the times and returns the one in the middle.
-fn median(times: &mut [Duration]) -> Duration {
-    times.sort();
-    times[times.len() / 2]
 }
 
 /// Rows of upstream's shape, one index, one transaction a batch.

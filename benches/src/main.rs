@@ -2,7 +2,7 @@
 //! Cost beside the peers: `cargo run --release -p osprofiler-benches -- NAME...`; without a name, everything.
 //!
 //! A bench is one file here and one line in [`BENCHES`]. It runs all its cases in one process of its own, alternating, and
-//! returns a table as text; long ones print their lines as they are measured.
+//! returns a table as text; long ones print their lines as they are measured. `stores` needs servers, so it is run by name.
 
 #![expect(
     clippy::print_stdout,
@@ -12,10 +12,12 @@
 mod costs;
 mod end_to_end;
 mod ingest;
+mod material;
 mod program;
 mod record;
 mod rounds;
 mod secrets;
+mod stores;
 mod swept;
 
 use std::path::{Path, PathBuf};
@@ -26,6 +28,7 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 /// A bench's name, what it measures, and the function that does.
 type Bench = (&'static str, &'static str, fn() -> Outcome<String>);
 
+/// Those that run without a name, too.
 const BENCHES: &[Bench] = &[
     (
         "record",
@@ -54,6 +57,13 @@ const BENCHES: &[Bench] = &[
     ),
 ];
 
+/// Those that need servers, which `make bench` starts.
+const ON_SERVERS: &[Bench] = &[(
+    "stores",
+    "what each store takes and gives back, beside a bare loop and upstream's driver",
+    || stores::run(&fixtures()),
+)];
+
 /// The folder of the recorded traces.
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures")
@@ -61,18 +71,21 @@ fn fixtures() -> PathBuf {
 
 fn main() -> Outcome<()> {
     let names: Vec<String> = std::env::args().skip(1).collect();
+    let all = BENCHES.iter().chain(ON_SERVERS);
     if let Some(unknown) = names
         .iter()
-        .find(|name| !BENCHES.iter().any(|(known, ..)| known == name))
+        .find(|name| !all.clone().any(|(known, ..)| known == name))
     {
-        let known: Vec<_> = BENCHES.iter().map(|(name, ..)| *name).collect();
+        let known: Vec<_> = all.map(|(name, ..)| *name).collect();
         return Err(format!("no bench `{unknown}`, there are: {}", known.join(", ")).into());
     }
-    for (name, summary, run) in BENCHES {
-        if names.len() == 1 && names[0] == *name {
+    for (name, summary, run) in all {
+        let is_named = names.iter().any(|wanted| wanted == name);
+        let needs_nothing = BENCHES.iter().any(|(known, ..)| known == name);
+        if names.len() == 1 && is_named {
             println!("{name}: {summary}\n");
             println!("{}", run()?);
-        } else if names.is_empty() || names.iter().any(|wanted| wanted == name) {
+        } else if is_named || names.is_empty() && needs_nothing {
             // In a process of its own: what a peer keeps from another bench would change its cost.
             let status = Command::new(std::env::current_exe()?).arg(name).status()?;
             if !status.success() {

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`make bench`: the crate's benches, then Python's trace points and the report as a process, ours and upstream's.
+"""`make bench`: the crate's benches, stores on their servers, Python's trace points and the report as a process, ours and upstream's.
 
 Ours go into SQLite and are read from there; upstream's do the same with a real Redis. Real requests come last: plain
 and profiled in turns, by us and by upstream's profiler (`pairs`).
 """
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -56,8 +57,14 @@ def main() -> int:
         with step("the same with the wheel swapped in"):
             ours = environments.copy(upstream, FOLDER / "environment")
             environments.swap_in(ours, wheel, LOG)
+        with step("upstream's profiler with clients that its drivers work with"):
+            peers = environments.cached("upstream-stores", LOG)
         heading("inside: the crate's benches")
-        _inside(programs["osprofiler-benches"])
+        _inside([programs["osprofiler-benches"]])
+        heading("stores on their servers")
+        stores = [sys.executable, CLONE / "tests" / "servers" / "stores.py", FOLDER / "stores"]
+        env = {"OSPROFILER_UPSTREAM_STORES_PYTHON": str(peers.python)}
+        _inside([*stores, programs["osprofiler-benches"], "stores"], env)
         with Redis(FOLDER / "redis") as redis:
             heading("inside Python: trace points")
             points.run(ours, upstream, f"sqlite://{FOLDER}/points.db", redis.url, LOG)
@@ -68,9 +75,9 @@ def main() -> int:
     return 0
 
 
-def _inside(program: Path) -> None:
+def _inside(command: list[str | Path], env: dict[str, str] | None = None) -> None:
     sys.stdout.flush()
-    status = subprocess.run([program], cwd=CLONE, check=False).returncode
+    status = subprocess.run(command, cwd=CLONE, env=os.environ | (env or {}), check=False).returncode
     if status != 0:
         raise Failure(f"the crate's benches ended with status {status}")
 

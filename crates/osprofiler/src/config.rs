@@ -53,15 +53,19 @@ pub struct Config {
     pub es_scroll_time: String,
     /// Elasticsearch: how many documents a page has.
     pub es_scroll_size: u32,
-    /// Redis Sentinel: how long a call may take.
+    /// `redissentinel://`: how long an answer may take. The default is upstream's, whose driver writes while the request
+    /// waits; it stands for ours, 5 seconds.
     pub socket_timeout: Duration,
-    /// Redis Sentinel: the name of the service.
+    /// `redissentinel://`: the name that the sentinels know the server by.
     pub sentinel_service_name: String,
     /// OTLP: what comes before the service's name (`[profiler_otlp] service_name_prefix`).
     pub otlp_service_name_prefix: Option<String>,
     /// How long the end of the process waits for the store. Ours, not upstream's.
     pub exit_deadline: Duration,
 }
+
+/// What [`Config::socket_timeout`] is where nobody has set it.
+const UPSTREAMS_TIMEOUT: Duration = Duration::from_millis(100);
 
 impl Default for Config {
     fn default() -> Self {
@@ -80,11 +84,27 @@ impl Default for Config {
             es_doc_type: "notification".to_owned(),
             es_scroll_time: "2m".to_owned(),
             es_scroll_size: 10_000,
-            socket_timeout: Duration::from_millis(100),
+            socket_timeout: UPSTREAMS_TIMEOUT,
             sentinel_service_name: "mymaster".to_owned(),
             otlp_service_name_prefix: None,
             exit_deadline: delivery::EXIT_DEADLINE,
         }
+    }
+}
+
+impl Config {
+    /// The connection string with those options of the configuration that are about its driver.
+    fn completed_connection_string(&self) -> ConnectionString {
+        let connection = self.connection_string.clone();
+        if connection.scheme() != "redissentinel" {
+            return connection;
+        }
+        let connection = connection.or_option("sentinel", &self.sentinel_service_name);
+        if self.socket_timeout == UPSTREAMS_TIMEOUT {
+            return connection;
+        }
+        let seconds = self.socket_timeout.as_secs_f64().to_string();
+        connection.or_option("socket_timeout", &seconds)
     }
 }
 
@@ -172,7 +192,7 @@ pub fn init(config: &Config) -> Result<Option<Origin>> {
         config.project.as_deref(),
         config.service.as_deref(),
         &host,
-        &config.connection_string,
+        &config.completed_connection_string(),
     )
     .map(Some)
 }
@@ -199,6 +219,30 @@ mod tests {
         };
         let shown = format!("{config:?} {config:#?}");
         assert!(!shown.contains("hunter2"), "{shown}");
+    }
+
+    #[test]
+    fn options_of_the_configuration_complete_the_connection_string() {
+        let with = |text: &str, seconds| {
+            let config = Config {
+                connection_string: ConnectionString::parse(text).unwrap(),
+                sentinel_service_name: "kolla".to_owned(),
+                socket_timeout: Duration::from_secs_f64(seconds),
+                ..Config::default()
+            };
+            config.completed_connection_string().to_string()
+        };
+        for (text, seconds, expected) in [
+            ("redissentinel://h", 0.1, "redissentinel://h?sentinel=kolla"),
+            (
+                "redissentinel://h?sentinel=n&ttl=7d",
+                1.5,
+                "redissentinel://h?sentinel=n&ttl=7d&socket_timeout=1.5",
+            ),
+            ("redis://h", 1.5, "redis://h"),
+        ] {
+            assert_eq!(with(text, seconds), expected);
+        }
     }
 
     #[test]

@@ -82,7 +82,7 @@ _es_scroll_size_opt = cfg.IntOpt(
 _socket_timeout_opt = cfg.FloatOpt(
     "socket_timeout",
     default=0.1,
-    help="Redis Sentinel: seconds to wait for a sentinel.",
+    help="Redis Sentinel: seconds that an answer may take; the default stands for the driver's own, 5.",
 )
 _sentinel_service_name_opt = cfg.StrOpt(
     "sentinel_service_name",

@@ -160,6 +160,15 @@ impl ConnectionString {
             .map(|(_, value)| value.as_str())
     }
 
+    /// The same with an option, unless it has one of that name.
+    #[must_use]
+    pub(crate) fn or_option(mut self, name: &str, value: &str) -> Self {
+        if self.option(name).is_none() {
+            self.options.push((name.to_owned(), value.to_owned()));
+        }
+        self
+    }
+
     /// The file a driver of files works on. A relative path is refused: it would depend on where a service was started.
     pub fn file_path(&self) -> Result<&Path> {
         let scheme = &self.scheme;

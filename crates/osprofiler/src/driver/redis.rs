@@ -18,6 +18,9 @@ mod reader;
 
 mod errors;
 
+#[cfg(test)]
+mod tests;
+
 use super::options;
 use super::registry::{Capability, DriverOption, Implementation};
 

@@ -221,3 +221,65 @@ fn one_line(text: &str) -> String {
         .take(MOST_WORDS)
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a server's error is told as: kind, whether it passes, and the words.
+    fn check(answer: &str, kind: ErrorKind, passes: bool, why: &str) {
+        let value = ::redis::parse_redis_value(format!("-{answer}\r\n").as_bytes()).unwrap();
+        let error = value.extract_error().unwrap_err();
+        let sorted = sort("write", "redis://:***@h", &error);
+        assert_eq!(
+            (sorted.kind(), sorted.is_temporary()),
+            (kind, passes),
+            "{answer}"
+        );
+        assert_eq!(
+            sorted.to_string(),
+            format!("cannot write `redis://:***@h`: {why}")
+        );
+    }
+
+    #[test]
+    fn what_a_server_refuses_is_sorted() {
+        use ErrorKind::{Corrupt, Denied, Full, Unavailable, Usage};
+        #[rustfmt::skip] // one line an answer
+        let answers = [
+            ("OOM command not allowed when used memory > 'maxmemory'.", Full, true, "the server's memory is full (`maxmemory`)"),
+            ("NOAUTH Authentication required.", Denied, false, "the server wants a password"),
+            ("WRONGPASS invalid username-password pair or user is disabled.", Denied, false, "the server knows no such user and password"),
+            ("ERR invalid password", Denied, false, "the server says \"invalid password\""),
+            ("ERR AUTH <password> called without any password configured", Denied, false, "the server says \"AUTH <password> called without any password configured\""),
+            ("NOPERM this user has no permissions", Denied, false, "the user may not do that (this user has no permissions)"),
+            ("DENIED Redis is running in protected mode because", Denied, false, "the server is in protected mode: it answers on its own machine only"),
+            ("LOADING Redis is loading the dataset in memory", Unavailable, true, "the server is still loading its data"),
+            ("READONLY You can't write against a read only replica.", Unavailable, true, "the server is a replica, which takes no writes"),
+            ("MASTERDOWN Link with MASTER is down", Unavailable, true, "the server is a replica that has lost its master"),
+            ("NOREPLICAS Not enough good replicas to write.", Unavailable, true, "the server says \"NOREPLICAS Not enough good replicas to write.\""),
+            ("MISCONF Errors writing to the AOF file", Unavailable, true, "the server says \"MISCONF Errors writing to the AOF file\""),
+            ("ERR max number of clients reached", Unavailable, true, "the server says \"max number of clients reached\""),
+            ("ERR DB index is out of range", Usage, false, "the server says \"DB index is out of range\""),
+            ("ERR unknown command 'LPUSH'", Corrupt, false, "the server says \"unknown command 'LPUSH'\""),
+            ("WRONGTYPE Operation against a key holding the wrong kind of value", Corrupt, false, "a key of ours holds what somebody else put there"),
+            ("MOVED 3999 127.0.0.1:6381", Usage, false, "the server is a node of a Redis Cluster, which this driver does not speak"),
+        ];
+        for (answer, kind, passes, why) in answers {
+            check(answer, kind, passes, why);
+        }
+    }
+
+    #[test]
+    fn a_servers_words_stay_on_one_line_and_short() {
+        let value = format!("-HELLO \u{1b}[2J\t{}\r\n", "x".repeat(1000));
+        let value = ::redis::parse_redis_value(value.as_bytes()).unwrap();
+        let cause = explain(&value.extract_error().unwrap_err());
+        assert!(
+            cause.why.starts_with("the server says \"HELLO  [2J xxx"),
+            "{}",
+            cause.why
+        );
+        assert!(cause.why.len() < MOST_WORDS + 50, "{}", cause.why);
+    }
+}

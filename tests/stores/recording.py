@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A service for tests of stores: a process of its own that records when it is told to, and tells what became of it."""
+
+import json
+import select
+import subprocess
+import sys
+
+# Far longer than anything takes here.
+SECONDS = 30
+
+PROGRAM = """
+import json, logging, os, sys
+from types import SimpleNamespace
+logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+from osprofiler import _native, notifier, profiler
+
+conf = json.loads(sys.argv[2])
+conf = {"conf": SimpleNamespace(profiler=SimpleNamespace(**conf))} if conf else {}
+notifier.set(notifier.create(sys.argv[1], project="p", service="s", host="h", **conf))
+
+def record(base_id, count):
+    profiler.init("key", base_id)
+    for _ in range(count):
+        with profiler.Trace("x", info={"a": 1}):
+            pass
+    profiler.clean()
+
+for line in sys.stdin:
+    word, *arguments = json.loads(line)
+    if word == "record":
+        record(*arguments)
+        print(json.dumps(_native.counters()), flush=True)
+    elif word == "flush":
+        print(json.dumps(_native.flush(*arguments)), flush=True)
+    elif word == "fork":
+        # A child of this very process, with the parent's connection open; it ends as programs end.
+        base_id, count = arguments
+        if os.fork() == 0:
+            record(base_id, count)
+            sys.exit()
+        _, status = os.wait()
+        print(status, flush=True)
+"""
+
+
+class Service:
+    """A process that records into a store for as long as the `with` block lasts. `log` is what it said, at its end."""
+
+    def __init__(self, url: str, **options):
+        """Start it. The options are those of `[profiler]`."""
+        self.log = ""
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, url, json.dumps(options)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> "Service":
+        """Return it."""
+        return self
+
+    def __exit__(self, *failed) -> None:
+        """End it in good order."""
+        _, self.log = self.process.communicate(timeout=4 * SECONDS)
+        assert failed[0] is not None or self.process.returncode == 0, self.log
+
+    def record(self, base_id: str, points: int) -> dict:
+        """Record that many points of a trace, whatever the store does; return the counters."""
+        return self._ask("record", base_id, points)
+
+    def flush(self, seconds: float = SECONDS) -> dict:
+        """Wait until everything is stored or lost, at most that long; return the counters, which add up."""
+        counters = self._ask("flush", seconds)
+        assert counters["recorded"] == counters["stored"] + counters["lost"] + counters["waiting"]
+        return counters
+
+    def record_in_child(self, base_id: str, points: int) -> None:
+        """Fork a child that records, and wait for its end."""
+        assert self._ask("fork", base_id, points) == 0
+
+    def _ask(self, *words):
+        self.process.stdin.write(json.dumps(words) + "\n")
+        self.process.stdin.flush()
+        ready, _, _ = select.select([self.process.stdout], [], [], 4 * SECONDS)
+        assert ready, f"{words} was not answered"
+        return json.loads(self.process.stdout.readline())
