@@ -14,14 +14,25 @@ mod file;
 #[cfg(feature = "mongodb")]
 mod mongodb;
 mod options;
+#[cfg(feature = "postgresql")]
+mod postgresql;
 #[cfg(feature = "redis")]
 mod redis;
-#[cfg(any(feature = "messaging", feature = "mongodb", feature = "otlp"))]
+#[cfg(any(
+    feature = "messaging",
+    feature = "mongodb",
+    feature = "otlp",
+    feature = "postgresql"
+))]
 mod runtime;
+#[cfg(any(feature = "mysql", feature = "postgresql"))]
+mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 #[cfg(any(feature = "file", feature = "sqlite"))]
 mod store_file;
+#[cfg(feature = "postgresql")]
+mod tls;
 
 use std::ops::ControlFlow;
 

@@ -112,7 +112,7 @@ pub const DRIVERS: &[Driver] = &[
     Driver { name: "mongodb", schemes: &["mongodb", "mongodb+srv"], summary: "a MongoDB server or replica set", availability: built_in!("mongodb", mongodb) },
     to_come("elasticsearch", &["elasticsearch", "elasticsearchs", "opensearch"], "an Elasticsearch or OpenSearch server"),
     to_come("mysql", &["mysql", "mysql+pymysql", "mysql+mysqldb", "mariadb"], "a MySQL or MariaDB server"),
-    to_come("postgresql", &["postgresql", "postgresql+psycopg2", "postgresql+psycopg"], "a PostgreSQL server"),
+    Driver { name: "postgresql", schemes: &["postgresql", "postgresql+psycopg2", "postgresql+psycopg"], summary: "a PostgreSQL database", availability: built_in!("postgresql", postgresql) },
     to_come("messaging", &["messaging"], "the message bus of the services (oslo.messaging)"),
     to_come("otlp", &["otlp", "otlps"], "an OpenTelemetry collector, over OTLP/HTTP; it can't be read back"),
     to_come("loginsight", &["loginsight"], "a VMware Aria Operations for Logs server"),

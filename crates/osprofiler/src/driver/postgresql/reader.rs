@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Reading traces back and listing them. A table that is not there is an empty one.
+
+use tokio_postgres::types::Type;
+
+use super::connection::{Connection, Server};
+use super::settings::Settings;
+use super::tables::Tables;
+use crate::driver::sql::listing::Listing;
+use crate::driver::sql::trace::{self, DATA_BYTES, TraceRows};
+use crate::driver::{ListFilter, ReadSummary, Reader, TraceSummary};
+use crate::{Id, Notifications, Result};
+
+const ACTION: &str = "read";
+
+pub(super) struct PostgresqlReader {
+    server: Server,
+}
+
+impl PostgresqlReader {
+    pub(super) fn new(settings: Settings) -> Self {
+        Self {
+            server: Server::new(settings),
+        }
+    }
+}
+
+impl Reader for PostgresqlReader {
+    fn read(&mut self, base_id: Id<'_>, notifications: &mut Notifications) -> Result<ReadSummary> {
+        self.server.call(
+            ACTION,
+            |_| Ok(()),
+            |connection| read(connection, &base_id.to_string(), notifications),
+        )
+    }
+
+    fn list(&mut self, filter: ListFilter, each: &mut dyn FnMut(TraceSummary<'_>)) -> Result<u64> {
+        let listing =
+            self.server
+                .call(ACTION, |_| Ok(()), |connection| list(connection, filter))?;
+        let skipped = listing.skipped;
+        for (timestamp, base_id) in listing.into_traces() {
+            if let Ok(base_id) = Id::parse(&base_id) {
+                each(TraceSummary { base_id, timestamp });
+            }
+        }
+        Ok(skipped)
+    }
+}
+
+fn read(
+    connection: &Connection,
+    base_id: &str,
+    notifications: &mut Notifications,
+) -> Result<ReadSummary> {
+    let mut summary = ReadSummary::default();
+    let tables = Tables::find(connection)?;
+    let base_id = connection.holds.fit(base_id).into_owned();
+    if tables.data {
+        let mut rows = TraceRows::new(base_id.clone(), notifications);
+        connection.query(
+            &format!(
+                "SELECT id::bigint, timestamp::text, base_id::text, parent_id::text, trace_id::text, project::text, service::text, name::text, \
+                 CASE WHEN octet_length(data::text) <= {DATA_BYTES} THEN data::text END FROM data WHERE base_id = $1"
+            ),
+            &[(&base_id, Type::TEXT)],
+            &mut |row| {
+                let text = |column: usize| row.try_get(column + 1).unwrap_or_default();
+                rows.add(row.try_get(0).unwrap_or_default(), std::array::from_fn(text));
+            },
+        )?;
+        summary.skipped = rows.finish();
+    }
+    if tables.data_lost {
+        connection.query(
+            "SELECT reason::text, count::bigint FROM data_lost WHERE base_id = $1",
+            &[(&base_id, Type::TEXT)],
+            &mut |row| {
+                let reason = row.try_get(0).unwrap_or_default();
+                let count = row.try_get(1).unwrap_or_default();
+                match trace::loss(reason, count) {
+                    Some(loss) => summary.add_loss(loss),
+                    None => summary.skipped += 1,
+                }
+            },
+        )?;
+    }
+    Ok(summary)
+}
+
+fn list(connection: &Connection, filter: ListFilter) -> Result<Listing> {
+    let mut listing = Listing::default();
+    let tables = Tables::find(connection)?;
+    let table = match filter {
+        ListFilter::All if tables.data => "data",
+        ListFilter::WithErrors if tables.data_error => "data_error",
+        _ => return Ok(listing),
+    };
+    // From trace to trace along the index of base_id and timestamp; `SELECT DISTINCT` would read all of it.
+    let query = format!(
+        "WITH RECURSIVE trace AS ( \
+           (SELECT base_id, timestamp FROM {table} WHERE base_id IS NOT NULL ORDER BY base_id, timestamp LIMIT 1) \
+           UNION ALL \
+           SELECT next.base_id, next.timestamp FROM trace, LATERAL \
+             (SELECT base_id, timestamp FROM {table} WHERE base_id > trace.base_id ORDER BY base_id, timestamp LIMIT 1) AS next \
+         ) SELECT base_id::text, timestamp::text FROM trace"
+    );
+    connection.query(&query, &[], &mut |row| {
+        let text = |column: usize| row.try_get(column).unwrap_or_default();
+        listing.add(text(0), text(1));
+    })?;
+    for base_id in std::mem::take(&mut listing.unclear) {
+        let mut notifications = Notifications::default();
+        read(connection, &base_id, &mut notifications)?;
+        let times = notifications
+            .iter()
+            .map(|notification| notification.timestamp);
+        match times.min() {
+            Some(first) => listing.add_trace(base_id, first),
+            None => listing.skipped += 1,
+        }
+    }
+    Ok(listing)
+}
