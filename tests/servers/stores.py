@@ -21,12 +21,14 @@ if __name__ == "__main__":
 
 from house.ending import framed
 from servers import ferretdb
+from servers.postgresql import PostgreSQL
 from servers.redis_stores import RedisStores
 
 # By driver; each gets a folder of its own.
 STORES: dict[str, Callable[[Path], AbstractContextManager]] = {
     "mongodb": ferretdb.Stores,
     "redis": RedisStores,
+    "postgresql": PostgreSQL,
 }
 
 

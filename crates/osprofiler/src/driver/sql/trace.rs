@@ -5,7 +5,6 @@
 //! and trailing blanks for nothing. Out: the notifications of the one trace. Nothing in a row is trusted.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 
 use crate::wire::MAX_LINE_BYTES;
 use crate::wire::json::{self, Scanner, Token};
@@ -62,7 +61,7 @@ impl<'a> TraceRows<'a> {
     /// Brings the notifications in order, without duplicates. Returns how many rows were none.
     pub(in crate::driver) fn finish(self) -> u64 {
         self.notifications.sort_by_keys(&self.order);
-        remove_duplicates(self.notifications, self.start);
+        self.notifications.remove_duplicates(self.start);
         self.skipped
     }
 }
@@ -110,24 +109,6 @@ fn info(data: &str) -> Option<Cow<'_, str>> {
 
 fn info_member(object: &str) -> Option<&str> {
     json::member(object, "info").filter(|info| info.starts_with('{'))
-}
-
-/// Removes what is there twice from `start` on: a batch written again after a commit whose outcome was unclear.
-fn remove_duplicates(notifications: &mut Notifications, start: usize) {
-    let mut seen = HashSet::with_capacity(notifications.len() - start);
-    let keep: Vec<bool> = (0..notifications.len())
-        .map(|index| {
-            index < start
-                || seen.insert((
-                    notifications.ids_and_timestamp(index),
-                    notifications.text_numbers(index),
-                ))
-        })
-        .collect();
-    drop(seen);
-    if keep.contains(&false) {
-        notifications.retain(|index| keep[index]);
-    }
 }
 
 /// The loss that a row of `data_lost` tells.
