@@ -6,9 +6,10 @@ What a test writes into it need not survive a power cut, so it syncs nothing. A 
 
 import getpass
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
-from house.process import Server, run
+from house.process import Server, capture, run
 from house.waiting import free_port
 
 USER = "osprofiler"
@@ -20,13 +21,15 @@ ACCOUNTS = ("--skip-test-db", "--skip-name-resolve", "--auth-root-authentication
 class MariaDB:
     """A server for as long as the `with` block lasts."""
 
-    def __init__(self, folder: Path, database: str = "osprofiler"):
-        """Choose a port; data, log and process id go into the folder."""
+    def __init__(self, folder: Path, database: str = "osprofiler", options: Sequence[str] = (), statements: str = ""):
+        """Choose a port; data, log and process id go into the folder. Options are the server's, statements its first."""
         self.folder = folder.resolve()
         self.data = self.folder / "data"
         self.port = free_port()
         self.url = f"mysql+pymysql://{USER}:{PASSWORD}@127.0.0.1:{self.port}/{database}"
         self.database = database
+        self.socket = self.data / "mariadb.socket"
+        self.statements = statements
         first = self.folder / "first.sql"
         # As root it wants to be told whether that is meant; it ignores what anybody else tells it.
         self.user = f"--user={getpass.getuser()}"
@@ -47,6 +50,7 @@ class MariaDB:
                 "--innodb-flush-log-at-trx-commit=0",
                 "--innodb-doublewrite=0",
                 "--innodb-log-file-size=32M",
+                *options,
             ],
             self.folder,
         )
@@ -59,10 +63,10 @@ class MariaDB:
         (self.folder / "first.sql").write_text(
             f"CREATE DATABASE IF NOT EXISTS {self.database};\n"
             f"CREATE USER IF NOT EXISTS '{USER}'@'127.0.0.1' IDENTIFIED BY '{PASSWORD}';\n"
-            f"GRANT ALL ON *.* TO '{USER}'@'127.0.0.1';\n"
+            f"GRANT ALL ON *.* TO '{USER}'@'127.0.0.1';\n" + self.statements
         )
         try:
-            self.server.start(self._greets, READY_SECONDS)
+            self.start()
         except BaseException:
             self.server.end()
             raise
@@ -71,6 +75,20 @@ class MariaDB:
     def __exit__(self, *_) -> None:
         """End it."""
         self.server.end()
+
+    def start(self) -> None:
+        """Start it with the data it has; return when it answers."""
+        self.server.start(self._greets, READY_SECONDS)
+
+    def stop(self) -> None:
+        """End it; its data stay."""
+        self.server.end()
+
+    def ask(self, statements: str, database: str = "") -> str:
+        """Run statements as the owner and return what they print, a row a line."""
+        mariadb = ["mariadb", "--no-defaults", "--batch", "--skip-column-names", "--host=127.0.0.1", f"--port={self.port}"]
+        login = [f"--user={USER}", f"--password={PASSWORD}", f"--database={database}"]
+        return capture([*mariadb, *login, f"--execute={statements}"], self.folder / "mariadb-client.log").data.strip()
 
     def _install(self) -> None:
         run(

@@ -21,6 +21,7 @@ if __name__ == "__main__":
 
 from house.ending import framed
 from servers import ferretdb
+from servers.mariadb_stores import MariaDBStores
 from servers.postgresql import PostgreSQL
 from servers.redis_stores import RedisStores
 
@@ -28,6 +29,7 @@ from servers.redis_stores import RedisStores
 STORES: dict[str, Callable[[Path], AbstractContextManager]] = {
     "mongodb": ferretdb.Stores,
     "redis": RedisStores,
+    "mysql": MariaDBStores,
     "postgresql": PostgreSQL,
 }
 

@@ -13,6 +13,8 @@ mod connection_strings;
 mod file;
 #[cfg(feature = "mongodb")]
 mod mongodb;
+#[cfg(feature = "mysql")]
+mod mysql;
 mod options;
 #[cfg(feature = "postgresql")]
 mod postgresql;

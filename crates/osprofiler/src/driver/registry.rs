@@ -111,7 +111,7 @@ pub const DRIVERS: &[Driver] = &[
     Driver { name: "redis", schemes: &["redis", "rediss", "unix", "redissentinel"], summary: "a Redis server, directly or found through its sentinels", availability: built_in!("redis", redis) },
     Driver { name: "mongodb", schemes: &["mongodb", "mongodb+srv"], summary: "a MongoDB server or replica set", availability: built_in!("mongodb", mongodb) },
     to_come("elasticsearch", &["elasticsearch", "elasticsearchs", "opensearch"], "an Elasticsearch or OpenSearch server"),
-    to_come("mysql", &["mysql", "mysql+pymysql", "mysql+mysqldb", "mariadb"], "a MySQL or MariaDB server"),
+    Driver { name: "mysql", schemes: &["mysql", "mysql+pymysql", "mysql+mysqldb", "mariadb", "mariadb+pymysql", "mariadb+mysqldb"], summary: "a MySQL or MariaDB database", availability: built_in!("mysql", mysql) },
     Driver { name: "postgresql", schemes: &["postgresql", "postgresql+psycopg2", "postgresql+psycopg"], summary: "a PostgreSQL database", availability: built_in!("postgresql", postgresql) },
     to_come("messaging", &["messaging"], "the message bus of the services (oslo.messaging)"),
     to_come("otlp", &["otlp", "otlps"], "an OpenTelemetry collector, over OTLP/HTTP; it can't be read back"),

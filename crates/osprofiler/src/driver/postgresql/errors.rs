@@ -9,10 +9,8 @@ use std::io;
 
 use tokio_postgres::error::DbError;
 
+use crate::driver::sql::shorten;
 use crate::{Error, ErrorKind};
-
-/// The most of a server's message that is repeated.
-const MESSAGE_CHARACTERS: usize = 200;
 
 pub(super) fn sort(error: &tokio_postgres::Error) -> Error {
     if let Some(said) = error.as_db_error() {
@@ -99,9 +97,4 @@ fn sort_said(said: &DbError) -> Error {
         )
         .with_help("is `data` another program's table? give traces a database of their own, or a schema: `?options=-csearch_path%3Dosprofiler`"),
     }
-}
-
-fn shorten(message: &str) -> String {
-    let line = message.lines().next().unwrap_or_default();
-    line.chars().take(MESSAGE_CHARACTERS).collect()
 }

@@ -11,8 +11,6 @@ use crate::driver::sql::trace::{self, DATA_BYTES, TraceRows};
 use crate::driver::{ListFilter, ReadSummary, Reader, TraceSummary};
 use crate::{Id, Notifications, Result};
 
-const ACTION: &str = "read";
-
 pub(super) struct PostgresqlReader {
     server: Server,
 }
@@ -23,28 +21,20 @@ impl PostgresqlReader {
             server: Server::new(settings),
         }
     }
+
+    fn call<T>(&mut self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        self.server.call("read", |_| Ok(()), work)
+    }
 }
 
 impl Reader for PostgresqlReader {
     fn read(&mut self, base_id: Id<'_>, notifications: &mut Notifications) -> Result<ReadSummary> {
-        self.server.call(
-            ACTION,
-            |_| Ok(()),
-            |connection| read(connection, &base_id.to_string(), notifications),
-        )
+        self.call(|connection| read(connection, &base_id.to_string(), notifications))
     }
 
     fn list(&mut self, filter: ListFilter, each: &mut dyn FnMut(TraceSummary<'_>)) -> Result<u64> {
-        let listing =
-            self.server
-                .call(ACTION, |_| Ok(()), |connection| list(connection, filter))?;
-        let skipped = listing.skipped;
-        for (timestamp, base_id) in listing.into_traces() {
-            if let Ok(base_id) = Id::parse(&base_id) {
-                each(TraceSummary { base_id, timestamp });
-            }
-        }
-        Ok(skipped)
+        let listing = self.call(|connection| list(connection, filter))?;
+        Ok(listing.tell(each))
     }
 }
 
@@ -109,16 +99,8 @@ fn list(connection: &Connection, filter: ListFilter) -> Result<Listing> {
         let text = |column: usize| row.try_get(column).unwrap_or_default();
         listing.add(text(0), text(1));
     })?;
-    for base_id in std::mem::take(&mut listing.unclear) {
-        let mut notifications = Notifications::default();
-        read(connection, &base_id, &mut notifications)?;
-        let times = notifications
-            .iter()
-            .map(|notification| notification.timestamp);
-        match times.min() {
-            Some(first) => listing.add_trace(base_id, first),
-            None => listing.skipped += 1,
-        }
-    }
+    listing.look_into_unclear(&mut |base_id, notifications| {
+        read(connection, base_id, notifications).map(|_| ())
+    })?;
     Ok(listing)
 }

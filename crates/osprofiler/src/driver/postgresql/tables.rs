@@ -5,7 +5,7 @@
 //! process at a time make them; a reader takes it for an empty one.
 
 use super::connection::Connection;
-use crate::Result;
+use crate::{ErrorKind, Result};
 
 /// `data` is upstream's, but that the numbers are wider than 32 bits, the index of `base_id` also knows times, which is what a listing
 /// reads, and texts are compared byte for byte.
@@ -83,14 +83,25 @@ impl Tables {
         Ok(tables)
     }
 
-    /// Makes those that are not there.
-    pub(super) fn make(connection: &Connection) -> Result<()> {
-        if Self::find(connection)? == Self::ALL {
-            return Ok(());
+    /// Makes those that are not there, and returns those that are then. A user who may not make tables goes on with `data` alone:
+    /// then errors are not listed apart, and losses not kept.
+    pub(super) fn make(connection: &Connection) -> Result<Self> {
+        let there = Self::find(connection)?;
+        if there == Self::ALL {
+            return Ok(there);
         }
         // The number is nothing but this lock's name. Those who had to wait find the tables made.
-        connection.execute("BEGIN; SET LOCAL client_min_messages = warning; SELECT pg_advisory_xact_lock(7166489210437)")?;
-        connection.execute(TABLES)?;
-        connection.execute("COMMIT")
+        let made = connection
+            .execute("BEGIN; SET LOCAL client_min_messages = warning; SELECT pg_advisory_xact_lock(7166489210437)")
+            .and_then(|()| connection.execute(TABLES))
+            .and_then(|()| connection.execute("COMMIT"));
+        match made {
+            Ok(()) => Ok(Self::ALL),
+            Err(error) if there.data && error.kind() == ErrorKind::Denied => {
+                connection.execute("ROLLBACK")?;
+                Ok(there)
+            }
+            Err(error) => Err(error),
+        }
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Writing batches: one `COPY` in one transaction each.
 
+use std::cell::Cell;
 use std::io::Cursor;
 use std::pin::pin;
 
@@ -18,10 +19,10 @@ use crate::{Id, Loss, Notification, Notifications, Result, Timestamp};
 /// So many bytes are handed to the server at once.
 const PIECE_BYTES: usize = 256 << 10;
 
-const ACTION: &str = "write to";
-
 pub(super) struct PostgresqlWriter {
     server: Server,
+    /// Those that the last connection found or made.
+    tables: Cell<Tables>,
     expiry: Option<Expiry>,
 }
 
@@ -30,7 +31,16 @@ impl PostgresqlWriter {
         Self {
             expiry: settings.ttl.map(Expiry::new),
             server: Server::new(settings),
+            tables: Cell::default(),
         }
+    }
+
+    fn call(&mut self, work: impl FnOnce(&Connection, Tables) -> Result<()>) -> Result<()> {
+        let tables = &self.tables;
+        let make = |connection: &Connection| Tables::make(connection).map(|made| tables.set(made));
+        self.server.call("write to", make, |connection| {
+            work(connection, tables.get())
+        })
     }
 }
 
@@ -39,24 +49,24 @@ impl Writer for PostgresqlWriter {
         if batch.is_empty() {
             return Ok(());
         }
-        self.server.call(ACTION, Tables::make, |connection| {
+        self.call(|connection, tables| {
             connection.begin()?;
             copy(connection, batch)?;
-            add_errors(connection, batch)?;
+            if tables.data_error {
+                add_errors(connection, batch)?;
+            }
             connection.execute("COMMIT")
         })?;
         let due = |expiry: &mut Expiry| expiry.after(batch.len());
         if let Some((oldest, rows)) = self.expiry.as_mut().and_then(due) {
             // The batch is stored: what is not removed now is removed later.
-            let _ = self.server.call(ACTION, Tables::make, |connection| {
-                remove(connection, oldest, rows)
-            });
+            let _ = self.call(|connection, _| remove(connection, oldest, rows));
         }
         Ok(())
     }
 
     fn write_loss(&mut self, base_id: Option<Id<'_>>, loss: Loss) -> Result<()> {
-        self.server.call(ACTION, Tables::make, |connection| {
+        self.call(|connection, _| {
             let now = expiry::now().to_string();
             let base_id = base_id.map(|id| connection.holds.fit(&id.to_string()).into_owned());
             let count = i64::try_from(loss.count).unwrap_or(i64::MAX);

@@ -21,8 +21,11 @@ pub(in crate::driver) const WIDTH: usize = 9;
 /// How many characters a column of text holds.
 const COLUMN_CHARACTERS: usize = 255;
 
+/// Their texts, in that order.
+pub(in crate::driver) type Row<'a> = [Option<Cow<'a, str>>; WIDTH];
+
 /// The row that `notification` is.
-pub(in crate::driver) fn row<'a>(notification: &Notification<'a>) -> [Option<Cow<'a, str>>; WIDTH] {
+pub(in crate::driver) fn row<'a>(notification: &Notification<'a>) -> Row<'a> {
     let host = json::member(notification.info, "host")
         .filter(|value| value.starts_with('"'))
         .map(|value| shorten(json::unescape(value), ""));

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What MySQL's and MariaDB's errors mean: of which kind, whether they pass, what to do about them.
+//!
+//! In: an error of the client. Out: one of ours that says why, without what failed on what. Of what the server says only its
+//! first line is taken, and a part of that.
+
+use std::io;
+
+use mysql::{DriverError, Error as Failure};
+
+use crate::driver::sql::shorten;
+use crate::{Error, ErrorKind};
+
+pub(super) fn sort(failure: &Failure) -> Error {
+    match failure {
+        Failure::MySqlError(said) => sort_said(said.code, &shorten(&said.message)),
+        Failure::IoError(error) => sort_io(error),
+        Failure::DriverError(DriverError::CouldNotConnect(Some((_, why, _)))) => {
+            Error::new(ErrorKind::Unavailable, shorten(why))
+        }
+        Failure::DriverError(DriverError::ConnectTimeout | DriverError::Timeout) => no_answer(),
+        Failure::DriverError(DriverError::TlsNotSupported) => {
+            Error::new(ErrorKind::Denied, "the server does not speak TLS")
+                .with_help("turn it on there, or do without: `?ssl_mode=DISABLED`")
+        }
+        Failure::DriverError(DriverError::UnknownAuthPlugin(plugin)) => Error::new(
+            ErrorKind::Denied,
+            format!(
+                "the server asks for a way of logging in that is not known here: `{}`",
+                shorten(plugin)
+            ),
+        )
+        .with_help("identify the user by `caching_sha2_password` or `mysql_native_password`"),
+        Failure::DriverError(DriverError::CleartextPluginDisabled) => Error::new(
+            ErrorKind::Denied,
+            "the server asks for the password as clear text",
+        )
+        .with_help("identify the user by `caching_sha2_password` or `mysql_native_password`"),
+        Failure::TlsError(error) => tls(&shorten(&error.to_string())),
+        other => Error::new(
+            ErrorKind::Corrupt,
+            format!(
+                "what answers is not what a MySQL server says: {}",
+                shorten(&other.to_string())
+            ),
+        )
+        .with_help("is it a MySQL or MariaDB server that listens there?"),
+    }
+}
+
+fn sort_io(error: &io::Error) -> Error {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    match (inner, error.kind()) {
+        (Some(rustls::Error::InvalidCertificate(why)), _) => {
+            tls(&format!("its certificate is not trusted: {why:?}"))
+        }
+        (Some(other), _) => tls(&shorten(&other.to_string())).set_temporary(true),
+        (None, io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => no_answer(),
+        (None, _) => Error::new(ErrorKind::Unavailable, error.to_string()),
+    }
+}
+
+fn no_answer() -> Error {
+    Error::new(
+        ErrorKind::Unavailable,
+        "no answer within the time that `connect_timeout` and `socket_timeout` give it",
+    )
+}
+
+fn tls(why: &str) -> Error {
+    Error::new(ErrorKind::Denied, format!("the server is not trusted: {why}")).with_help(
+        "name the file with its authority, `?tls_ca_file=/path/ca.pem`, and the server as its certificate does",
+    )
+}
+
+/// Sorts what the server said, by its number.
+fn sort_said(code: u16, message: &str) -> Error {
+    let error = |kind| Error::new(kind, message);
+    match code {
+        1044 | 1045 | 1130 | 1251 | 1698 | 1820 | 1862 | 3118 | 3955 | 4151 => {
+            error(ErrorKind::Denied).with_help("check user, password, host and database: `SHOW GRANTS`")
+        }
+        3159 => error(ErrorKind::Denied)
+            .with_help("speak TLS: `?ssl_mode=REQUIRED`, or better `?tls_ca_file=/path/ca.pem`"),
+        1142 | 1143 | 1227 | 1370 => error(ErrorKind::Denied).with_help(
+            "let the user write and make tables: `GRANT SELECT, INSERT, DELETE, CREATE, INDEX ON osprofiler.* TO ...`",
+        ),
+        1049 => error(ErrorKind::NotFound).with_help("make it: `CREATE DATABASE osprofiler`"),
+        // A replica now, perhaps the primary again.
+        1290 | 1792 | 1836 => error(ErrorKind::Denied)
+            .with_help("the server takes no writes: name the primary")
+            .set_temporary(true),
+        1021 | 1114 => error(ErrorKind::Full),
+        // An engine's own error: 28 is the system's for no space.
+        1030 if message.contains("28") => error(ErrorKind::Full),
+        // All numbers of a table that upstream made are used.
+        1467 => error(ErrorKind::Full)
+            .with_help("widen it: `ALTER TABLE data MODIFY id BIGINT NOT NULL AUTO_INCREMENT`"),
+        // Connections, shutdown, memory, locks, Galera; tables that were removed or altered: the next connection sees.
+        1030 | 1037 | 1038 | 1040 | 1041 | 1047 | 1050 | 1053 | 1077 | 1078 | 1079 | 1146 | 1152 | 1154..=1161
+        | 1180 | 1184 | 1203 | 1205 | 1206 | 1213 | 1226 | 1317 | 1412 | 1684 | 1879 | 1927 | 1969 | 3024 | 3168 | 3169
+        | 4031 => error(ErrorKind::Unavailable),
+        _ => Error::new(
+            ErrorKind::Corrupt,
+            format!("its tables are not this driver's: {message} ({code})"),
+        )
+        .with_help("is `data` another program's table? give traces a database of their own"),
+    }
+}

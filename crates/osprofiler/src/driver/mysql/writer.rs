@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Writing batches: one transaction each. A notification that is larger than the server takes anything is lost, not its batch.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+
+use mysql::Value;
+
+use super::connection::{Connection, Server};
+use super::insert::{Inserts, Taken};
+use super::settings::Settings;
+use super::tables::Tables;
+use crate::driver::Writer;
+use crate::driver::sql::expiry::{self, Expiry};
+use crate::driver::sql::row;
+use crate::{Id, Loss, LossReason, Notifications, Result, Timestamp};
+
+pub(super) struct MysqlWriter {
+    server: Server,
+    /// Those that the last connection found or made.
+    tables: Cell<Tables>,
+    expiry: Option<Expiry>,
+    /// Too large for the server, still to be told by `take_losses`.
+    refused: u64,
+}
+
+impl MysqlWriter {
+    pub(super) fn new(settings: Settings) -> Self {
+        Self {
+            expiry: settings.ttl.map(Expiry::new),
+            server: Server::new(settings),
+            tables: Cell::default(),
+            refused: 0,
+        }
+    }
+
+    fn call<T>(&mut self, work: impl FnOnce(&mut Connection, Tables) -> Result<T>) -> Result<T> {
+        let tables = &self.tables;
+        let make =
+            |connection: &mut Connection| Tables::make(connection).map(|made| tables.set(made));
+        self.server.call("write to", make, |connection| {
+            work(connection, tables.get())
+        })
+    }
+}
+
+impl Writer for MysqlWriter {
+    fn write(&mut self, batch: &Notifications) -> Result<()> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.refused += self.call(|connection, tables| {
+            connection.execute("START TRANSACTION")?;
+            let refused = insert(connection, batch)?;
+            if tables.data_error {
+                add_errors(connection, batch)?;
+            }
+            if tables.data_lost {
+                for (&base_id, &count) in &refused {
+                    let reason = LossReason::Refused;
+                    add_loss(connection, Some(base_id), Loss { count, reason })?;
+                }
+            }
+            connection.execute("COMMIT")?;
+            Ok(refused.values().sum::<u64>())
+        })?;
+        let due = |expiry: &mut Expiry| expiry.after(batch.len());
+        if let Some((oldest, rows)) = self.expiry.as_mut().and_then(due) {
+            // The batch is stored: what is not removed now is removed later.
+            let _ = self.call(|connection, _| remove(connection, oldest, rows));
+        }
+        Ok(())
+    }
+
+    fn write_loss(&mut self, base_id: Option<Id<'_>>, loss: Loss) -> Result<()> {
+        self.call(|connection, _| add_loss(connection, base_id, loss))
+    }
+
+    fn take_losses(&mut self) -> Vec<Loss> {
+        match std::mem::take(&mut self.refused) {
+            0 => Vec::new(),
+            count => vec![Loss {
+                count,
+                reason: LossReason::Refused,
+            }],
+        }
+    }
+}
+
+/// Inserts the batch, and returns how many of each trace were too large.
+fn insert<'a>(
+    connection: &mut Connection,
+    batch: &'a Notifications,
+) -> Result<BTreeMap<Id<'a>, u64>> {
+    let mut refused = BTreeMap::new();
+    let mut inserts = Inserts::new(connection);
+    for notification in batch.iter() {
+        match inserts.add(row::row(&notification))? {
+            Taken::Yes => {}
+            Taken::TooLarge => *refused.entry(notification.base_id).or_default() += 1,
+        }
+    }
+    inserts.finish()?;
+    Ok(refused)
+}
+
+fn add_errors(connection: &mut Connection, batch: &Notifications) -> Result<()> {
+    for (base_id, timestamp) in row::first_errors(batch) {
+        connection.change(
+            "INSERT INTO data_error (timestamp, base_id) VALUES (?, ?)",
+            vec![timestamp.to_string().into(), base_id.to_string().into()],
+        )?;
+    }
+    Ok(())
+}
+
+fn add_loss(connection: &mut Connection, base_id: Option<Id<'_>>, loss: Loss) -> Result<()> {
+    let base_id = base_id.map(|id| id.to_string());
+    connection.change(
+        "INSERT INTO data_lost (timestamp, base_id, reason, count) VALUES (?, ?, ?, ?)",
+        vec![
+            expiry::now().to_string().into(),
+            Value::from(base_id),
+            loss.reason.name().into(),
+            i64::try_from(loss.count).unwrap_or(i64::MAX).into(),
+        ],
+    )
+}
+
+/// Removes rows older than `oldest`, at most `rows` of each table.
+fn remove(connection: &mut Connection, oldest: Timestamp, rows: i64) -> Result<()> {
+    for table in ["data", "data_error", "data_lost"] {
+        connection.change(
+            &format!("DELETE FROM {table} WHERE timestamp < ? ORDER BY timestamp LIMIT {rows}"),
+            vec![oldest.to_string().into()],
+        )?;
+    }
+    Ok(())
+}
