@@ -88,9 +88,9 @@ fn sort_said(said: &DbError) -> Error {
         // All numbers of a table that upstream made are used.
         (_, "2200H") => error(ErrorKind::Full)
             .with_help("widen it: `ALTER SEQUENCE data_id_seq AS bigint; ALTER TABLE data ALTER id TYPE bigint`"),
-        // The tables were removed, or another process has just made them: the next connection sees.
-        (_, "42P01" | "42P07" | "42710" | "23505") => error(ErrorKind::Unavailable),
-        ("08" | "40" | "53" | "55" | "57" | "58" | "XX", _) => error(ErrorKind::Unavailable),
+        // Of these, the tables were removed, or another process has just made them: the next connection sees.
+        (_, "42P01" | "42P07" | "42710" | "23505")
+        | ("08" | "40" | "53" | "55" | "57" | "58" | "XX", _) => error(ErrorKind::Unavailable),
         _ => Error::new(
             ErrorKind::Corrupt,
             format!("its tables are not this driver's: {message} ({code})"),
