@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A RabbitMQ server with one user of its own, from Debian's `rabbitmq-server`.
+"""A RabbitMQ server with one user of its own, plain and over TLS, from Debian's `rabbitmq-server`.
 
 Erlang's name service, `epmd`, would outlive the server that needs it and be shared with others, so each server has one
 that is started and ended beside it.
 """
 
 import os
+import re
 import socket
 from pathlib import Path
 
 from house.process import Server
 from house.waiting import answers, free_port
+from servers.certificates import Certificates
 
 USER = "osprofiler"
 PASSWORD = "rabbitmq-secret"
@@ -26,8 +28,10 @@ class RabbitMQ:
     def __init__(self, folder: Path):
         """Choose ports; data, logs and process ids go into the folder."""
         self.folder = folder.resolve()
-        self.port, self.names_port, peers_port = free_ports(3)
+        self.port, self.tls_port, self.names_port, peers_port = free_ports(4)
         self.url = f"rabbit://{USER}:{PASSWORD}@127.0.0.1:{self.port}/"
+        self.certificates = Certificates(self.folder / "certificates")
+        self.stores: list[str] = []
         env = {name: value for name, value in os.environ.items() if not name.startswith(("RABBITMQ_", "ERL_"))}
         env |= {
             "HOME": str(self.folder),  # where Erlang keeps its cookie
@@ -52,6 +56,9 @@ class RabbitMQ:
         (self.folder / "enabled_plugins").write_text("[].\n")
         (self.folder / "rabbitmq.conf").write_text(
             f"listeners.tcp.local = 127.0.0.1:{self.port}\n"
+            f"listeners.ssl.local = 127.0.0.1:{self.tls_port}\n"
+            f"ssl_options.certfile = {self.certificates.certificate}\n"
+            f"ssl_options.keyfile = {self.certificates.key}\n"
             f"default_user = {USER}\n"
             f"default_pass = {PASSWORD}\n"
             # A machine with little room is enough for tests.
@@ -59,10 +66,11 @@ class RabbitMQ:
         )
         try:
             self.names.start(lambda: answers(self.names_port), READY_SECONDS)
-            self.server.start(self._answers, READY_SECONDS)
+            self.server.start(self._greeting, READY_SECONDS)
         except BaseException:
             self.__exit__()
             raise
+        self.stores = self._stores()
         return self
 
     def __exit__(self, *_) -> None:
@@ -70,14 +78,28 @@ class RabbitMQ:
         self.server.end()
         self.names.end()
 
-    def _answers(self) -> bool:
-        """Say whether it speaks AMQP."""
+    def _stores(self) -> list[str]:
+        """Return each way of reaching it; a store is a topic of its own, whose traces nobody waits for."""
+        version = re.search(rb"\x07versionS....([0-9.]+)", self._greeting(), re.DOTALL)[1].decode()
+        name, who, options = f"RabbitMQ {version}", f"{USER}:{PASSWORD}", "idle_timeout=0"
+        tls = f"ssl=1&tls_ca_file={self.certificates.authority}"
+        plain = f"messaging://{who}@127.0.0.1:{self.port}/?{options}"
+        return [
+            f"{name}|{plain}&topic=plain{{}}",
+            f"{name}, TLS|messaging://{who}@localhost:{self.tls_port}/?{options}&{tls}&topic=tls{{}}",
+            f"{name}, a transport URL|messaging://?transport_url={self.url}&{options}&topic=url{{}}",
+            f"{name}, quorum queues|{plain}&rabbit_quorum_queue=true&topic=quorum{{}}&exchange=durable",
+        ]
+
+    def _greeting(self) -> bytes:
+        """Return what it says first, if it speaks AMQP."""
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
                 connection.sendall(HELLO)
-                return connection.recv(1) == b"\x01"
+                said = connection.recv(4096)
+                return said if said[:1] == b"\x01" else b""
         except OSError:
-            return False
+            return b""
 
 
 def free_ports(count: int) -> list[int]:

@@ -23,6 +23,7 @@ from house.ending import framed
 from servers import ferretdb
 from servers.mariadb_stores import MariaDBStores
 from servers.postgresql import PostgreSQL
+from servers.rabbitmq import RabbitMQ
 from servers.redis_stores import RedisStores
 
 # By driver; each gets a folder of its own.
@@ -31,6 +32,7 @@ STORES: dict[str, Callable[[Path], AbstractContextManager]] = {
     "redis": RedisStores,
     "mysql": MariaDBStores,
     "postgresql": PostgreSQL,
+    "messaging": RabbitMQ,
 }
 
 

@@ -11,6 +11,8 @@ mod connection_string;
 mod connection_strings;
 #[cfg(feature = "file")]
 mod file;
+#[cfg(feature = "messaging")]
+mod messaging;
 #[cfg(feature = "mongodb")]
 mod mongodb;
 #[cfg(feature = "mysql")]
@@ -20,12 +22,7 @@ mod options;
 mod postgresql;
 #[cfg(feature = "redis")]
 mod redis;
-#[cfg(any(
-    feature = "messaging",
-    feature = "mongodb",
-    feature = "otlp",
-    feature = "postgresql"
-))]
+#[cfg(any(feature = "mongodb", feature = "otlp", feature = "postgresql"))]
 mod runtime;
 #[cfg(any(feature = "mysql", feature = "postgresql"))]
 mod sql;
@@ -33,7 +30,7 @@ mod sql;
 mod sqlite;
 #[cfg(any(feature = "file", feature = "sqlite"))]
 mod store_file;
-#[cfg(feature = "postgresql")]
+#[cfg(any(feature = "messaging", feature = "postgresql"))]
 mod tls;
 
 use std::ops::ControlFlow;

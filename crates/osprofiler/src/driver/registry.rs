@@ -113,7 +113,7 @@ pub const DRIVERS: &[Driver] = &[
     to_come("elasticsearch", &["elasticsearch", "elasticsearchs", "opensearch"], "an Elasticsearch or OpenSearch server"),
     Driver { name: "mysql", schemes: &["mysql", "mysql+pymysql", "mysql+mysqldb", "mariadb", "mariadb+pymysql", "mariadb+mysqldb"], summary: "a MySQL or MariaDB database", availability: built_in!("mysql", mysql) },
     Driver { name: "postgresql", schemes: &["postgresql", "postgresql+psycopg2", "postgresql+psycopg"], summary: "a PostgreSQL database", availability: built_in!("postgresql", postgresql) },
-    to_come("messaging", &["messaging"], "the message bus of the services (oslo.messaging)"),
+    Driver { name: "messaging", schemes: &["messaging"], summary: "the message bus of the services (oslo.messaging), RabbitMQ", availability: built_in!("messaging", messaging) },
     to_come("otlp", &["otlp", "otlps"], "an OpenTelemetry collector, over OTLP/HTTP; it can't be read back"),
     to_come("loginsight", &["loginsight"], "a VMware Aria Operations for Logs server"),
     Driver { name: "jaeger", schemes: &["jaeger"], summary: "gone: Jaeger takes OTLP itself", availability: Availability::Gone("Jaeger takes OTLP itself: use `otlp://host:4318`") },

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Writes batches to the bus: each notification a message, each message confirmed by the broker before the batch counts as stored.
+//!
+//! In: batches and losses. Out: messages, some hundred on their way at a time. A connection that failed is made anew by the
+//! next batch, and so is one that nothing went over for a while: who stands in between may have dropped it without a word.
+
+use std::collections::BTreeSet;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::connection::{Answer, CONFIRM_SELECT, Connection, properties_frame, publish_frame};
+use super::envelope::{self, Bodies};
+use super::frame;
+use super::{Settings, queue};
+use crate::driver::Writer;
+use crate::{Error, ErrorKind, Id, Loss, Notifications, Result, Timestamp};
+
+/// So much is laid by before it is sent.
+const SEND_BYTES: usize = 256 << 10;
+/// So many messages may wait for their confirmation: what confirms them fits into any socket's buffer, so that neither side
+/// ever waits for the other to read.
+const MOST_UNCONFIRMED: u64 = 1024;
+/// After so long without a batch a connection is not relied on.
+const RELIED_ON: Duration = Duration::from_secs(60);
+/// A batch may take this much longer for each of its notifications: a broker that takes fewer a second is as good as down.
+const PER_NOTIFICATION: Duration = Duration::from_millis(1);
+
+/// The properties that a message has: content type and encoding, headers, delivery mode, priority.
+const PROPERTIES: u16 = 0b1111_1000 << 8;
+const EXPIRATION: u16 = 1 << 8;
+/// The broker is to keep messages over its restart, where the queue is durable.
+const PERSISTENT: u8 = 2;
+
+pub(super) struct MessagingWriter {
+    settings: Settings,
+    session: Option<Session>,
+    /// The frames that come before a message's body, made once.
+    publish: Vec<u8>,
+    properties: Vec<u8>,
+    /// Which of the brokers is tried first: another one after each failure, and not the same in each process.
+    first: usize,
+    random: RandomState,
+    losses_written: u64,
+}
+
+struct Session {
+    connection: Connection,
+    /// How many messages were sent; the broker numbers them from 1.
+    published: u64,
+    taken: Taken,
+    used: Instant,
+}
+
+impl MessagingWriter {
+    pub(super) fn new(settings: Settings) -> Self {
+        let publish = publish_frame(&settings.exchange, &settings.queue());
+        let ttl = settings.ttl;
+        let flags = PROPERTIES | if ttl.is_some() { EXPIRATION } else { 0 };
+        let properties = properties_frame(flags, |out| {
+            frame::push_short_text("application/json", out);
+            frame::push_short_text("utf-8", out);
+            frame::push_table(&[], out);
+            out.extend_from_slice(&[PERSISTENT, 0]);
+            if let Some(ttl) = ttl {
+                frame::push_short_text(&ttl.as_millis().to_string(), out);
+            }
+        });
+        Self {
+            settings,
+            session: None,
+            publish,
+            properties,
+            first: std::process::id() as usize,
+            random: RandomState::new(),
+            losses_written: 0,
+        }
+    }
+
+    /// Runs `work` in a session that is open, and gives the session up if that fails.
+    fn in_session(
+        &mut self,
+        work: impl FnOnce(&mut Session, [&[u8]; 2]) -> Result<()>,
+    ) -> Result<()> {
+        let mut session = match self.session.take() {
+            Some(session) if session.used.elapsed() < RELIED_ON => session,
+            _ => Session::open(&self.settings, self.first)
+                .inspect_err(|_| self.first = self.first.wrapping_add(1))?,
+        };
+        work(&mut session, [&self.publish, &self.properties])?;
+        session.used = Instant::now();
+        self.session = Some(session);
+        Ok(())
+    }
+}
+
+impl Writer for MessagingWriter {
+    fn write(&mut self, batch: &Notifications) -> Result<()> {
+        let publisher_id = self.settings.publisher_id.clone();
+        self.in_session(|session, frames| {
+            let deadline = session.deadline(batch.len());
+            let mut bodies = Bodies::new(batch, publisher_id.as_deref());
+            let mut body = Vec::new();
+            for index in 0..batch.len() {
+                bodies.write(index, &mut body);
+                session.publish(frames, &body, deadline)?;
+            }
+            session.finish(deadline)
+        })
+    }
+
+    fn write_loss(&mut self, base_id: Option<Id<'_>>, loss: Loss) -> Result<()> {
+        self.losses_written += 1;
+        let number =
+            [0u8, 1].map(|half| u128::from(self.random.hash_one((half, self.losses_written))));
+        let number = envelope::as_uuid(number[0] << 64 | number[1], 4);
+        let publisher_id = self.settings.publisher_id.as_deref();
+        let mut body = Vec::new();
+        envelope::write_loss(base_id, loss, publisher_id, number, &mut body);
+        self.in_session(|session, frames| {
+            let deadline = session.deadline(1);
+            session.publish(frames, &body, deadline)?;
+            session.finish(deadline)
+        })
+    }
+
+    fn take_losses(&mut self) -> Vec<Loss> {
+        Vec::new()
+    }
+}
+
+impl Session {
+    fn open(settings: &Settings, first: usize) -> Result<Self> {
+        let mut connection = Connection::open(settings, first)?;
+        queue::prepare(&mut connection, settings)?;
+        connection
+            .ask(CONFIRM_SELECT, |out| out.push(0))
+            .map_err(|fault| connection.error("have messages confirmed by", fault))?;
+        Ok(Self {
+            connection,
+            published: 0,
+            taken: Taken::default(),
+            used: Instant::now(),
+        })
+    }
+
+    fn deadline(&self, notifications: usize) -> Instant {
+        self.connection.deadline() + PER_NOTIFICATION * notifications as u32
+    }
+
+    /// Sends one message, or lays it by to be sent with the next.
+    fn publish(
+        &mut self,
+        [method, properties]: [&[u8]; 2],
+        body: &[u8],
+        deadline: Instant,
+    ) -> Result<()> {
+        self.connection.push_message(method, properties, body);
+        self.published += 1;
+        if self.connection.waiting_bytes() >= SEND_BYTES {
+            self.connection.send()?;
+            self.await_taken(self.published.saturating_sub(MOST_UNCONFIRMED), deadline)?;
+        }
+        Ok(())
+    }
+
+    /// Sends what was laid by and waits until all messages are taken.
+    fn finish(&mut self, deadline: Instant) -> Result<()> {
+        self.connection.send()?;
+        self.await_taken(self.published, deadline)
+    }
+
+    /// Waits until the broker has taken the first `count` messages.
+    fn await_taken(&mut self, count: u64, deadline: Instant) -> Result<()> {
+        while self.taken.all_up_to < count {
+            let answer = self
+                .connection
+                .answer(deadline)
+                .map_err(|fault| self.connection.error("publish to", fault))?;
+            match answer {
+                Answer::Settled {
+                    number,
+                    multiple,
+                    is_taken: true,
+                } => self.taken.add(number.min(self.published), multiple),
+                Answer::Settled {
+                    is_taken: false, ..
+                } => {
+                    return Err(Error::new(
+                        ErrorKind::Full,
+                        "RabbitMQ refuses messages: their queue is full",
+                    )
+                    .with_help("see its policy: `rabbitmqctl list_queues name messages policy`; who takes them away?"));
+                }
+                // The next attempt makes it anew.
+                Answer::Returned => {
+                    return Err(Error::new(
+                        ErrorKind::Unavailable,
+                        "RabbitMQ has no queue any more for trace notifications",
+                    ));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Which messages the broker has taken. It may tell so of a later one before it does of an earlier one.
+#[derive(Default)]
+struct Taken {
+    all_up_to: u64,
+    /// Those beyond, with others before them that were not taken yet.
+    beyond: BTreeSet<u64>,
+}
+
+impl Taken {
+    /// Adds a message, or all up to it.
+    fn add(&mut self, number: u64, all_before: bool) {
+        if all_before {
+            self.all_up_to = self.all_up_to.max(number);
+            self.beyond = self.beyond.split_off(&(self.all_up_to + 1));
+        } else if number > self.all_up_to {
+            self.beyond.insert(number);
+        }
+        while self.beyond.remove(&(self.all_up_to + 1)) {
+            self.all_up_to += 1;
+        }
+    }
+}
+
+pub(super) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    Timestamp::from_micros(since.map_or(0, |since| since.as_micros() as i64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `told` is what the broker tells, in order: a number, and `+` for all up to it.
+    fn check(told: &str, expected: u64) {
+        let mut taken = Taken::default();
+        for one in told.split(' ') {
+            let number = one.trim_end_matches('+').parse().unwrap();
+            taken.add(number, one.ends_with('+'));
+        }
+        assert_eq!(taken.all_up_to, expected, "{told}");
+    }
+
+    #[test]
+    fn confirmations_come_in_any_order() {
+        for (told, expected) in [
+            ("1 2 3", 3),
+            ("3+", 3),
+            ("3 1", 1),
+            ("3 2+", 3),
+            ("3 2 1 5", 3),
+            ("5+ 3 4+", 5),
+            ("2 2 1 1", 2),
+        ] {
+            check(told, expected);
+        }
+    }
+}
