@@ -255,8 +255,7 @@ mod tests {
                 .into_iter()
                 .map(|server| {
                     let server = Opts::from(server);
-                    let (host, port) = (server.get_host(), server.get_tcp_port());
-                    let host = host.to_string().replace(['[', ']'], "");
+                    let (host, port) = (server.get_ip_or_hostname(), server.get_tcp_port());
                     format!("{host}:{port} {:?}", server.get_socket())
                 })
                 .collect();

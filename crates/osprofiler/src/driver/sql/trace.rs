@@ -196,11 +196,15 @@ mod tests {
 
     #[test]
     fn rows_are_in_order_and_once() {
-        let info = |text| (7, Some(text));
-        let (a, b) = (info(r#"{"info": {"n": 1}}"#), info(r#"{"info": {"n": 2}}"#));
-        check(
-            &[(9, b.0, b.1), (3, a.0, a.1), (5, b.0, b.1), (-1, a.0, a.1)],
-            (&[r#"{"n": 1}"#, r#"{"n": 2}"#], 0),
-        );
+        let mut notifications = Notifications::default();
+        let mut trace = TraceRows::new("b".to_owned(), &mut notifications);
+        for (id, point) in [(9, "q"), (3, "p"), (5, "q"), (-1, "p"), (7, "r")] {
+            let mut row = GOOD;
+            row[3] = Some(point);
+            trace.add(id, row);
+        }
+        assert_eq!(trace.finish(), 0);
+        let points = notifications.iter().map(|row| row.trace_id.to_string());
+        assert_eq!(points.collect::<Vec<_>>(), ["p", "q", "r"]);
     }
 }
