@@ -7,7 +7,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::driver::ConnectionStrings;
+use crate::driver::{ConnectionString, ConnectionStrings};
 use crate::recorder::Origin;
 use crate::{Result, delivery, secrets};
 
@@ -93,9 +93,14 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The connection string with those options of the configuration that are about its driver.
-    fn completed_connection_string(&self) -> ConnectionString {
-        let connection = self.connection_string.clone();
+    /// The connection strings with those options of the configuration that are about their drivers.
+    fn completed_connection_strings(&self) -> ConnectionStrings {
+        self.connection_string
+            .map(|connection| self.completed(connection))
+    }
+
+    fn completed(&self, connection: &ConnectionString) -> ConnectionString {
+        let connection = connection.clone();
         if connection.scheme() != "redissentinel" {
             return connection;
         }
@@ -192,7 +197,7 @@ pub fn init(config: &Config) -> Result<Option<Origin>> {
         config.project.as_deref(),
         config.service.as_deref(),
         &host,
-        &config.completed_connection_string(),
+        &config.completed_connection_strings(),
     )
     .map(Some)
 }
@@ -225,12 +230,12 @@ mod tests {
     fn options_of_the_configuration_complete_the_connection_string() {
         let with = |text: &str, seconds| {
             let config = Config {
-                connection_string: ConnectionString::parse(text).unwrap(),
+                connection_string: ConnectionStrings::parse(text).unwrap(),
                 sentinel_service_name: "kolla".to_owned(),
                 socket_timeout: Duration::from_secs_f64(seconds),
                 ..Config::default()
             };
-            config.completed_connection_string().to_string()
+            config.completed_connection_strings().to_string()
         };
         for (text, seconds, expected) in [
             ("redissentinel://h", 0.1, "redissentinel://h?sentinel=kolla"),
@@ -240,6 +245,11 @@ mod tests {
                 "redissentinel://h?sentinel=n&ttl=7d&socket_timeout=1.5",
             ),
             ("redis://h", 1.5, "redis://h"),
+            (
+                "redissentinel://h, redis://i",
+                0.1,
+                "redissentinel://h?sentinel=kolla, redis://i",
+            ),
         ] {
             assert_eq!(with(text, seconds), expected);
         }

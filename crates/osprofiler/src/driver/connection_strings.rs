@@ -69,6 +69,14 @@ impl ConnectionStrings {
         self.each.iter()
     }
 
+    /// The same list with each connection string changed.
+    pub(crate) fn map(&self, change: impl Fn(&ConnectionString) -> ConnectionString) -> Self {
+        Self {
+            each: self.each.iter().map(change).collect(),
+            refused: self.refused.clone(),
+        }
+    }
+
     /// What is wrong with the parts that are no connection strings, a text each.
     pub fn refused(&self) -> &[String] {
         &self.refused

@@ -113,6 +113,7 @@ pub(super) const IMPLEMENTATION: Implementation = Implementation {
         let settings = Settings::of(connection)?;
         Ok(Box::new(reader::MessagingReader::new(settings)) as Box<dyn Reader>)
     },
+    open_pruner: None,
 };
 
 /// The longest `idle_timeout`.

@@ -36,6 +36,7 @@ pub(super) const IMPLEMENTATION: Implementation = Implementation {
     example: "mongodb://mongodb.example.org:27017",
     open_writer: |connection| Ok(Box::new(writer::MongodbWriter::new(connection)?)),
     open_reader: |connection| Ok(Box::new(reader::MongodbReader::new(connection)?)),
+    open_pruner: None,
 };
 
 const OPTIONS: [DriverOption; 6] = {

@@ -79,4 +79,5 @@ pub(super) const IMPLEMENTATION: Implementation = Implementation {
         let settings = settings::Settings::of(connection)?;
         Ok(Box::new(reader::MysqlReader::new(settings)))
     },
+    open_pruner: None,
 };

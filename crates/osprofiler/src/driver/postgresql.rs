@@ -74,4 +74,5 @@ pub(super) const IMPLEMENTATION: Implementation = Implementation {
         let settings = settings::Settings::of(connection)?;
         Ok(Box::new(reader::PostgresqlReader::new(settings)))
     },
+    open_pruner: None,
 };

@@ -109,6 +109,7 @@ pub(super) const IMPLEMENTATION: Implementation = Implementation {
             connection,
         )?)))
     },
+    open_pruner: None,
 };
 
 /// The list of a trace's notifications, the newest first.
