@@ -6,7 +6,7 @@ use std::process::Child;
 use osprofiler::driver::{ConnectionString, ListFilter, Pruner, ReadSummary};
 use osprofiler::{Loss, LossReason};
 
-use super::{Subject, assert_same, numbered};
+use super::{Subject, assert_same, numbered, parse};
 use crate::sample::{id, notifications};
 
 fn pruner(subject: &Subject, connection: &ConnectionString) -> Box<dyn Pruner> {
@@ -103,9 +103,10 @@ pub(super) fn beside_writer(subject: &Subject) {
 }
 
 pub(super) fn beside_processes(subject: &Subject) {
-    let connection = subject.connection();
+    let store = (subject.fresh)();
+    let connection = parse(&store);
     let mut writer = subject.writer(&connection);
-    let mut children = [0, 1000, 2000].map(|from| subject.second_process(&connection, from, 500));
+    let mut children = [0, 1000, 2000].map(|from| subject.second_process(&store, from, 500));
     let mut pruner = pruner(subject, &connection);
     let mut turns = 0;
     while turns < 20 || children.iter_mut().any(is_at_work) {
