@@ -47,4 +47,3 @@ def _serve(environ, start_response):
 
 
 application = web.WsgiMiddleware(_serve, hmac_keys="key", enabled="true")
-logging.info("the service is loaded")

@@ -155,9 +155,8 @@ def await_all(serving, workers):
 def gunicorn(folder, environment, *options):
     """Start a gunicorn with two workers."""
     command = [Path(sys.executable).with_name("gunicorn"), "--bind", f"unix:{folder / 'socket'}", "--workers", "2"]
-    command += ["--graceful-timeout", str(TIMEOUT_SECONDS), *options, "served_app:application"]
-    ready = {"Booting worker": 2, "the service is loaded": 1 if "--preload" in options else 2}
-    return Serving(folder, command, environment, ready)
+    command += ["--graceful-timeout", str(TIMEOUT_SECONDS), "--config", FOLDER / "gunicorn_settings.py"]
+    return Serving(folder, [*command, *options, "served_app:application"], environment, {"a worker serves": 2})
 
 
 def launcher(folder, environment, backend):
