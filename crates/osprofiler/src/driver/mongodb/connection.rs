@@ -35,7 +35,7 @@ pub(super) struct Settings {
     /// For the client alone: it holds the password.
     uri: String,
     database: String,
-    connect_timeout: Option<Duration>,
+    connect_timeout: Duration,
     answer_timeout: Option<Duration>,
     /// How long the store keeps what is written.
     pub(super) ttl: Option<Duration>,
@@ -45,11 +45,11 @@ pub(super) struct Settings {
 
 impl Settings {
     pub(super) fn new(connection: &ConnectionString) -> Result<Self> {
-        let timeout = |name| {
-            connection
-                .option(name)
-                .map(|_| options::seconds(connection, name, Duration::ZERO))
-                .transpose()
+        let timeout = |name, clients: &[&str]| -> Result<Option<Duration>> {
+            match connection.option(name) {
+                Some(_) => options::seconds(connection, name, Duration::ZERO).map(Some),
+                None => Ok(clients.iter().find_map(|name| millis(connection, name))),
+            }
         };
         let settings = Self {
             shown: connection.clone(),
@@ -58,8 +58,12 @@ impl Settings {
                 .option("database")
                 .unwrap_or("osprofiler")
                 .to_owned(),
-            connect_timeout: timeout("connect_timeout")?,
-            answer_timeout: timeout("socket_timeout")?,
+            connect_timeout: timeout(
+                "connect_timeout",
+                &["serverSelectionTimeoutMS", "connectTimeoutMS"],
+            )?
+            .unwrap_or(CONNECT_TIMEOUT),
+            answer_timeout: timeout("socket_timeout", &["socketTimeoutMS"])?,
             ttl: options::span(connection, "ttl")?,
             authorities: connection.option("tls_ca_file").map(str::to_owned),
             verify: options::is_on(connection, "tls_verify", true)?,
@@ -83,17 +87,9 @@ impl Settings {
 
     async fn client_options(&self) -> mongodb::error::Result<ClientOptions> {
         let mut options = ClientOptions::parse(&self.uri).await?;
-        let connect = self
-            .connect_timeout
-            .or(options.connect_timeout)
-            .unwrap_or(CONNECT_TIMEOUT);
-        options.connect_timeout = Some(connect);
-        // Of a server that does not answer, the first call that needs it waits for as long.
-        let selection = self
-            .connect_timeout
-            .or(options.server_selection_timeout)
-            .unwrap_or(CONNECT_TIMEOUT);
-        options.server_selection_timeout = Some(selection);
+        // A server that does not answer is given up a little sooner than the search for one, so that this knows why.
+        options.connect_timeout = Some(self.connect_timeout.mul_f32(0.75));
+        options.server_selection_timeout = Some(self.connect_timeout);
         options
             .app_name
             .get_or_insert_with(|| "osprofiler".to_owned());
@@ -125,8 +121,16 @@ impl Settings {
     }
 }
 
-/// What making a connection may take.
+/// What finding a server and connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A time-out of MongoDB's own, in milliseconds; none if it is none.
+fn millis(connection: &ConnectionString, name: &str) -> Option<Duration> {
+    let mut options = connection.options();
+    let (_, text) = options.find(|(other, _)| other.eq_ignore_ascii_case(name))?;
+    let millis = text.parse().ok().filter(|&millis| millis > 0)?;
+    Some(Duration::from_millis(millis))
+}
 
 fn system_authorities() -> Option<std::path::PathBuf> {
     let told = std::env::var("SSL_CERT_FILE").ok();
@@ -161,7 +165,9 @@ fn uri(connection: &ConnectionString) -> String {
         }
         uri.push(separator);
         separator = '&';
-        uri.push_str(&format!("{name}={}", encode(value)));
+        for part in [name, "=", &encode(value)] {
+            uri.push_str(part);
+        }
     }
     uri
 }
@@ -198,6 +204,11 @@ impl Connection {
         })
     }
 
+    /// The error for a part of a call that the server refused with a code.
+    pub(super) fn refused(&self, call: &Call, code: i32, message: &str) -> Error {
+        errors::sort_code(code, message).told(call.action, &self.settings.shown)
+    }
+
     /// How long the answer to a call may take.
     pub(super) fn answer_timeout(&self, call: &Call) -> Duration {
         self.settings.answer_timeout.unwrap_or(call.answer_timeout)
@@ -213,23 +224,24 @@ impl Connection {
         let settings = &self.settings;
         let open = match &mut self.open {
             Some(open) => open,
-            none => none.insert(
-                Open::new(settings)
-                    .map_err(|failure| errors::sort("reach", &settings.shown, failure))?,
-            ),
+            none => none.insert(Open::new(settings)?),
         };
-        let connect_timeout = settings.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
-        let done = open.runtime.run(connect_timeout + answer_timeout, async {
-            Ok(work(&open.database).await)
-        });
+        let take = |failure: &LastFailure| {
+            failure
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take()
+        };
+        // What an earlier call failed of says nothing about this one.
+        take(&open.last_failure);
+        let deadline = settings.connect_timeout + answer_timeout;
+        let done = open
+            .runtime
+            .run(deadline, async { Ok(work(&open.database).await) });
         let failure = match done {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(error)) => Failure {
-                cause: open
-                    .last_failure
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .clone(),
+                cause: take(&open.last_failure),
                 error: Some(error),
                 text: String::new(),
             },
@@ -240,13 +252,12 @@ impl Connection {
 }
 
 impl Open {
-    fn new(settings: &Settings) -> std::result::Result<Self, Failure> {
-        let runtime = Runtime::new().map_err(|error| Failure::told(error.to_string()))?;
+    fn new(settings: &Settings) -> Result<Self> {
+        let runtime = Runtime::new()?;
         let last_failure = LastFailure::default();
         let told = Arc::clone(&last_failure);
         // Of a `mongodb+srv` string, this asks the name server.
-        let deadline = settings.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
-        let made = runtime.run(deadline, async {
+        let made = runtime.run(settings.connect_timeout, async {
             Ok(async {
                 let mut options = settings.client_options().await?;
                 options.sdam_event_handler = Some(EventHandler::callback(move |event| {
@@ -258,14 +269,17 @@ impl Open {
             }
             .await)
         });
-        match made {
-            Ok(Ok(client)) => Ok(Self {
-                database: client.database(&settings.database),
-                runtime,
-                last_failure,
-            }),
-            Ok(Err(error)) => Err(Failure::of(error)),
-            Err(late) => Err(Failure::told(late.to_string())),
-        }
+        let failure = match made {
+            Ok(Ok(client)) => {
+                return Ok(Self {
+                    database: client.database(&settings.database),
+                    runtime,
+                    last_failure,
+                });
+            }
+            Ok(Err(error)) => Failure::of(error),
+            Err(late) => Failure::told(late.to_string()),
+        };
+        Err(errors::sort("reach", &settings.shown, failure))
     }
 }

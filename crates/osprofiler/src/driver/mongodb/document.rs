@@ -46,46 +46,61 @@ impl<'a> Documents<'a> {
         let [_, number, ..] = self.batch.text_numbers(index);
         let info =
             self.infos[number.index()].get_or_insert_with(|| StoredInfo::of(notification.info));
-        let mut document = &info.document;
-        let mut text = (!info.is_exact).then_some(notification.info);
-        let outline;
-        if document.len() + text.map_or(0, str::len) > MAX_INFO_BYTES {
-            outline = StoredInfo::outline(notification.info).document;
-            document = &outline;
-            let fits = |text: &&str| outline.len() + text.len() <= MAX_INFO_BYTES;
-            text = Some(notification.info).filter(fits);
+        let text = (!info.is_exact).then_some(notification.info);
+        if info.document.len() + text.map_or(0, str::len) > MAX_INFO_BYTES {
+            return self.outline(index, id);
         }
-        let mut writer = BsonWriter::new();
-        writer.object_id("_id", id);
-        writer.text("name", notification.name);
-        for (key, id) in [
-            ("base_id", notification.base_id),
-            ("trace_id", notification.trace_id),
-            ("parent_id", notification.parent_id),
-        ] {
-            writer.text(key, &id.to_string());
-        }
-        writer.text("timestamp", &notification.timestamp.to_string());
-        writer.document("info", document);
-        for (key, text) in [
-            ("project", notification.project),
-            ("service", notification.service),
-        ] {
-            match text {
-                Some(text) => writer.text(key, text),
-                None => writer.null(key),
-            }
-        }
-        if let Some(text) = text {
-            writer.text("info_json", text);
-        }
-        if let Some(millis) = self.expire_at_millis {
-            writer.date("expire_at", millis);
-        }
-        let bytes = writer.finish();
-        let document = RawDocumentBuf::from_bytes(bytes).ok()?;
-        (document.as_bytes().len() <= MAX_DOCUMENT_BYTES).then_some(document)
+        let document = &info.document;
+        envelope(&notification, id, document, text, self.expire_at_millis)
     }
+
+    /// The same with the least of the info as a document, and all of it as text: for a server that refuses the other.
+    pub(super) fn outline(&self, index: usize, id: [u8; 12]) -> Option<RawDocumentBuf> {
+        let notification = self.batch.get(index);
+        let outline = StoredInfo::outline(notification.info).document;
+        let fits = |text: &&str| outline.len() + text.len() <= MAX_INFO_BYTES;
+        let text = Some(notification.info).filter(fits);
+        envelope(&notification, id, &outline, text, self.expire_at_millis)
+    }
+}
+
+fn envelope(
+    notification: &Notification<'_>,
+    id: [u8; 12],
+    info: &[u8],
+    info_text: Option<&str>,
+    expire_at_millis: Option<i64>,
+) -> Option<RawDocumentBuf> {
+    let mut writer = BsonWriter::new();
+    writer.object_id("_id", id);
+    writer.text("name", notification.name);
+    for (key, id) in [
+        ("base_id", notification.base_id),
+        ("trace_id", notification.trace_id),
+        ("parent_id", notification.parent_id),
+    ] {
+        writer.text(key, &id.to_string());
+    }
+    writer.text("timestamp", &notification.timestamp.to_string());
+    writer.document("info", info);
+    for (key, text) in [
+        ("project", notification.project),
+        ("service", notification.service),
+    ] {
+        match text {
+            Some(text) => writer.text(key, text),
+            None => writer.null(key),
+        }
+    }
+    if let Some(text) = info_text {
+        writer.text("info_json", text);
+    }
+    if let Some(millis) = expire_at_millis {
+        writer.date("expire_at", millis);
+    }
+    let bytes = writer.finish();
+    let document = RawDocumentBuf::from_bytes(bytes).ok()?;
+    (document.as_bytes().len() <= MAX_DOCUMENT_BYTES).then_some(document)
 }
 
 /// When what is stored now and kept for `ttl` is to go, in milliseconds since 1970.
@@ -126,7 +141,7 @@ impl DocumentIds {
 
     pub(super) fn next(&mut self) -> [u8; 12] {
         let seconds = (self.micros / 1_000_000) as u32;
-        let rest = self.micros % 1_000_000 << 44 | self.writer << 16 | u64::from(self.count);
+        let rest = (self.micros % 1_000_000) << 44 | self.writer << 16 | u64::from(self.count);
         let mut id = [0; 12];
         id[..4].copy_from_slice(&seconds.to_be_bytes());
         id[4..].copy_from_slice(&rest.to_be_bytes());

@@ -37,8 +37,10 @@ impl Failure {
 }
 
 /// What to know of a failure.
-struct Sorted {
+pub(super) struct Sorted {
     kind: ErrorKind,
+    /// Whether it is put right, or passes by itself, while services run.
+    is_temporary: bool,
     why: String,
     help: &'static str,
 }
@@ -52,28 +54,48 @@ const CHECK_TLS: &str =
     "a server with TLS wants `tls=true`, one without wants none of the TLS options";
 const CHECK_URI: &str =
     "write `mongodb://[user:password@]host[:27017][,host...][/authSource][?option=value&...]`";
+const CHECK_SERVER: &str = "check that a MongoDB server runs there; one with TLS wants `tls=true`, one without TLS does not";
 const SEE_LOG: &str = "see the server's log";
 const MAKE_ROOM: &str = "make room, remove old traces, or let the store do it: `ttl=7d`";
 
 /// The error for a call on the store that failed; `action` as in "cannot {action} `mongodb://host`: ...".
 pub(super) fn sort(action: &str, store: &ConnectionString, failure: Failure) -> Error {
-    let Sorted { kind, why, help } = match &failure.error {
+    let sorted = match &failure.error {
         Some(error) => sort_error(error, failure.cause.as_ref()),
         None => unavailable(failure.text),
     };
-    let why = masked(&why, store);
-    let error = Error::new(kind, format!("cannot {action} `{store}`: {why}")).with_help(help);
-    // Users, rights and certificates are put right while services run.
-    let passes = error.is_temporary() || kind == ErrorKind::Denied && help != SEE_LOG;
-    error.set_temporary(passes)
+    sorted.told(action, store)
+}
+
+impl Sorted {
+    pub(super) fn told(self, action: &str, store: &ConnectionString) -> Error {
+        let why = masked(&self.why, store);
+        Error::new(self.kind, format!("cannot {action} `{store}`: {why}"))
+            .with_help(self.help)
+            .set_temporary(self.is_temporary)
+    }
+}
+
+fn temporary(kind: ErrorKind, why: String, help: &'static str) -> Sorted {
+    Sorted {
+        kind,
+        is_temporary: true,
+        why,
+        help,
+    }
+}
+
+fn lasting(kind: ErrorKind, why: String, help: &'static str) -> Sorted {
+    Sorted {
+        kind,
+        is_temporary: false,
+        why,
+        help,
+    }
 }
 
 fn unavailable(why: String) -> Sorted {
-    Sorted {
-        kind: ErrorKind::Unavailable,
-        why,
-        help: CHECK_ADDRESS,
-    }
+    temporary(ErrorKind::Unavailable, why, CHECK_ADDRESS)
 }
 
 fn sort_error(error: &ClientError, cause: Option<&ClientError>) -> Sorted {
@@ -86,30 +108,21 @@ fn sort_error(error: &ClientError, cause: Option<&ClientError>) -> Sorted {
         },
         Client::Io(error) => sort_io(error),
         Client::DnsResolve { message, .. } => unavailable(message.clone()),
-        Client::Authentication { message, .. } => Sorted {
-            kind: ErrorKind::Denied,
-            why: message.clone(),
-            help: CHECK_USER,
-        },
-        Client::InvalidTlsConfig { message, .. } => Sorted {
-            kind: ErrorKind::Usage,
-            why: message.clone(),
-            help: CHECK_TRUST,
-        },
-        Client::InvalidArgument { message, .. } => Sorted {
-            kind: ErrorKind::Usage,
-            why: message.clone(),
-            help: CHECK_URI,
-        },
+        Client::Authentication { message, .. } => {
+            temporary(ErrorKind::Denied, message.clone(), CHECK_USER)
+        }
+        Client::InvalidTlsConfig { message, .. } => {
+            lasting(ErrorKind::Usage, message.clone(), CHECK_TRUST)
+        }
+        Client::InvalidArgument { message, .. } => {
+            lasting(ErrorKind::Usage, message.clone(), CHECK_URI)
+        }
         Client::InvalidResponse { .. } | Client::Bson(_) | Client::IncompatibleServer { .. } => {
-            Sorted {
-                kind: ErrorKind::Usage,
-                why: format!(
-                    "what answers there does not speak MongoDB's protocol ({})",
-                    error.kind
-                ),
-                help: CHECK_ADDRESS,
-            }
+            let why = format!(
+                "what answers there does not speak MongoDB's protocol ({})",
+                error.kind
+            );
+            temporary(ErrorKind::Usage, why, CHECK_ADDRESS)
         }
         Client::Command(error) => sort_code(error.code, &error.message),
         Client::Write(WriteFailure::WriteError(error)) => sort_code(error.code, &error.message),
@@ -127,44 +140,40 @@ fn sort_error(error: &ClientError, cause: Option<&ClientError>) -> Sorted {
 fn sort_io(error: &io::Error) -> Sorted {
     let text = error.to_string();
     match error.kind() {
-        io::ErrorKind::InvalidData if text.contains("certificate") => Sorted {
-            kind: ErrorKind::Denied,
-            why: format!("the server's certificate is not trusted: {text}"),
-            help: CHECK_TRUST,
-        },
-        io::ErrorKind::InvalidData => Sorted {
-            kind: ErrorKind::Usage,
-            why: format!("no TLS can be agreed upon: {text}"),
-            help: CHECK_TLS,
-        },
+        io::ErrorKind::InvalidData if text.contains("certificate") => {
+            let why = format!("the server's certificate is not trusted: {text}");
+            temporary(ErrorKind::Denied, why, CHECK_TRUST)
+        }
+        io::ErrorKind::InvalidData => {
+            let why = format!("no TLS can be agreed upon: {text}");
+            temporary(ErrorKind::Usage, why, CHECK_TLS)
+        }
         io::ErrorKind::UnexpectedEof
         | io::ErrorKind::ConnectionReset
-        | io::ErrorKind::BrokenPipe => Sorted {
-            kind: ErrorKind::Unavailable,
-            why: "the server ended the connection".to_owned(),
-            help: "check that it is a MongoDB server, and has not just stopped; a server with TLS wants `tls=true`",
-        },
-        io::ErrorKind::TimedOut => unavailable("no answer in time".to_owned()),
+        | io::ErrorKind::BrokenPipe => {
+            let why = "the server ended the connection".to_owned();
+            temporary(ErrorKind::Unavailable, why, CHECK_SERVER)
+        }
+        io::ErrorKind::TimedOut => {
+            let why = "no answer in time".to_owned();
+            temporary(ErrorKind::Unavailable, why, CHECK_SERVER)
+        }
         _ => unavailable(text),
     }
 }
 
 /// What a server refused. The codes are in MongoDB's `error_codes.yml`.
-fn sort_code(code: i32, message: &str) -> Sorted {
-    let (kind, help) = match code {
-        // Unauthorized, UserNotFound, AuthenticationFailed, AuthenticationRestrictionUnmet.
-        13 => (ErrorKind::Denied, CHECK_RIGHTS),
-        11 | 18 | 334 => (ErrorKind::Denied, CHECK_USER),
+pub(super) fn sort_code(code: i32, message: &str) -> Sorted {
+    let why = format!("the server refuses it: {message} (code {code})");
+    match code {
+        // Unauthorized; UserNotFound, AuthenticationFailed, AuthenticationRestrictionUnmet.
+        13 => temporary(ErrorKind::Denied, why, CHECK_RIGHTS),
+        11 | 18 | 334 => temporary(ErrorKind::Denied, why, CHECK_USER),
         // OutOfDiskSpace, and a hosted server's own code for it.
-        14031 => (ErrorKind::Full, MAKE_ROOM),
-        8000 if message.contains("quota") => (ErrorKind::Full, MAKE_ROOM),
-        _ if is_temporary(code) => (ErrorKind::Unavailable, "the server asks to try again later"),
-        _ => (ErrorKind::Denied, SEE_LOG),
-    };
-    Sorted {
-        kind,
-        why: format!("the server refuses it: {message} (code {code})"),
-        help,
+        14031 => temporary(ErrorKind::Full, why, MAKE_ROOM),
+        8000 if message.contains("quota") => temporary(ErrorKind::Full, why, MAKE_ROOM),
+        _ if is_temporary(code) => temporary(ErrorKind::Unavailable, why, SEE_LOG),
+        _ => lasting(ErrorKind::Denied, why, SEE_LOG),
     }
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Writing: a batch is one unordered insert, then a line for each trace with an error; losses are counted up.
 //!
-//! A document that the server refuses for itself is counted as lost; one that it has already is stored. Whatever else goes wrong is the
-//! batch's error, and after a temporary one the whole batch comes again.
+//! What the server refuses of a batch, or all of it, is sent once more with its infos as text; what it refuses again is
+//! lost and counted. A document that is there already is stored. After a temporary error the whole batch comes again.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -40,15 +40,32 @@ impl MongodbWriter {
         })
     }
 
-    /// Inserts the documents, told apart by their numbers in the batch; returns the numbers of those that the server refused.
-    fn insert(&mut self, documents: &[RawDocumentBuf], indexes: &[usize]) -> Result<Vec<usize>> {
+    /// Inserts the documents that `make` makes of the notifications at `indexes`; returns where those are that the server refused.
+    fn insert(
+        &mut self,
+        indexes: &[usize],
+        mut make: impl FnMut(usize) -> Option<RawDocumentBuf>,
+    ) -> Result<Vec<usize>> {
+        let (mut documents, mut places, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+        for &index in indexes {
+            match make(index) {
+                Some(document) => {
+                    documents.push(document);
+                    places.push(index);
+                }
+                None => refused.push(index),
+            }
+        }
+        if documents.is_empty() {
+            return Ok(refused);
+        }
         let ttl = self.connection.settings.ttl;
         let timeout = self.connection.answer_timeout(&WRITE);
         let prepared = &mut self.prepared;
-        self.connection.run(&WRITE, async |database| {
+        let refusals = self.connection.run(&WRITE, async |database| {
             prepare(database, NOTIFICATIONS, ttl, timeout, prepared).await?;
             let collection = database.collection::<RawDocumentBuf>(NOTIFICATIONS);
-            let Err(error) = collection.insert_many(documents).ordered(false).await else {
+            let Err(error) = collection.insert_many(&documents).ordered(false).await else {
                 return Ok(Vec::new());
             };
             let Client::InsertMany(failed) = &*error.kind else {
@@ -59,20 +76,19 @@ impl MongodbWriter {
                 .iter()
                 .flatten()
                 .filter(|failed| failed.code != DUPLICATE_KEY)
+                .map(|failed| (failed.index, failed.code))
                 .collect();
-            // A server that stored nothing, or asks for another try, has said something about the batch.
+            // A server that stored nothing, or asks for another try, has said something about all of them.
             if refusals.len() == documents.len()
-                || refusals
-                    .iter()
-                    .any(|refusal| errors::is_temporary(refusal.code))
+                || refusals.iter().any(|&(_, code)| errors::is_temporary(code))
             {
                 return Err(error);
             }
-            Ok(refusals
-                .iter()
-                .filter_map(|refusal| indexes.get(refusal.index).copied())
-                .collect())
-        })
+            Ok(refusals)
+        })?;
+        let place = |&(index, _): &(usize, i32)| places.get(index).copied();
+        refused.extend(refusals.iter().filter_map(place));
+        Ok(refused)
     }
 
     /// Lists the traces of the batch that have errors, each with its first error's time.
@@ -119,10 +135,20 @@ impl MongodbWriter {
             .collect();
         let command = doc! { "update": collection, "updates": updates, "ordered": false };
         let prepared = &mut self.prepared;
-        self.connection.run(&WRITE, async |database| {
+        let reply = self.connection.run(&WRITE, async |database| {
             prepare(database, collection, ttl, timeout, prepared).await?;
-            database.run_command(command).await.map(|_| ())
-        })
+            database.run_command(command).await
+        })?;
+        let failed = reply.get_array("writeErrors").ok();
+        let failed = failed.and_then(|failed| failed.first()?.as_document());
+        match failed.map(|failed| (failed.get_i32("code"), failed.get_str("errmsg"))) {
+            None | Some((Ok(DUPLICATE_KEY), _)) => Ok(()),
+            Some((code, message)) => {
+                Err(self
+                    .connection
+                    .refused(&WRITE, code.unwrap_or(0), message.unwrap_or_default()))
+            }
+        }
     }
 
     fn refuse(&mut self, batch: &Notifications, refused: &[usize]) {
@@ -144,30 +170,29 @@ impl MongodbWriter {
 
 impl Writer for MongodbWriter {
     fn write(&mut self, batch: &Notifications) -> Result<()> {
+        if batch.is_empty() {
+            return Ok(());
+        }
         self.ids.take_time();
+        let ids: Vec<_> = (0..batch.len()).map(|_| self.ids.next()).collect();
         let mut made = Documents::new(batch, self.connection.settings.ttl);
-        let (mut documents, mut indexes, mut refused) = (
-            Vec::with_capacity(batch.len()),
-            Vec::with_capacity(batch.len()),
-            Vec::new(),
-        );
-        for index in 0..batch.len() {
-            match made.make(index, self.ids.next()) {
-                Some(document) => {
-                    documents.push(document);
-                    indexes.push(index);
-                }
-                None => refused.push(index),
-            }
+        let all: Vec<usize> = (0..batch.len()).collect();
+        let mut refused = match self.insert(&all, |index| made.make(index, ids[index])) {
+            // Some servers refuse a batch for one value in it.
+            Err(error) if !error.is_temporary() => all,
+            inserted => inserted?,
+        };
+        if !refused.is_empty() {
+            refused = match self.insert(&refused, |index| made.outline(index, ids[index])) {
+                Err(error) if !error.is_temporary() && refused.len() < batch.len() => refused,
+                inserted => inserted?,
+            };
         }
         drop(made);
-        if !documents.is_empty() {
-            refused.extend(self.insert(&documents, &indexes)?);
-            match self.list_errors(batch) {
-                // The traces are stored; only the list of errors lacks some.
-                Err(error) if !error.is_temporary() => {}
-                listed => listed?,
-            }
+        match self.list_errors(batch) {
+            // The traces are stored; only the list of errors lacks some.
+            Err(error) if !error.is_temporary() => {}
+            listed => listed?,
         }
         self.refuse(batch, &refused);
         Ok(())
