@@ -308,7 +308,6 @@ def test_an_answer_that_does_not_come(server, database, command):
 
 def test_documents_that_the_server_refuses(server, database, command):
     """They are lost and counted, and their trace says so. The others are stored, also one that was there already."""
-
     codes = {}
 
     def answer(asked):
