@@ -38,7 +38,8 @@ def main() -> int:
         heading("a real request through real services")
         with stores.started(arguments.store) as store:
             recording = _record(environment, template, store, arguments)
-            _show(environment, recording, store)
+            written = _show(environment, recording, store)
+        _say_what_next(environment, recording, store, written)
     say(f"\ndone in {time.monotonic() - started:.0f} s; nothing was left running")
     return 0
 
@@ -98,7 +99,7 @@ def _command(environment: Environment) -> Path:
     return environment.program("osprofiler")
 
 
-def _show(environment: Environment, recording: Recording, store: Store) -> None:
+def _show(environment: Environment, recording: Recording, store: Store) -> dict[str, Path]:
     heading("what the client said")
     say(recording.output.data + recording.output.messages.rstrip())
     command = _command(environment)
@@ -106,7 +107,6 @@ def _show(environment: Environment, recording: Recording, store: Store) -> None:
     heading("where the time went")
     _tree([command, *scenario.show("--tree", *which)])
     written = {form: DEMO / f"report.{form}" for form in ("html", "json")}
-    shown = _relative(command)
     heading("the report")
     for form, path in written.items():
         path.unlink(missing_ok=True)
@@ -114,6 +114,11 @@ def _show(environment: Environment, recording: Recording, store: Store) -> None:
         run([command, *show], LOGS / "report.log", what=f"writing {path.name}")
         say(f"  {_relative(path):<22} {path.stat().st_size / 1024:8.0f} KiB, made by")
         say(f"    osprofiler {' '.join(map(str, show[:-1]))} {_relative(path)}")
+    return written
+
+
+def _say_what_next(environment: Environment, recording: Recording, store: Store, written: dict[str, Path]) -> None:
+    shown = _relative(_command(environment))
     heading("what to try next")
     say(f"  open {_relative(written['html'])} in a browser (it needs no network)")
     if store.stays:

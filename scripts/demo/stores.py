@@ -6,9 +6,10 @@ In: a name, `make demo STORE=mongodb`. Out: a connection string to an empty stor
 
 import importlib
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from house.places import DEMO
 from house.progress import step
@@ -29,6 +30,12 @@ class Store:
     stays: bool
 
 
+def server_class(name: str) -> Callable[[Path], AbstractContextManager]:
+    """Return what makes the server of that name, with its data in a folder."""
+    module, _, class_name = SERVERS[name].rpartition(".")
+    return getattr(importlib.import_module(module), class_name)
+
+
 @contextmanager
 def started(name: str) -> Iterator[Store]:
     """Have the store of that name ready, empty, for as long as the block lasts."""
@@ -39,10 +46,9 @@ def started(name: str) -> Iterator[Store]:
         yield Store(f"sqlite://{file}", stays=True)
         return
     folder = DEMO / "stores" / name
-    module, _, server_class = SERVERS[name].rpartition(".")
     with step(f"starting the store, {name}"):
         shutil.rmtree(folder / "data", ignore_errors=True)
-        server = getattr(importlib.import_module(module), server_class)(folder)
+        server = server_class(name)(folder)
         server.__enter__()
     try:
         yield Store(server.url, stays=False)

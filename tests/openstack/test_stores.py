@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The demo's request recorded into each server that `make demo STORE=...` starts: the same trace as in a file."""
+
+import json
+import subprocess
+from collections import Counter
+
+import pytest
+from conftest import record
+from views import VIEWS
+
+from demo import stores
+
+
+@pytest.fixture(scope="module", params=stores.SERVERS)
+def recorded(request, ours, template, command, tmp_path_factory):
+    """Record the scenario into a server; return it with the server, which runs for as long as the tests."""
+    folder = tmp_path_factory.mktemp(request.param)
+    with stores.server_class(request.param)(folder / "store") as server:
+        yield record(ours, template, folder / "cloud", server.url, command), server
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_server_holds_what_a_file_does(view, recorded, recorded_by_us):
+    """Same names, parents, counts, members, statements and requests."""
+    assert view(recorded[0].report) == view(recorded_by_us.report)
+    assert sum(view(recorded_by_us.report).values()) > 0
+
+
+def test_a_report_is_written_as_everybody_is_used_to(recorded, command, tmp_path):
+    """With the connection string that the services have, as a page and as JSON."""
+    recording, server = recorded
+    for form in ("html", "json"):
+        show = ["trace", "show", f"--{form}", recording.trace_id, "--connection-string", server.url]
+        done = subprocess.run(
+            [command, *show, "-o", tmp_path / f"report.{form}"], capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert Counter(report["stats"]) == Counter(recording.report["stats"])
+    assert (tmp_path / "report.html").read_text().startswith("<!doctype html>")
