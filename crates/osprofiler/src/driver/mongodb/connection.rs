@@ -283,3 +283,95 @@ impl Open {
         Err(errors::sort("reach", &settings.shown, failure))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: &str) {
+        let connection = ConnectionString::parse(text).unwrap();
+        assert_eq!(uri(&connection), expected, "{text}");
+    }
+
+    #[test]
+    fn the_client_gets_what_is_its_own() {
+        for (text, expected) in [
+            ("mongodb://h", "mongodb://h/"),
+            (
+                "mongodb://h:1,b,[::1]:2/users",
+                "mongodb://h:1,b,[::1]:2/users",
+            ),
+            (
+                "mongodb://u:p%40@x:y/z@h/?ttl=1d&replicaSet=r&database=d",
+                "mongodb://u:p%40%40x%3Ay%2Fz@h/?replicaSet=r",
+            ),
+            (
+                "mongodb+srv://u:@h/?TLS=false&compressors=zlib&readPreferenceTags=dc:ny,rack:1",
+                "mongodb+srv://u:@h/?TLS=false&readPreferenceTags=dc%3Any%2Crack%3A1",
+            ),
+            (
+                "mongodb://%2Ftmp%2Fmongodb.sock",
+                "mongodb://%2Ftmp%2Fmongodb.sock/",
+            ),
+        ] {
+            check(text, expected);
+        }
+    }
+
+    #[test]
+    fn every_option_that_is_known_is_one_of_the_client() {
+        for name in super::super::CLIENT_OPTIONS {
+            let value = match name {
+                "authMechanism" => "SCRAM-SHA-256",
+                "authMechanismProperties" => "a:b",
+                "readPreference" => "nearest",
+                "readPreferenceTags" => "a:b&readPreference=nearest",
+                "maxStalenessSeconds" => "100&readPreference=nearest",
+                "serverMonitoringMode" => "poll",
+                "srvMaxHosts" => "0",
+                "srvServiceName" => "s",
+                _ if name.ends_with("MS") || name.contains("Pool") => "1",
+                "maxConnecting" | "w" => "1",
+                "appName" | "authSource" | "readConcernLevel" | "replicaSet" => "a",
+                "tlsCAFile" | "tlsCertificateKeyFile" => "/x",
+                _ => "true",
+            };
+            let scheme = if name.starts_with("srv") {
+                "mongodb+srv"
+            } else {
+                "mongodb"
+            };
+            let text = format!("{scheme}://u:p@a.b.c/?{name}={value}");
+            if let Err(error) = Settings::new(&ConnectionString::parse(&text).unwrap()) {
+                panic!("{text}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn time_outs_are_ours_or_the_clients_or_short() {
+        for (options, connect, answer) in [
+            ("", 2_000, 5_000),
+            ("connect_timeout=0.5&socket_timeout=7", 500, 7_000),
+            ("connectTimeoutMS=3000&SOCKETTIMEOUTMS=100", 3_000, 100),
+            (
+                "connectTimeoutMS=3000&serverSelectionTimeoutMS=900",
+                900,
+                5_000,
+            ),
+            ("connect_timeout=1&serverSelectionTimeoutMS=0", 1_000, 5_000),
+        ] {
+            let text = format!("mongodb://h/?{options}");
+            let connection = Connection::new(&ConnectionString::parse(&text).unwrap()).unwrap();
+            let timeouts = [
+                connection.settings.connect_timeout,
+                connection.answer_timeout(&super::super::WRITE),
+            ];
+            assert_eq!(
+                timeouts,
+                [connect, answer].map(Duration::from_millis),
+                "{text}"
+            );
+        }
+    }
+}

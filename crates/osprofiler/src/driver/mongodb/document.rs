@@ -186,6 +186,86 @@ pub(super) fn notification<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::{Line, Lines};
+
+    /// The documents of notifications with these infos.
+    fn documents(infos: &[&str]) -> Vec<Option<RawDocumentBuf>> {
+        let mut batch = Notifications::default();
+        for info in infos {
+            batch.push(&Notification {
+                name: "x-start",
+                base_id: Id::from_u128(1),
+                trace_id: Id::from_u128(2),
+                parent_id: Id::from_u128(1),
+                timestamp: Timestamp::default(),
+                info,
+                project: None,
+                service: Some("s"),
+            });
+        }
+        let mut made = Documents::new(&batch, None);
+        (0..batch.len())
+            .map(|index| made.make(index, [0; 12]))
+            .collect()
+    }
+
+    #[test]
+    fn what_services_record_is_stored_once() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures");
+        let (mut batch, mut info) = (Notifications::default(), String::new());
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|name| name == "jsonl") {
+                let text = std::fs::read(path).unwrap();
+                let mut lines = Lines::new(&text[..]);
+                while let Some(Line::Notification(parsed)) = lines.next_line().unwrap() {
+                    batch.push(&parsed.as_notification());
+                }
+            }
+        }
+        assert!(batch.len() > 5_000);
+        let mut made = Documents::new(&batch, None);
+        for index in 0..batch.len() {
+            let document = made.make(index, [0; 12]).unwrap();
+            assert!(document.get("info_json").unwrap().is_none());
+            assert_eq!(notification(&document, &mut info), Some(batch.get(index)));
+        }
+    }
+
+    #[test]
+    fn a_large_info_is_cut_where_no_document_holds_it() {
+        let info = |bytes: usize| format!(r#"{{"host": "h", "a": "{}"}}"#, "x".repeat(bytes));
+        let numbers = format!(r#"{{"host": "h", "a": [{}1]}}"#, "1, ".repeat(2 << 20));
+        let (fits, large) = (info(15 << 20), info(17 << 20));
+        let made = documents(&[&fits, &numbers, &large]);
+        let read = |index: usize, text: &mut String| {
+            let document: &RawDocumentBuf = made[index].as_ref().unwrap();
+            assert!(document.as_bytes().len() <= MAX_DOCUMENT_BYTES);
+            notification(document, text).unwrap().info.to_owned()
+        };
+        let mut text = String::new();
+        assert!(read(0, &mut text) == fits);
+        // As a document it would be too large, but not as text.
+        assert!(read(1, &mut text) == numbers);
+        assert_eq!(read(2, &mut text), r#"{"host": "h"}"#);
+    }
+
+    #[test]
+    fn what_no_document_can_hold_is_none() {
+        let mut batch = Notifications::default();
+        let name = "x".repeat(17 << 20);
+        batch.push(&Notification {
+            name: &name,
+            base_id: Id::from_u128(1),
+            trace_id: Id::from_u128(2),
+            parent_id: Id::from_u128(1),
+            timestamp: Timestamp::default(),
+            info: "{}",
+            project: None,
+            service: None,
+        });
+        assert!(Documents::new(&batch, None).make(0, [0; 12]).is_none());
+    }
 
     #[test]
     fn ids_go_up_and_are_another_writers_no_more() {
