@@ -7,6 +7,7 @@ before it tells the client; then what counts is what the client says on the wire
 
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -21,6 +22,7 @@ from servers.ferretdb import FerretDB
 from servers.redis import Redis
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
+PAGE = Path(__file__).parents[2] / "docs" / "stores" / "mongodb.md"
 NUMBERS = count(1)
 ID = "4e3e0ec6-2938-40b1-8504-09eb1d4b0dee"
 
@@ -250,3 +252,53 @@ def test_junk_is_skipped_and_counted(server, database, command):
     done = command("trace", "list", "--connection-string", server.url)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("2026-01-01T00:00:01.000000") == 1, done.stdout
+
+
+# The page about this store.
+
+
+def test_the_pages_commands_do_what_it_says(server, database, tmp_path):
+    """As they are printed, but for the address and the id."""
+    base_id, lines = recorded("token-issue")
+    ours(WRITE, server.url, lines=lines)
+    (commands,) = blocks("sh")
+    text = commands.replace("127.0.0.1:27017", server.address).replace("ID", base_id)
+    text = text.replace("osprofiler trace", f"{os.environ['OSPROFILER_BIN']} trace")
+    done = subprocess.run(["sh", "-ec", text], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert base_id in done.stdout
+    assert json.loads((tmp_path / "report.json").read_text())["stats"]["db"]["count"] == 132
+    assert (tmp_path / "report.html").read_text().startswith("<!doctype html>")
+
+
+def test_the_pages_queries_find_what_it_says(server, database):
+    """They are JSON within JavaScript, so Python's client takes them, too."""
+    events = [notification({}), notification({"etype": "E", "message": "m"}, "db-stop", 2)]
+    ours(WRITE, server.url, lines="\n".join(map(json.dumps, events)))
+    found = []
+    for query in blocks("js")[0].replace('"ID"', f'"{ID}"').splitlines():
+        _, collection, *calls = re.findall(r"(?:^|\.)(\w+)", re.sub(r"\(.*?\)(?=\.|$)", "", query))
+        arguments = iter(re.findall(r"\((.*?)\)(?=\.|$)", query))
+        result = database[collection]
+        for call in calls:
+            given = json.loads(f"[{next(arguments)}]")
+            # Its own client writes an order as a document, Python's older form of it is a list.
+            result = getattr(result, call)(*[list(one.items()) if call == "sort" else one for one in given])
+        found.append(list(result))
+    trace, errors, services = found
+    assert [event["name"] for event in trace] == ["db-start", "db-stop"]
+    assert [event["info"] for event in errors] == [{"etype": "E", "message": "m"}]
+    assert services == [{"_id": "s", "notifications": 2}]
+
+
+def test_the_page_has_every_option(command):
+    """Each in its row."""
+    done = command("trace", "list", "--connection-string", "mongodb://h/?x=1")
+    options = re.findall(r"`(\w+)`", done.stderr.splitlines()[-1])
+    text = PAGE.read_text(encoding="utf-8").partition("\n## What is stored where")[0]
+    assert re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) == options
+
+
+def blocks(kind):
+    """Return the page's blocks of a kind."""
+    return re.findall(rf"^```{kind}\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)

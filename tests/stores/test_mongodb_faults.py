@@ -337,6 +337,41 @@ def test_documents_that_the_server_refuses(server, database, command):
     assert "2" in command("trace", "show", ID, "--connection-string", server.url).stdout
 
 
+def test_forked_children_and_their_parent(server, database):
+    """Each has a connection of its own, and ids of its own: nothing is taken for something else."""
+    program = f"""
+import os, sys
+from osprofiler import _native, notifier, profiler
+notifier.set(notifier.create(sys.argv[1], project="p", service="s", host="h"))
+
+def record():
+    profiler.init("key", "{ID}")
+    for _ in range(20):
+        with profiler.Trace("x"):
+            pass
+    profiler.clean()
+
+record()
+_native.flush(60)
+children = []
+for _ in range(4):
+    record()
+    child = os.fork()
+    if not child:
+        record()
+        os._exit(_native.flush(60)["stored"] != 40)
+    children.append(child)
+record()
+ends = [os.waitpid(child, 0)[1] for child in children]
+print(ends, _native.flush(60)["stored"])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, server.url], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.stdout == "[0, 0, 0, 0] 240\n", done.stderr
+    assert database.profiler.count_documents({}) == 240 + 4 * 40
+
+
 # What a client is told, and says.
 
 
