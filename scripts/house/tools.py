@@ -13,6 +13,7 @@ from house.failure import Failure
 REMEDIES = {
     "cargo": "install Rust from https://rustup.rs, and open a new shell",
     "cc": "install a C compiler, on Debian: apt install build-essential",
+    "go": "install Go 1.22 or later from https://go.dev/dl",
     "make": "install make, on Debian: apt install make",
     "node": "install Node.js 20 or later, on Debian: apt install nodejs",
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use mongodb::event::EventHandler;
 use mongodb::event::sdam::SdamEvent;
-use mongodb::options::{Acknowledgment, ClientOptions, Tls, TlsOptions};
+use mongodb::options::{Acknowledgment, ClientOptions, ServerMonitoringMode, Tls, TlsOptions};
 use mongodb::{Client, Database};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -93,6 +93,10 @@ impl Settings {
         options
             .app_name
             .get_or_insert_with(|| "osprofiler".to_owned());
+        // Nobody listens between two calls, so a server that tells of changes by itself would cost a connection for nothing.
+        options
+            .server_monitoring_mode
+            .get_or_insert(ServerMonitoringMode::Poll);
         // What nobody acknowledges, nobody can count as stored.
         if let Some(concern) = &mut options.write_concern
             && concern.w == Some(Acknowledgment::Nodes(0))
