@@ -14,6 +14,7 @@ mod transaction;
 mod writer;
 
 mod listing;
+mod questions;
 mod reader;
 
 mod errors;

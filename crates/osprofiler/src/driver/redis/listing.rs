@@ -9,18 +9,15 @@
 
 use std::collections::HashMap;
 
-use ::redis::{Connection, Pipeline, RedisResult, Value, cmd, pipe};
+use ::redis::{Value, cmd, pipe};
 
 use super::connection::Server;
+use super::questions::{VALUES, ask, each_entry, each_key, text_of, values};
 use super::{ERROR, ERRORS, LEGACY, LOST, NOTIFICATIONS, TRACES};
 use crate::driver::{ListFilter, TraceSummary};
 use crate::wire::{self, MAX_LINE_BYTES, json};
 use crate::{Id, Result, Timestamp};
 
-/// Keys and entries asked for at a time.
-const PAGE: usize = 1000;
-/// Values asked for at a time that may be large.
-const VALUES: usize = 32;
 /// The most that is read of what tells of an error: an id and a time.
 const ERROR_BYTES: usize = 4096;
 /// How many of a list's oldest elements may be junk before its time is unknown.
@@ -78,32 +75,29 @@ impl Inventory {
     /// Takes in the traces of the index that are there, with their errors.
     fn read_index(&mut self, server: &mut Server) -> Result<()> {
         let mut failed = HashMap::new();
-        each_entry(server, ERRORS, &mut |_, entries| {
+        each_entry(server, ERRORS, |_, entries| {
             failed.extend(entries);
             Ok(())
         })?;
-        each_entry(server, TRACES, &mut |connection, entries| {
+        each_entry(server, TRACES, |server, entries| {
             let mut questions = pipe();
             for (id, _) in &entries {
+                let error = format!("{ERROR}{id}");
                 questions.cmd("EXISTS").arg(format!("{NOTIFICATIONS}{id}"));
                 questions.cmd("EXISTS").arg(format!("{LOST}{id}"));
-                questions
-                    .cmd("GETRANGE")
-                    .arg(format!("{ERROR}{id}"))
-                    .arg(0)
-                    .arg(ERROR_BYTES);
+                questions.cmd("GETRANGE").arg(error).arg(0).arg(ERROR_BYTES);
             }
-            let mut answers = ask(connection, &questions)?.into_iter();
+            let mut answers = ask(server, &questions)?.into_iter();
             for (id, first) in entries {
-                let (list, lost) = (answers.next(), answers.next());
-                let error = answers.next().and_then(text_of);
-                let is_there = list == Some(Value::Int(1));
-                self.keys += u64::from(is_there)
-                    + u64::from(lost == Some(Value::Int(1)))
-                    + u64::from(error.as_ref().is_some_and(|text| !text.is_empty()));
-                if is_there {
-                    let failed = failed.get(&id).copied();
-                    let failed = failed.or_else(|| error.as_deref().and_then(error_time));
+                let [has_list, has_losses] =
+                    [(); 2].map(|()| answers.next() == Some(Value::Int(1)));
+                let error = answers.next().and_then(text_of).unwrap_or_default();
+                self.keys += [has_list, has_losses, !error.is_empty()]
+                    .into_iter()
+                    .map(u64::from)
+                    .sum::<u64>();
+                if has_list {
+                    let failed = failed.get(&id).copied().or_else(|| error_time(&error));
                     let first = Some(first);
                     self.traces.insert(id, Found { first, failed });
                 }
@@ -126,15 +120,15 @@ impl Inventory {
 
     /// Takes in what the index does not know: lists, errors and single notifications of upstream's writer.
     fn look_at_all_keys(&mut self, server: &mut Server) -> Result<()> {
-        scan(server, "osprofiler[_:]*", &mut |connection, keys| {
+        each_key(server, "osprofiler[_:]*", |server, keys| {
             let (mut lists, mut errors, mut legacy) = (Vec::new(), Vec::new(), Vec::new());
             for key in keys {
                 if let Some(id) = id_behind(key, NOTIFICATIONS) {
-                    let is_new = self
+                    if self
                         .traces
                         .get(id)
-                        .is_none_or(|found| found.first.is_none());
-                    if is_new {
+                        .is_none_or(|found| found.first.is_none())
+                    {
                         lists.push(id);
                     }
                 } else if let Some(id) = id_behind(key, ERROR) {
@@ -143,20 +137,20 @@ impl Inventory {
                     legacy.push(key.clone());
                 }
             }
-            self.look_at_lists(connection, &lists)?;
-            self.look_at_errors(connection, errors)?;
-            self.look_at_single_notifications(connection, &legacy)
+            self.look_at_lists(server, &lists)?;
+            self.look_at_errors(server, errors)?;
+            self.look_at_single_notifications(server, &legacy)
         })
     }
 
-    fn look_at_lists(&mut self, connection: &mut Connection, ids: &[&str]) -> RedisResult<()> {
+    fn look_at_lists(&mut self, server: &mut Server, ids: &[&str]) -> Result<()> {
         for ids in ids.chunks(VALUES) {
             let mut questions = pipe();
             for id in ids {
                 let key = format!("{NOTIFICATIONS}{id}");
                 questions.cmd("LRANGE").arg(key).arg(-OLDEST).arg(-1);
             }
-            for (id, answer) in ids.iter().zip(ask(connection, &questions)?) {
+            for (id, answer) in ids.iter().zip(ask(server, &questions)?) {
                 let elements = match answer {
                     Value::Array(elements) => elements,
                     _ => Vec::new(),
@@ -174,18 +168,14 @@ impl Inventory {
         Ok(())
     }
 
-    fn look_at_errors(
-        &mut self,
-        connection: &mut Connection,
-        errors: Vec<(&str, Vec<u8>)>,
-    ) -> RedisResult<()> {
+    fn look_at_errors(&mut self, server: &mut Server, errors: Vec<(&str, Vec<u8>)>) -> Result<()> {
         let (ids, keys): (Vec<_>, Vec<_>) = errors.into_iter().unzip();
-        let mut texts = values(connection, &keys, ERROR_BYTES)?.into_iter();
-        for id in ids {
-            match texts.next().flatten().as_deref().and_then(error_time) {
+        let texts = values(server, &keys, ERROR_BYTES)?;
+        for (id, text) in ids.into_iter().zip(texts) {
+            match text.as_deref().and_then(error_time) {
                 Some(time) => {
-                    let failed = &mut self.found(id).failed;
-                    *failed = Some(failed.map_or(time, |known| known.min(time)));
+                    let found = self.found(id);
+                    found.failed = Some(earlier(found.failed, time));
                 }
                 None => self.skipped += 1,
             }
@@ -195,10 +185,10 @@ impl Inventory {
 
     fn look_at_single_notifications(
         &mut self,
-        connection: &mut Connection,
+        server: &mut Server,
         keys: &[Vec<u8>],
-    ) -> RedisResult<()> {
-        for text in values(connection, keys, MAX_LINE_BYTES)? {
+    ) -> Result<()> {
+        for text in values(server, keys, MAX_LINE_BYTES)? {
             let parsed = text.as_deref().and_then(|text| wire::parse(text).ok());
             let Some(parsed) = parsed else {
                 self.skipped += 1;
@@ -206,14 +196,9 @@ impl Inventory {
             };
             let notification = parsed.as_notification();
             let found = self.found(&notification.base_id.to_string());
-            let earlier = |known: Option<Timestamp>| {
-                Some(known.map_or(notification.timestamp, |known| {
-                    known.min(notification.timestamp)
-                }))
-            };
-            found.first = earlier(found.first);
+            found.first = Some(earlier(found.first, notification.timestamp));
             if wire::has_error(&notification) {
-                found.failed = earlier(found.failed);
+                found.failed = Some(earlier(found.failed, notification.timestamp));
             }
         }
         Ok(())
@@ -226,36 +211,31 @@ impl Inventory {
 
 /// Removes those of `count` entries of the index, from a rank on, whose lists are not there any more. Returns the rank at
 /// which to go on. A trace that gets a list at the same moment may lose its entry: then it is found by its list.
-pub(super) fn remove_stale(
-    connection: &mut Connection,
-    from: usize,
-    count: usize,
-) -> RedisResult<usize> {
-    let ids: Vec<Vec<u8>> = cmd("ZRANGE")
-        .arg(TRACES)
-        .arg(from)
-        .arg(from + count - 1)
-        .query(connection)?;
+pub(super) fn remove_stale(server: &mut Server, from: usize, count: usize) -> Result<usize> {
+    let ids: Vec<Vec<u8>> = server.run("write", |connection, _| {
+        cmd("ZRANGE")
+            .arg(TRACES)
+            .arg(from)
+            .arg(from + count - 1)
+            .query(connection)
+    })?;
     let mut questions = pipe();
     for id in &ids {
-        questions
-            .cmd("EXISTS")
-            .arg([NOTIFICATIONS.as_bytes(), id].concat());
+        let list = [NOTIFICATIONS.as_bytes(), id].concat();
+        questions.cmd("EXISTS").arg(list);
     }
-    let answers = ask(connection, &questions)?.into_iter();
+    let answers = ask(server, &questions)?.into_iter();
     let stale: Vec<&Vec<u8>> = ids
         .iter()
         .zip(answers)
         .filter_map(|(id, answer)| (answer == Value::Int(0)).then_some(id))
         .collect();
     if !stale.is_empty() {
-        let mut removal = pipe();
-        removal.atomic().cmd("ZREM").arg(TRACES).arg(&stale);
-        removal
-            .cmd("ZREM")
-            .arg(ERRORS)
-            .arg(&stale)
-            .exec(connection)?;
+        server.run("write", |connection, _| {
+            let mut removal = pipe();
+            removal.atomic().cmd("ZREM").arg(TRACES).arg(&stale);
+            removal.cmd("ZREM").arg(ERRORS).arg(&stale).exec(connection)
+        })?;
     }
     let is_end = ids.len() < count;
     Ok(if is_end {
@@ -263,112 +243,6 @@ pub(super) fn remove_stale(
     } else {
         from + ids.len() - stale.len()
     })
-}
-
-/// Calls `each` with the entries of an index, a page at a time, on the connection that read it. An index that is none
-/// has no entries.
-fn each_entry(
-    server: &mut Server,
-    index: &str,
-    each: &mut dyn FnMut(&mut Connection, Vec<(String, Timestamp)>) -> RedisResult<()>,
-) -> Result<()> {
-    let mut from = 0;
-    loop {
-        let count = server.run("read", |connection, _| {
-            let page = cmd("ZRANGE")
-                .arg(index)
-                .arg(from)
-                .arg(from + PAGE - 1)
-                .arg("WITHSCORES")
-                .query(connection);
-            let page: Vec<(Vec<u8>, f64)> = or_wrong_type(page)?.unwrap_or_default();
-            let count = page.len();
-            let entries = page
-                .into_iter()
-                .filter_map(|(id, micros)| {
-                    let id = String::from_utf8(id).ok()?;
-                    Id::parse(&id).ok()?;
-                    Some((id, Timestamp::from_micros(micros as i64)))
-                })
-                .collect();
-            each(connection, entries)?;
-            Ok(count)
-        })?;
-        from += count;
-        if count < PAGE {
-            return Ok(());
-        }
-    }
-}
-
-/// Calls `each` with all keys that match, some at a time; with some of them twice.
-pub(super) fn scan(
-    server: &mut Server,
-    pattern: &str,
-    each: &mut dyn FnMut(&mut Connection, &[Vec<u8>]) -> RedisResult<()>,
-) -> Result<()> {
-    let mut cursor = 0;
-    loop {
-        cursor = server.run("read", |connection, _| {
-            let (next, keys): (u64, Vec<Vec<u8>>) = cmd("SCAN")
-                .arg(cursor)
-                .arg("MATCH")
-                .arg(pattern)
-                .arg("COUNT")
-                .arg(PAGE)
-                .query(connection)?;
-            each(connection, &keys)?;
-            Ok(next)
-        })?;
-        if cursor == 0 {
-            return Ok(());
-        }
-    }
-}
-
-/// The texts at `keys`; `None` where one is none, or longer than `most` bytes.
-pub(super) fn values(
-    connection: &mut Connection,
-    keys: &[Vec<u8>],
-    most: usize,
-) -> RedisResult<Vec<Option<Vec<u8>>>> {
-    let mut values = Vec::with_capacity(keys.len());
-    for keys in keys.chunks(VALUES) {
-        let mut questions = pipe();
-        for key in keys {
-            questions.cmd("GETRANGE").arg(key).arg(0).arg(most);
-        }
-        let answers = ask(connection, &questions)?.into_iter();
-        values.extend(answers.map(|answer| text_of(answer).filter(|text| text.len() <= most)));
-    }
-    Ok(values)
-}
-
-/// The answers to `questions`, errors among them.
-fn ask(connection: &mut Connection, questions: &Pipeline) -> RedisResult<Vec<Value>> {
-    if questions.is_empty() {
-        return Ok(Vec::new());
-    }
-    connection.send_packed_command(&questions.get_packed_pipeline())?;
-    (0..questions.len())
-        .map(|_| connection.recv_response())
-        .collect()
-}
-
-/// `None` for an answer that the key is of another type than ours are.
-pub(super) fn or_wrong_type<T>(answer: RedisResult<T>) -> RedisResult<Option<T>> {
-    match answer {
-        Ok(answer) => Ok(Some(answer)),
-        Err(error) if error.code() == Some("WRONGTYPE") => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-fn text_of(value: Value) -> Option<Vec<u8>> {
-    match value {
-        Value::BulkString(text) => Some(text),
-        _ => None,
-    }
 }
 
 /// The id behind a key's prefix.
@@ -384,14 +258,6 @@ fn error_time(text: &[u8]) -> Option<Timestamp> {
     Timestamp::parse(&json::unescape(time))
 }
 
-/// A text for a pattern, where it stands for itself.
-pub(super) fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        if matches!(character, '*' | '?' | '[' | ']' | '^' | '-' | '\\') {
-            escaped.push('\\');
-        }
-        escaped.push(character);
-    }
-    escaped
+fn earlier(known: Option<Timestamp>, time: Timestamp) -> Timestamp {
+    known.map_or(time, |known| known.min(time))
 }

@@ -8,7 +8,7 @@ use ::redis::{Connection, RedisResult, cmd};
 
 use super::connection::Server;
 use super::settings::Settings;
-use super::{LEGACY, LOST, NOTIFICATIONS, listing};
+use super::{LEGACY, LOST, NOTIFICATIONS, listing, questions};
 use crate::driver::{ListFilter, ReadSummary, Reader, TraceSummary};
 use crate::wire::{self, MAX_LINE_BYTES};
 use crate::{Id, Loss, LossReason, Notifications, Result};
@@ -61,7 +61,7 @@ impl RedisReader {
         let key = format!("{LOST}{base_id}");
         let losses = self.server.run("read", |connection, _| {
             let losses = cmd("HGETALL").arg(&key).query(connection);
-            listing::or_wrong_type(losses)
+            questions::or_wrong_type(losses)
         })?;
         let Some(losses) = losses else {
             summary.skipped += 1;
@@ -90,17 +90,15 @@ impl RedisReader {
         notifications: &mut Notifications,
         summary: &mut ReadSummary,
     ) -> Result<()> {
-        let pattern = format!("{LEGACY}{}*", listing::escape(&base_id.to_string()));
+        let pattern = format!("{LEGACY}{}*", questions::escape(&base_id.to_string()));
         let mut found = Notifications::default();
-        listing::scan(&mut self.server, &pattern, &mut |connection, keys| {
-            for value in listing::values(connection, keys, MAX_LINE_BYTES)? {
+        questions::each_key(&mut self.server, &pattern, |server, keys| {
+            for value in questions::values(server, keys, MAX_LINE_BYTES)? {
                 // An id that begins like this one has keys that begin like its keys.
-                if let Some(parsed) = value.as_deref().and_then(|value| wire::parse(value).ok()) {
-                    if parsed.as_notification().base_id == base_id {
-                        found.push(&parsed.as_notification());
-                    }
-                } else {
-                    summary.skipped += 1;
+                match value.as_deref().and_then(|value| wire::parse(value).ok()) {
+                    Some(parsed) if parsed.as_notification().base_id != base_id => {}
+                    Some(parsed) => found.push(&parsed.as_notification()),
+                    None => summary.skipped += 1,
                 }
             }
             Ok(())
@@ -141,7 +139,7 @@ fn page(
         .arg(-((from + size) as i64))
         .arg(-(from as i64) - 1)
         .query(connection);
-    listing::or_wrong_type(elements)
+    questions::or_wrong_type(elements)
 }
 
 /// How many elements like those of `page` make a good next one. Few large ones may follow many small ones, so it grows

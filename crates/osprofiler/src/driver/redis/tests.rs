@@ -13,11 +13,12 @@ use crate::driver::{ConnectionString, Reader, Writer};
 use crate::{ErrorKind, Id, Notification, Notifications, Result, Timestamp};
 
 /// Takes one connection after the other and answers what comes first with a script each; then the port is closed.
-fn stand_in(scripts: &'static [&'static [u8]]) -> (u16, JoinHandle<Vec<String>>) {
+fn stand_in(scripts: &[&[u8]]) -> (u16, JoinHandle<Vec<String>>) {
+    let scripts: Vec<Vec<u8>> = scripts.iter().map(|script| script.to_vec()).collect();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let played = std::thread::spawn(move || {
-        let play = |script: &&[u8]| {
+        let play = |script: &Vec<u8>| {
             let (mut connection, _) = listener.accept().unwrap();
             let mut heard = vec![0; 1 << 16];
             let length = connection.read(&mut heard).unwrap();
@@ -60,13 +61,13 @@ fn write(port: u16, options: &str) -> Result<()> {
     RedisWriter::new(settings(&text)).write(&batch())
 }
 
+const ID: &str = "00000000-0000-0000-0000-000000000001";
 /// The answers to AUTH, MULTI, LPUSH and ZADD.
 const QUEUED: &str = "+OK\r\n+OK\r\n+QUEUED\r\n+QUEUED\r\n";
 
 /// Writes to a server that answers `AUTH` with the script, and is silent or gone after it.
-fn check(script: &'static [u8], kind: ErrorKind, passes: bool, why: &str) {
-    let scripts: &'static [&'static [u8]] = Box::leak(Box::new([script]));
-    let (port, played) = stand_in(scripts);
+fn check(script: &[u8], kind: ErrorKind, passes: bool, why: &str) {
+    let (port, played) = stand_in(&[script]);
     let error = write(port, "").unwrap_err();
     played.join().unwrap();
     let text = error.to_string();
@@ -119,9 +120,7 @@ fn a_transaction_has_an_answer_for_each_command() {
         ("+OK\r\n", Some(ErrorKind::Corrupt)),
         ("-EXECABORT x\r\n", Some(ErrorKind::Unavailable)),
     ] {
-        let script: &'static str = Box::leak(format!("{QUEUED}{answer}").into_boxed_str());
-        let scripts: &'static [&'static [u8]] = Box::leak(Box::new([script.as_bytes()]));
-        let (port, played) = stand_in(scripts);
+        let (port, played) = stand_in(&[format!("{QUEUED}{answer}").as_bytes()]);
         let outcome = write(port, "");
         played.join().unwrap();
         assert_eq!(
@@ -140,9 +139,7 @@ fn a_batch_counts_as_stored_once_the_replicas_have_it() {
         (":0\r\n", Some("only 0 of 1 replicas have it")),
     ] {
         let script = format!("{QUEUED}*2\r\n:1\r\n:1\r\n{answer}");
-        let script: &'static str = Box::leak(script.into_boxed_str());
-        let scripts: &'static [&'static [u8]] = Box::leak(Box::new([script.as_bytes()]));
-        let (port, played) = stand_in(scripts);
+        let (port, played) = stand_in(&[script.as_bytes()]);
         let outcome = write(port, "&replicas=1");
         played.join().unwrap();
         let error = outcome.err();
@@ -211,7 +208,6 @@ fn a_batch_is_one_transaction_in_upstreams_layout() {
         .lines()
         .filter(|line| !line.starts_with(['*', '$']))
         .collect();
-    const ID: &str = "00000000-0000-0000-0000-000000000001";
     let list = format!("osprofiler_opt:{ID}");
     let json = format!(
         r#"{{"name": "db-start", "base_id": "{ID}", "trace_id": "00000000-0000-0000-0000-000000000002", "parent_id": "{ID}", "timestamp": "1970-01-01T00:00:00.000007", "info": {{}}, "project": null, "service": null}}"#

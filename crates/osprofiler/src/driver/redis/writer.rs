@@ -64,9 +64,7 @@ impl RedisWriter {
         }
         let (from, count) = (self.sweep_from, 2 * std::mem::take(&mut self.unswept));
         // The batch is stored; what goes wrong here is tried again with a later one.
-        let swept = self.server.run("write", |connection, _| {
-            listing::remove_stale(connection, from, count)
-        });
+        let swept = listing::remove_stale(&mut self.server, from, count);
         self.sweep_from = swept.unwrap_or(0);
     }
 }
