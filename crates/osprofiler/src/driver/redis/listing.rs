@@ -8,11 +8,12 @@
 //! expired or was deleted are passed over; writers remove them by and by ([`remove_stale`]).
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 
 use ::redis::{Value, cmd, pipe};
 
 use super::connection::Server;
-use super::questions::{VALUES, ask, each_entry, each_key, text_of, values};
+use super::questions::{VALUES, ask, each_entry, each_key, each_page, text_of, values};
 use super::{ERROR, ERRORS, LEGACY, LOST, NOTIFICATIONS, TRACES};
 use crate::driver::{ListFilter, TraceSummary};
 use crate::wire::{self, MAX_LINE_BYTES, json};
@@ -20,7 +21,7 @@ use crate::{Id, Result, Timestamp};
 
 /// The most that is read of what tells of an error: an id and a time.
 const ERROR_BYTES: usize = 4096;
-/// How many of a list's oldest elements may be junk before its time is unknown.
+/// How many of a list's oldest elements are asked for its time.
 const OLDEST: i64 = 4;
 
 /// What is known of a trace.
@@ -152,14 +153,14 @@ impl Inventory {
             }
             for (id, answer) in ids.iter().zip(ask(server, &questions)?) {
                 let elements = match answer {
-                    Value::Array(elements) => elements,
+                    Value::Array(elements) => elements.into_iter().filter_map(text_of).collect(),
                     _ => Vec::new(),
                 };
-                let times = elements
-                    .into_iter()
-                    .filter_map(text_of)
-                    .filter_map(|text| Some(wire::parse(&text).ok()?.as_notification().timestamp));
-                match times.min() {
+                let first = match earliest(&elements) {
+                    None if elements.len() == OLDEST as usize => first_of_list(server, id)?,
+                    first => first,
+                };
+                match first {
                     Some(first) => self.found(id).first = Some(first),
                     None => self.skipped += 1,
                 }
@@ -243,6 +244,26 @@ pub(super) fn remove_stale(server: &mut Server, from: usize, count: usize) -> Re
     } else {
         from + ids.len() - stale.len()
     })
+}
+
+/// The time of a trace whose oldest elements are junk.
+fn first_of_list(server: &mut Server, id: &str) -> Result<Option<Timestamp>> {
+    let mut first = None;
+    each_page(server, &format!("{NOTIFICATIONS}{id}"), |page| {
+        first = earliest(page);
+        match first {
+            Some(_) => ControlFlow::Break(()),
+            None => ControlFlow::Continue(()),
+        }
+    })?;
+    Ok(first)
+}
+
+fn earliest(elements: &[Vec<u8>]) -> Option<Timestamp> {
+    let parsed = elements.iter().filter_map(|text| wire::parse(text).ok());
+    parsed
+        .map(|parsed| parsed.as_notification().timestamp)
+        .min()
 }
 
 /// The id behind a key's prefix.

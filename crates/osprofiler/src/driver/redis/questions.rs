@@ -4,6 +4,8 @@
 //! In: keys, patterns, names of indexes. Out: pages of answers, bounded in number and, where values may be large, in size. A
 //! key of another type than ours is an absent answer and no error. Each question may be asked twice and changes nothing.
 
+use std::ops::ControlFlow;
+
 use ::redis::{Pipeline, RedisResult, Value, cmd, pipe};
 
 use super::connection::Server;
@@ -13,6 +15,10 @@ use crate::{Id, Result, Timestamp};
 const PAGE: usize = 1000;
 /// Values asked for at a time that may be large.
 pub(super) const VALUES: usize = 32;
+/// The elements of a list's first page; later pages grow to what takes about [`PAGE_BYTES`].
+const FIRST_PAGE: usize = 16;
+const LARGEST_PAGE: usize = 4096;
+const PAGE_BYTES: usize = 4 << 20;
 
 /// Calls `each` with all keys that match, some at a time; with some of them twice.
 pub(super) fn each_key(
@@ -69,6 +75,45 @@ pub(super) fn each_entry(
             return Ok(());
         }
     }
+}
+
+/// Calls `each` with the elements of a list, the oldest first, some at a time, until it breaks off. Whether it is a list; one
+/// that is not there is an empty one.
+pub(super) fn each_page(
+    server: &mut Server,
+    key: &str,
+    mut each: impl FnMut(&[Vec<u8>]) -> ControlFlow<()>,
+) -> Result<bool> {
+    let (mut from, mut size) = (0, FIRST_PAGE);
+    loop {
+        // From the tail, where nothing is ever added.
+        let page = server.run("read", |connection, _| {
+            let page = cmd("LRANGE")
+                .arg(key)
+                .arg(-((from + size) as i64))
+                .arg(-(from as i64) - 1)
+                .query(connection);
+            or_wrong_type(page)
+        })?;
+        let Some(page) = page else {
+            return Ok(false);
+        };
+        let mut page: Vec<Vec<u8>> = page;
+        page.reverse();
+        if each(&page).is_break() || page.len() < size {
+            return Ok(true);
+        }
+        from += page.len();
+        size = next_size(&page);
+    }
+}
+
+/// How many elements like those of `page` make a good next one. Few large ones may follow many small ones, so it grows
+/// slowly.
+fn next_size(page: &[Vec<u8>]) -> usize {
+    let bytes: usize = page.iter().map(Vec::len).sum();
+    let fitting = PAGE_BYTES * page.len() / bytes.max(1);
+    fitting.clamp(1, LARGEST_PAGE.min(page.len() * 8))
 }
 
 /// The texts at `keys`; `None` where one is none, or longer than `most` bytes.

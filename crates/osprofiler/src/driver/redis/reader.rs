@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Reading a trace back: its list from the oldest notification on, its losses, and what upstream wrote before it had lists.
 //!
-//! Lists are read in pages, so that neither a long trace nor somebody's huge elements need much memory at once. Whatever
-//! is no notification of the trace is skipped and counted.
+//! Whatever is no notification of the trace is skipped and counted.
 
-use ::redis::{Connection, RedisResult, cmd};
+use std::ops::ControlFlow;
+
+use ::redis::cmd;
 
 use super::connection::Server;
 use super::settings::Settings;
@@ -12,11 +13,6 @@ use super::{LEGACY, LOST, NOTIFICATIONS, listing, questions};
 use crate::driver::{ListFilter, ReadSummary, Reader, TraceSummary};
 use crate::wire::{self, MAX_LINE_BYTES};
 use crate::{Id, Loss, LossReason, Notifications, Result};
-
-/// The elements of a first page; later ones grow to what takes about [`PAGE_BYTES`].
-const FIRST_PAGE: usize = 16;
-const LARGEST_PAGE: usize = 4096;
-const PAGE_BYTES: usize = 4 << 20;
 
 pub(super) struct RedisReader {
     server: Server,
@@ -36,25 +32,14 @@ impl RedisReader {
         summary: &mut ReadSummary,
     ) -> Result<()> {
         let key = format!("{NOTIFICATIONS}{base_id}");
-        let (mut from, mut size) = (0, FIRST_PAGE);
-        loop {
-            let page = self
-                .server
-                .run("read", |connection, _| page(connection, &key, from, size))?;
-            let Some(page) = page else {
-                summary.skipped += 1;
-                return Ok(());
-            };
-            // The newest is at the head: a page from the tail is turned round.
-            for element in page.iter().rev() {
+        let is_list = questions::each_page(&mut self.server, &key, |page| {
+            for element in page {
                 push(element, base_id, notifications, summary);
             }
-            if page.len() < size {
-                return Ok(());
-            }
-            from += page.len();
-            size = next_size(&page);
-        }
+            ControlFlow::Continue(())
+        })?;
+        summary.skipped += u64::from(!is_list);
+        Ok(())
     }
 
     fn read_losses(&mut self, base_id: Id<'_>, summary: &mut ReadSummary) -> Result<()> {
@@ -125,29 +110,6 @@ impl Reader for RedisReader {
     fn list(&mut self, filter: ListFilter, each: &mut dyn FnMut(TraceSummary<'_>)) -> Result<u64> {
         listing::list(&mut self.server, filter, each)
     }
-}
-
-/// Up to `size` elements of a list, from the one that is `from` before its last on towards its head; `None` if it is no list.
-fn page(
-    connection: &mut Connection,
-    key: &str,
-    from: usize,
-    size: usize,
-) -> RedisResult<Option<Vec<Vec<u8>>>> {
-    let elements = cmd("LRANGE")
-        .arg(key)
-        .arg(-((from + size) as i64))
-        .arg(-(from as i64) - 1)
-        .query(connection);
-    questions::or_wrong_type(elements)
-}
-
-/// How many elements like those of `page` make a good next one. Few large ones may follow many small ones, so it grows
-/// slowly.
-fn next_size(page: &[Vec<u8>]) -> usize {
-    let bytes: usize = page.iter().map(Vec::len).sum();
-    let fitting = PAGE_BYTES * page.len() / bytes.max(1);
-    fitting.clamp(1, LARGEST_PAGE.min(page.len() * 8))
 }
 
 fn push(
