@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`make bench`: the crate's benches, stores on their servers, Python's trace points and the report as a process, ours and upstream's.
+"""`make bench`: the crate's benches, stores on their servers, then trace points of Python and the report as a process.
 
-Ours go into SQLite and are read from there; upstream's do the same with a real Redis. Real requests come last: plain
-and profiled in turns, by us and by upstream's profiler (`pairs`).
+Each stands beside upstream's. Points and reports of ours go into SQLite and are read from there; upstream's do the same
+with a real Redis. Real requests come last: plain and profiled in turns, by us and by upstream's profiler (`pairs`).
 """
 
 import json

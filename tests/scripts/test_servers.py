@@ -12,6 +12,7 @@ from servers.mariadb import MariaDB
 from servers.postgresql import PostgreSQL
 from servers.rabbitmq import RabbitMQ
 from servers.redis import Redis
+from servers.redis_stores import RedisStores
 
 SECONDS = 20
 
@@ -38,6 +39,16 @@ def test_two_run_side_by_side_and_nothing_is_left(kind, tmp_path):
         assert answers(two.port)
     wait_until(lambda: left_running(tmp_path) == [], "everything to end", SECONDS)
     assert not list(tmp_path.glob("*/*.pid"))
+
+
+def test_what_a_store_consists_of_ends_together(tmp_path):
+    """A server with its replica and sentinels, and one with a socket elsewhere."""
+    with RedisStores(tmp_path / "redis") as redis:
+        assert len(redis.stores) == 5
+        place = Path(redis.stores[3].partition("unix://")[2]).parent
+        assert place.exists()
+    wait_until(lambda: left_running(tmp_path) == [], "everything to end", SECONDS)
+    assert not place.exists()
 
 
 def test_mariadb_keeps_what_its_folder_has(tmp_path):

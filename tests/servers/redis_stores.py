@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A Redis server that is reached in every way there is: with and without a password, over TLS, by its socket, and by sentinels.
+"""Redis reached in every way there is: with and without a password, over TLS, by its socket, and through sentinels.
 
-It has many databases, so that each way gets its own and each check an empty one.
+A server has many databases, so that each way gets its own and each check an empty one.
 """
 
 import shutil

@@ -2,6 +2,7 @@
 """Redis: upstream's layout read and written, lists, expiry, odd values and junk."""
 
 import json
+import re
 import subprocess
 import sys
 from itertools import count
@@ -122,7 +123,7 @@ def listed(server, *arguments):
 
 
 def by_id(report):
-    """Return a report whose siblings stand in the order of their ids: upstream shows those of one millisecond backwards."""
+    """Return a report with siblings in the order of their ids: upstream has those of one millisecond backwards."""
     waiting = [report]
     while waiting:
         children = waiting.pop()["children"]
@@ -169,7 +170,7 @@ def test_services_of_both_share_a_trace(server, database, upstream, command):
     assert len(by_service) > 1
     theirs, *others = by_service.values()
     upstream(WRITE, server.url, lines="".join(theirs))
-    ours(WRITE, server.url, lines="".join(sum(others, [])))
+    ours(WRITE, server.url, lines="".join(line for lines in others for line in lines))
     report = show(command, server.url, base_id)
     assert by_id(report) == by_id(json.loads(upstream(REPORT, server.url, base_id)))
     assert list(listed(server)) == [base_id]
@@ -193,6 +194,36 @@ def test_a_pattern_in_an_id_finds_nobody_else(server, database, command):
     database.set(f"osprofiler:abc_{event['trace_id']}", json.dumps(event))
     done = command("trace", "show", "--json", "a*", "--connection-string", server.url)
     assert (done.returncode, done.stdout) == (1, "")
+
+
+# The page about it.
+
+
+def blocks(kind):
+    """Return the fenced blocks of that kind on the page about Redis, each as its lines."""
+    page = (FIXTURES.parent / "docs" / "stores" / "redis.md").read_text(encoding="utf-8")
+    return [block.splitlines() for block in re.findall(rf"^```{kind}\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)]
+
+
+def test_what_the_page_says_of_the_stores_own_tools(server, database, command):
+    """The user that it makes is enough to record and to read; each command that it shows has an answer."""
+    address = server.url.removeprefix("redis://")
+    acl, looks = blocks("text")
+    assert database.execute_command(*acl[0].split()) == "OK"
+    url = f"redis://osprofiler:PASSWORD@{address}/1"
+    error = {"host": "h", "etype": "ValueError"}
+    ours(WRITE, f"{url}?ttl=7d", lines=lines_of(notification(), notification("db-stop", info=error)))
+    assert list(listed(server, "errors")) == []
+    with client.Redis.from_url(f"{server.url}/1", decode_responses=True) as other:
+        assert all(other.execute_command(*look.replace("ID", ID).split()) for look in looks[:-1])
+        assert looks[-1].split()[0] == "HGETALL"
+        assert other.execute_command("ACL", "DRYRUN", "osprofiler", "WAIT", "1", "1") == "OK"
+    (commands,) = blocks("sh")
+    for line in commands:
+        program, *words = line.replace("127.0.0.1:6379", f"osprofiler:PASSWORD@{address}").replace("ID", ID).split()
+        assert program == "osprofiler"
+        done = command(*words)
+        assert (done.returncode, bool(done.stdout)) == (0, True), done.stderr
 
 
 # Lists.
@@ -291,7 +322,7 @@ def test_fields_of_the_first_notification_are_listed(server, database):
 
 def test_odd_values_come_back(server, database, upstream, command):
     """As the JSON that upstream writes, and reads."""
-    info = {"host": "h", "big": 2**70, "nan": float("nan"), "surrogate": "\ud800", "é": ["ключ", "\0"], "a.b": {"$c": 1}}
+    info = {"host": "h", "big": 2**70, "nan": float("nan"), "surrogate": "\ud800", "é": ["ключ", "\0"]}
     ours(WRITE, server.url, lines=lines_of(notification(info=info)))
     for report in (show(command, server.url), json.loads(upstream(REPORT, server.url, ID))):
         (point,) = report["children"]

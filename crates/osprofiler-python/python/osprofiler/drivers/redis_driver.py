@@ -21,8 +21,8 @@ class Redis(store.LateStoreDriver):
 class RedisSentinel(Redis):
     """A Redis server that its sentinels know.
 
-    ``conf.profiler.sentinel_service_name`` and, unless it is the default, ``conf.profiler.socket_timeout`` hold where the
-    connection string has no ``sentinel`` and no ``socket_timeout``.
+    ``conf.profiler.sentinel_service_name`` and, unless it is the default, ``conf.profiler.socket_timeout`` hold where
+    the connection string has no ``sentinel`` and no ``socket_timeout``.
     """
 
     def __init__(self, connection_str, project=None, service=None, host=None, **kwargs):

@@ -162,7 +162,7 @@ fn explain_io(error: &io::Error) -> Cause {
         io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => (
             ErrorKind::Unavailable,
             "it does not answer in time".to_owned(),
-            "is it overloaded, or a firewall in between? wait longer: `?socket_timeout=30`",
+            "is it overloaded, or a firewall in between? without TLS it is `redis://`; to wait longer: `?socket_timeout=30`",
         ),
         io::ErrorKind::UnexpectedEof
         | io::ErrorKind::ConnectionReset
