@@ -7,6 +7,7 @@ that is started and ended beside it.
 
 import os
 import re
+import shutil
 import socket
 from pathlib import Path
 
@@ -26,8 +27,9 @@ class RabbitMQ:
     """A server for as long as the `with` block lasts."""
 
     def __init__(self, folder: Path):
-        """Choose ports; data, logs and process ids go into the folder."""
+        """Choose ports; data, logs and process ids go into the folder. What an earlier server kept there is removed."""
         self.folder = folder.resolve()
+        shutil.rmtree(self.folder / "data", ignore_errors=True)
         self.port, self.tls_port, self.names_port, peers_port = free_ports(4)
         self.url = f"rabbit://{USER}:{PASSWORD}@127.0.0.1:{self.port}/"
         self.certificates = Certificates(self.folder / "certificates")

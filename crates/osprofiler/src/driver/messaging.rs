@@ -17,6 +17,8 @@ mod queue;
 
 mod envelope;
 
+mod properties;
+
 mod writer;
 
 mod reader;

@@ -10,17 +10,16 @@ use std::time::{Duration, Instant};
 use super::address::Broker;
 use super::frame::{self, Arguments, MethodId, Value};
 use super::link::{Frame, Link, MOST_FRAME_BYTES};
+use super::properties;
 use super::{Login, Settings};
 use crate::{Error, ErrorKind, Result, wire};
 
 /// The one channel.
-const CHANNEL: u16 = 1;
+pub(super) const CHANNEL: u16 = 1;
 /// The largest body that is kept: a notification's longest line, and what is around it.
 const MOST_BODY_BYTES: usize = wire::MAX_LINE_BYTES + (64 << 10);
 /// How the conversation is opened: AMQP 0-9-1.
 const HELLO: &[u8; 8] = b"AMQP\0\0\x09\x01";
-/// Where the size of a message's body stands in the frame of its properties.
-const SIZE_AT: usize = frame::PREFIX + 4;
 
 // The methods that are about the connection.
 const START: MethodId = (10, 10);
@@ -51,7 +50,7 @@ pub(super) const GET: MethodId = (60, 70);
 const GET_OK: MethodId = (60, 71);
 const GET_EMPTY: MethodId = (60, 72);
 const ACK: MethodId = (60, 80);
-pub(super) const NACK: MethodId = (60, 120);
+const NACK: MethodId = (60, 120);
 pub(super) const CONFIRM_SELECT: MethodId = (85, 10);
 const CONFIRM_SELECT_OK: MethodId = (85, 11);
 
@@ -65,8 +64,6 @@ pub(super) struct Connection {
 pub(super) enum Answer {
     /// What was asked is done.
     Done,
-    /// The queue is there, and so many messages are ready in it.
-    Queue { messages: u32 },
     /// A message that was published is taken, or refused: the one of that number, with all before it if `multiple`.
     Settled {
         number: u64,
@@ -75,10 +72,19 @@ pub(super) enum Answer {
     },
     /// A message that was published found no queue.
     Returned,
-    /// A message, and its body unless that was too long to keep.
-    Got { tag: u64, body: Option<Vec<u8>> },
+    /// A message.
+    Got(Message),
     /// There is no message.
     Empty,
+}
+
+/// A message that came.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Message {
+    /// Its place, if it tells one.
+    pub(super) place: Option<u64>,
+    /// `None` for one too long to keep.
+    pub(super) body: Option<Vec<u8>>,
 }
 
 /// Why something was not done.
@@ -141,7 +147,7 @@ impl Connection {
             Login::Certificate => ("EXTERNAL", String::new()),
         };
         frame::push_method(0, START_OK, &mut self.link.out, |out| {
-            frame::push_table(&properties(), out);
+            frame::push_table(&about_us(), out);
             frame::push_short_text(mechanism, out);
             frame::push_long_text(response.as_bytes(), out);
             frame::push_short_text("en_US", out);
@@ -188,7 +194,8 @@ impl Connection {
             .map(drop)
     }
 
-    /// Closes the channel; messages that were got and not settled are put back.
+    /// Closes the channel. Messages that were got are put back, all at once; told to put them back by a method of its own, a
+    /// broker takes seconds for some thousand.
     pub(super) fn close_channel(&mut self) -> Done<()> {
         self.ask(CHANNEL_CLOSE, |out| {
             out.extend_from_slice(&200u16.to_be_bytes());
@@ -214,13 +221,11 @@ impl Connection {
         frame::push_method(CHANNEL, method, &mut self.link.out, arguments);
     }
 
-    /// Lays by a message: the frame of its method, the frame that [`properties_frame`] made, and its body.
+    /// Lays by a message: the frame of its method, the frame of its properties, and its body.
     pub(super) fn push_message(&mut self, method: &[u8], properties: &[u8], body: &[u8]) {
         let out = &mut self.link.out;
         out.extend_from_slice(method);
-        let size_at = out.len() + SIZE_AT;
         out.extend_from_slice(properties);
-        out[size_at..size_at + 8].copy_from_slice(&(body.len() as u64).to_be_bytes());
         for part in body.chunks(self.link.frame_bytes - frame::OVERHEAD) {
             frame::push_frame(frame::BODY, CHANNEL, out, |out| out.extend_from_slice(part));
         }
@@ -276,20 +281,10 @@ impl Connection {
     ) -> Result<Option<Answer>> {
         let mut arguments = Arguments(arguments);
         Ok(match method {
-            CHANNEL_OPEN_OK | CHANNEL_CLOSE_OK | EXCHANGE_DECLARE_OK | QUEUE_BIND_OK
-            | CONFIRM_SELECT_OK => Some(Answer::Done),
-            QUEUE_DECLARE_OK => {
-                let _name = arguments.short_text();
-                arguments.long().map(|messages| Answer::Queue { messages })
-            }
-            RETURN => self.body(deadline).map(|_| Some(Answer::Returned))?,
-            GET_OK => match arguments.long_long() {
-                None => None,
-                Some(tag) => Some(Answer::Got {
-                    tag,
-                    body: self.body(deadline)?,
-                }),
-            },
+            CHANNEL_OPEN_OK | CHANNEL_CLOSE_OK | EXCHANGE_DECLARE_OK | QUEUE_DECLARE_OK
+            | QUEUE_BIND_OK | CONFIRM_SELECT_OK => Some(Answer::Done),
+            RETURN => self.message(deadline).map(|_| Some(Answer::Returned))?,
+            GET_OK => Some(Answer::Got(self.message(deadline)?)),
             GET_EMPTY => Some(Answer::Empty),
             ACK | NACK => {
                 let (number, flags) = (arguments.long_long(), arguments.byte());
@@ -304,7 +299,7 @@ impl Connection {
     }
 
     /// Reads the message that a method announced. A body too long to keep is read to its end all the same.
-    fn body(&mut self, deadline: Instant) -> Result<Option<Vec<u8>>> {
+    fn message(&mut self, deadline: Instant) -> Result<Message> {
         let header = self.link.frame(deadline)?;
         let mut arguments = Arguments(&header.payload);
         let (_class, _weight) = (arguments.short(), arguments.short());
@@ -325,7 +320,10 @@ impl Connection {
                 body.extend_from_slice(&part.payload);
             }
         }
-        Ok(is_kept.then_some(body))
+        Ok(Message {
+            place: properties::place(arguments.0),
+            body: is_kept.then_some(body),
+        })
     }
 
     fn method<'a>(&self, frame: &'a Frame) -> Result<(MethodId, &'a [u8])> {
@@ -407,18 +405,6 @@ impl Refusal {
     }
 }
 
-/// The frame of a message's properties, its body's size left open. `flags` says which there are, `properties` appends them.
-pub(super) fn properties_frame(flags: u16, properties: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
-    let mut out = Vec::new();
-    frame::push_frame(frame::HEADER, CHANNEL, &mut out, |out| {
-        out.extend_from_slice(&PUBLISH.0.to_be_bytes());
-        out.extend_from_slice(&[0; 2 + 8]);
-        out.extend_from_slice(&flags.to_be_bytes());
-        properties(out);
-    });
-    out
-}
-
 /// The frame of the method that publishes a message. A message that finds no queue is to come back.
 pub(super) fn publish_frame(exchange: &str, routing_key: &str) -> Vec<u8> {
     let mut out = Vec::new();
@@ -432,7 +418,7 @@ pub(super) fn publish_frame(exchange: &str, routing_key: &str) -> Vec<u8> {
 }
 
 /// What `rabbitmqctl list_connections` shows of us, and what beyond the protocol we understand.
-fn properties() -> Vec<(&'static str, Value)> {
+fn about_us() -> Vec<(&'static str, Value)> {
     vec![
         ("product", Value::Text("osprofiler")),
         ("version", Value::Text(env!("CARGO_PKG_VERSION"))),

@@ -9,7 +9,7 @@ use sha1::{Digest, Sha1};
 
 use crate::id::canonical;
 use crate::wire::{self, BatchJson, ParsedNotification, json};
-use crate::{Id, Loss, Notifications};
+use crate::{Id, Loss, Notifications, Timestamp};
 
 /// Writes the bodies of a batch's messages.
 pub(super) struct Bodies<'a> {
@@ -80,7 +80,7 @@ fn push_head(id: u128, out: &mut String) {
     out.push_str(r#"", "publisher_id": "#);
 }
 
-fn push_tail(id: u128, timestamp: crate::Timestamp, out: &mut Vec<u8>) {
+fn push_tail(id: u128, timestamp: Timestamp, out: &mut Vec<u8>) {
     out.extend_from_slice(br#", "timestamp": ""#);
     let mut text = timestamp.to_bytes();
     // Python's own form of a time.
@@ -132,6 +132,12 @@ impl<'a> Opened<'a> {
         }))
     }
 
+    /// When it says that it was sent.
+    pub(super) fn sent(&self) -> Option<Timestamp> {
+        let text = json::unescape(json::member(&self.0, "timestamp")?);
+        Timestamp::parse(&text.replacen(' ', "T", 1))
+    }
+
     /// What it holds; `None` for what is neither.
     pub(super) fn content(&self) -> Option<Content<'_>> {
         let text = &*self.0;
@@ -150,7 +156,7 @@ impl<'a> Opened<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{LossReason, Notification, Timestamp};
+    use crate::{LossReason, Notification};
 
     fn batch() -> Notifications {
         let mut batch = Notifications::default();
@@ -206,6 +212,8 @@ mod tests {
         json::push_text(&first, &mut second);
         second.push('}');
         check(&second, "wsgi-start true");
+        let sent = Opened::new(second.as_bytes()).and_then(|opened| opened.sent());
+        assert_eq!(sent, Some(Timestamp::from_micros(1_795_656_695_609_489)));
         let loss = Loss {
             count: 3,
             reason: LossReason::Exit,

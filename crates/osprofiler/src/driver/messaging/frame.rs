@@ -117,6 +117,10 @@ impl<'a> Arguments<'a> {
         Some(taken)
     }
 
+    pub(super) fn skip(&mut self, count: usize) -> Option<()> {
+        self.take(count).map(drop)
+    }
+
     pub(super) fn byte(&mut self) -> Option<u8> {
         self.take(1).map(|bytes| bytes[0])
     }

@@ -9,9 +9,9 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::connection::{Answer, CONFIRM_SELECT, Connection, properties_frame, publish_frame};
+use super::connection::{Answer, CONFIRM_SELECT, Connection, publish_frame};
 use super::envelope::{self, Bodies};
-use super::frame;
+use super::properties::Properties;
 use super::{Settings, queue};
 use crate::driver::Writer;
 use crate::{Error, ErrorKind, Id, Loss, Notifications, Result, Timestamp};
@@ -26,22 +26,22 @@ const RELIED_ON: Duration = Duration::from_secs(60);
 /// A batch may take this much longer for each of its notifications: a broker that takes fewer a second is as good as down.
 const PER_NOTIFICATION: Duration = Duration::from_millis(1);
 
-/// The properties that a message has: content type and encoding, headers, delivery mode, priority.
-const PROPERTIES: u16 = 0b1111_1000 << 8;
-const EXPIRATION: u16 = 1 << 8;
-/// The broker is to keep messages over its restart, where the queue is durable.
-const PERSISTENT: u8 = 2;
-
 pub(super) struct MessagingWriter {
     settings: Settings,
     session: Option<Session>,
-    /// The frames that come before a message's body, made once.
-    publish: Vec<u8>,
-    properties: Vec<u8>,
+    outgoing: Outgoing,
     /// Which of the brokers is tried first: another one after each failure, and not the same in each process.
     first: usize,
     random: RandomState,
     losses_written: u64,
+}
+
+/// What comes before a message's body.
+struct Outgoing {
+    publish: Vec<u8>,
+    properties: Properties,
+    /// The last message's place: the microsecond in which it was sent, or the next that is free.
+    place: u64,
 }
 
 struct Session {
@@ -54,23 +54,15 @@ struct Session {
 
 impl MessagingWriter {
     pub(super) fn new(settings: Settings) -> Self {
-        let publish = publish_frame(&settings.exchange, &settings.queue());
-        let ttl = settings.ttl;
-        let flags = PROPERTIES | if ttl.is_some() { EXPIRATION } else { 0 };
-        let properties = properties_frame(flags, |out| {
-            frame::push_short_text("application/json", out);
-            frame::push_short_text("utf-8", out);
-            frame::push_table(&[], out);
-            out.extend_from_slice(&[PERSISTENT, 0]);
-            if let Some(ttl) = ttl {
-                frame::push_short_text(&ttl.as_millis().to_string(), out);
-            }
-        });
+        let outgoing = Outgoing {
+            publish: publish_frame(&settings.exchange, &settings.queue()),
+            properties: Properties::new(settings.ttl),
+            place: 0,
+        };
         Self {
             settings,
             session: None,
-            publish,
-            properties,
+            outgoing,
             first: std::process::id() as usize,
             random: RandomState::new(),
             losses_written: 0,
@@ -80,14 +72,16 @@ impl MessagingWriter {
     /// Runs `work` in a session that is open, and gives the session up if that fails.
     fn in_session(
         &mut self,
-        work: impl FnOnce(&mut Session, [&[u8]; 2]) -> Result<()>,
+        work: impl FnOnce(&mut Session, &mut Outgoing) -> Result<()>,
     ) -> Result<()> {
         let mut session = match self.session.take() {
             Some(session) if session.used.elapsed() < RELIED_ON => session,
             _ => Session::open(&self.settings, self.first)
                 .inspect_err(|_| self.first = self.first.wrapping_add(1))?,
         };
-        work(&mut session, [&self.publish, &self.properties])?;
+        let outgoing = &mut self.outgoing;
+        outgoing.place = outgoing.place.max(now().as_micros() as u64);
+        work(&mut session, outgoing)?;
         session.used = Instant::now();
         self.session = Some(session);
         Ok(())
@@ -97,13 +91,13 @@ impl MessagingWriter {
 impl Writer for MessagingWriter {
     fn write(&mut self, batch: &Notifications) -> Result<()> {
         let publisher_id = self.settings.publisher_id.clone();
-        self.in_session(|session, frames| {
+        self.in_session(|session, outgoing| {
             let deadline = session.deadline(batch.len());
             let mut bodies = Bodies::new(batch, publisher_id.as_deref());
             let mut body = Vec::new();
             for index in 0..batch.len() {
                 bodies.write(index, &mut body);
-                session.publish(frames, &body, deadline)?;
+                session.publish(outgoing, &body, deadline)?;
             }
             session.finish(deadline)
         })
@@ -117,9 +111,9 @@ impl Writer for MessagingWriter {
         let publisher_id = self.settings.publisher_id.as_deref();
         let mut body = Vec::new();
         envelope::write_loss(base_id, loss, publisher_id, number, &mut body);
-        self.in_session(|session, frames| {
+        self.in_session(|session, outgoing| {
             let deadline = session.deadline(1);
-            session.publish(frames, &body, deadline)?;
+            session.publish(outgoing, &body, deadline)?;
             session.finish(deadline)
         })
     }
@@ -149,13 +143,11 @@ impl Session {
     }
 
     /// Sends one message, or lays it by to be sent with the next.
-    fn publish(
-        &mut self,
-        [method, properties]: [&[u8]; 2],
-        body: &[u8],
-        deadline: Instant,
-    ) -> Result<()> {
-        self.connection.push_message(method, properties, body);
+    fn publish(&mut self, outgoing: &mut Outgoing, body: &[u8], deadline: Instant) -> Result<()> {
+        outgoing.place += 1;
+        let properties = outgoing.properties.frame(body.len(), outgoing.place);
+        self.connection
+            .push_message(&outgoing.publish, properties, body);
         self.published += 1;
         if self.connection.waiting_bytes() >= SEND_BYTES {
             self.connection.send()?;
