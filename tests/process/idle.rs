@@ -10,18 +10,35 @@ fn the_thread_sleeps_without_a_timer_and_wakes_for_the_next_event() {
     for round in 1..=3 {
         program.ask("record 10");
         program.await_numbers(|numbers| numbers.stored == 20 * round);
-        let thread = program.delivery_thread().unwrap();
-        // In a futex call whose fourth argument, the timeout, is null: it comes to that after a second without events.
-        let sleeps = || {
-            let call = std::fs::read_to_string(thread.join("syscall")).unwrap_or_default();
-            let words: Vec<&str> = call.split(' ').collect();
-            words.len() > 4 && words[0] == FUTEX && words[4] == "0x0"
-        };
-        while !sleeps() {
-            std::thread::yield_now();
-        }
+        // It comes to that after a second without events.
+        await_sleep(&program);
     }
     assert!(program.end("return").status.success());
+}
+
+#[test]
+fn what_is_submitted_while_the_thread_is_about_to_sleep_is_not_left_behind() {
+    let mut program = Program::start("own:down");
+    program.ask("record 1");
+    while program.delivery_thread().is_none() {
+        std::thread::yield_now();
+    }
+    await_sleep(&program);
+    let numbers = program.numbers("counters");
+    assert_eq!((numbers.recorded, numbers.stored), (3, 3));
+}
+
+/// Waits until the thread sleeps in a futex call whose fourth argument, the timeout, is null.
+fn await_sleep(program: &Program) {
+    let call = program.delivery_thread().unwrap().join("syscall");
+    let sleeps = || {
+        let call = std::fs::read_to_string(&call).unwrap_or_default();
+        let words: Vec<&str> = call.split(' ').collect();
+        words.len() > 4 && words[0] == FUTEX && words[4] == "0x0"
+    };
+    while !sleeps() {
+        std::thread::yield_now();
+    }
 }
 
 #[test]

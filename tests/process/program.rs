@@ -2,8 +2,8 @@
 //! A traced program that does what its standard input says, a line at a time, and answers each with a line: what the
 //! tests of whole processes start, feed, kill and look at.
 //!
-//! `traced-program CONNECTION` records into that store or the stores of a list, `traced-program own:MOOD` into a driver of its own that hangs at a gate,
-//! panics, or takes everything.
+//! `traced-program CONNECTION` records into that store or the stores of a list, `traced-program own:MOOD` into a driver of its own, whose
+//! moods are listed below.
 
 #![expect(
     unsafe_code,
@@ -12,13 +12,15 @@
 
 use std::io::{BufRead, Read, Write};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use osprofiler::delivery::{self, Counters};
 use osprofiler::driver::{ConnectionStrings, Writer};
 use osprofiler::recorder::{Context, Origin};
-use osprofiler::{Id, Loss, Notifications, Result, point};
+use osprofiler::{
+    Error, ErrorKind, Id, Loss, Notification, Notifications, Result, Timestamp, point,
+};
 
 /// Longer than any test waits for anything that is going to happen.
 const LONG: Duration = Duration::from_mins(1);
@@ -149,27 +151,63 @@ fn attach(store: &str) -> Result<Origin> {
         let connections = ConnectionStrings::parse(store)?;
         return delivery::attach_each(project, service, host, &connections);
     };
-    let panics = mood == "panic";
-    let waits = mood == "gate";
-    delivery::attach_own(project, service, host, store, move || {
-        Ok(Box::new(Own { panics, waits }))
-    })
+    let mood = match mood {
+        "takes" => Mood::Takes,
+        "panic" => Mood::Panics,
+        "gate" => Mood::Waits,
+        "down" => Mood::IsDown,
+        other => panic!("unknown mood `{other}`"),
+    };
+    let attached = Arc::new(OnceLock::new());
+    let origin = Arc::clone(&attached);
+    let own = move || -> Result<Box<dyn Writer>> {
+        let origin = Arc::clone(&origin);
+        Ok(Box::new(Own { mood, origin }))
+    };
+    let origin = delivery::attach_own(project, service, host, store, own)?;
+    Ok(*attached.get_or_init(|| origin))
 }
+
+/// What a driver does with what it is given.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mood {
+    Takes,
+    Panics,
+    /// Hangs at the gate.
+    Waits,
+    /// Takes nothing at its first calls. By the time of the next, seconds later, nothing else is left to do; while it takes what it is given
+    /// then, it submits one more, as any thread might at that moment.
+    IsDown,
+}
+
+/// How often a store that [`Mood::IsDown`] is called in vain: the waits, each twice the one before, add up to 1.5 seconds by the last of
+/// these calls and to 3.1 by the one after it.
+const CALLS_IN_VAIN: u64 = 5;
 
 /// A driver with defects, as wanted.
 struct Own {
-    panics: bool,
-    waits: bool,
+    mood: Mood,
+    origin: Arc<OnceLock<Origin>>,
 }
 
 impl Writer for Own {
     fn write(&mut self, batch: &Notifications) -> Result<()> {
-        CALLS.fetch_add(1, SeqCst);
-        assert!(!self.panics, "a defect, on purpose");
-        if self.waits {
-            let open = GATE.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let opened = GATE.1.wait_while(open, |open| !*open);
-            drop(opened.unwrap_or_else(PoisonError::into_inner));
+        let calls_before = CALLS.fetch_add(1, SeqCst);
+        match self.mood {
+            Mood::Takes => {}
+            Mood::Panics => panic!("a defect, on purpose"),
+            Mood::Waits => {
+                let open = GATE.0.lock().unwrap_or_else(PoisonError::into_inner);
+                let opened = GATE.1.wait_while(open, |open| !*open);
+                drop(opened.unwrap_or_else(PoisonError::into_inner));
+            }
+            Mood::IsDown if calls_before < CALLS_IN_VAIN => {
+                return Err(Error::new(ErrorKind::Unavailable, "down, on purpose"));
+            }
+            Mood::IsDown if calls_before == CALLS_IN_VAIN => {
+                submit(self.origin.get().copied());
+            }
+            Mood::IsDown => {}
         }
         TAKEN.fetch_add(batch.len() as u64, SeqCst);
         Ok(())
@@ -183,6 +221,25 @@ impl Writer for Own {
     fn take_losses(&mut self) -> Vec<Loss> {
         Vec::new()
     }
+}
+
+/// Hands in a notification.
+fn submit(origin: Option<Origin>) {
+    let Some(origin) = origin else {
+        panic!("nothing is written before the origin is attached")
+    };
+    let id = Id::from_u128(1);
+    let notification = Notification {
+        name: "work-start",
+        base_id: id,
+        trace_id: id,
+        parent_id: id,
+        timestamp: Timestamp::default(),
+        info: "{}",
+        project: None,
+        service: None,
+    };
+    delivery::submit(origin, &notification);
 }
 
 /// Records `count` points, each with its number in its start's info.

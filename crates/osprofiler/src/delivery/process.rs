@@ -292,7 +292,7 @@ pub fn submit(origin: Origin, notification: &Notification<'_>) {
         inbox.origins.push((origin, clock::ticks()));
     }
     drop(inbox);
-    thread::wake_if_idle();
+    recorder::end_idleness();
 }
 
 /// Waits until everything recorded before this call is stored or lost, at most for `deadline`, and returns the

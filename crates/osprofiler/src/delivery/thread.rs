@@ -20,10 +20,8 @@ use super::{exit, fork, futex};
 const AWAKE: u32 = 0;
 /// Somebody wants it to look.
 const CALLED: u32 = 1;
-/// Asleep until the next turn is due, or somebody calls.
+/// Asleep until somebody calls, or until the next turn is due if one is.
 const ASLEEP: u32 = 2;
-/// Asleep without a timer.
-const IDLE: u32 = 3;
 
 static STATE: AtomicU32 = AtomicU32::new(AWAKE);
 /// 1 while this process has its thread.
@@ -36,18 +34,11 @@ static ANSWERED: AtomicU32 = AtomicU32::new(0);
 /// Has the thread look at once, and starts it if there is none yet. What the recorder calls: when its memory runs
 /// full, and at the first event after idleness. Never waits; 2 to 8 us where the thread sleeps.
 pub(super) fn wake() {
-    if matches!(STATE.swap(CALLED, SeqCst), ASLEEP | IDLE) {
+    if STATE.swap(CALLED, SeqCst) == ASLEEP {
         futex::wake_all(&STATE);
     }
     if RUNNING.load(SeqCst) == 0 {
         start();
-    }
-}
-
-/// Has the thread look if it would not do so soon by itself.
-pub(super) fn wake_if_idle() {
-    if STATE.load(SeqCst) == IDLE || RUNNING.load(SeqCst) == 0 {
-        wake();
     }
 }
 
@@ -208,9 +199,11 @@ impl Flush {
 
 /// Sleeps until somebody calls, or for `pause`.
 fn sleep(pause: Option<Duration>) {
-    let state = if pause.is_some() { ASLEEP } else { IDLE };
-    if STATE.compare_exchange(AWAKE, state, SeqCst, SeqCst).is_ok() {
-        futex::wait(&STATE, state, pause);
+    if STATE
+        .compare_exchange(AWAKE, ASLEEP, SeqCst, SeqCst)
+        .is_ok()
+    {
+        futex::wait(&STATE, ASLEEP, pause);
     }
 }
 

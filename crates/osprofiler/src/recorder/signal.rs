@@ -38,10 +38,11 @@ pub(super) fn sweeping() {
     WOKEN.store(false, Ordering::SeqCst);
 }
 
-/// Wakes delivery from idleness, after the record that ended it was published.
+/// Wakes delivery if it is idle, for what the caller has brought before: a record that was published, or what delivery finds by looking
+/// whenever it sweeps.
 #[cold]
 #[inline(never)]
-pub(super) fn end_idleness() {
+pub(crate) fn end_idleness() {
     if IDLE.swap(false, Ordering::SeqCst) {
         wake();
     }
