@@ -83,6 +83,27 @@ fn what_there_is_to_say_is_logged_by_the_next_thread_that_leaves_a_trace() {
 }
 
 #[test]
+fn a_thread_that_cannot_be_started_is_started_by_a_later_record() {
+    let mut program = Program::start("own:takes");
+    assert_eq!(program.ask("deny-threads"), "limited=true");
+    program.ask("submit");
+    program.ask("submit");
+    assert_eq!(program.threads(), 1);
+    assert_eq!(program.ask("allow-threads"), "limited=true");
+    let messages = program.ask("messages");
+    assert_eq!(
+        messages.matches("cannot start the thread").count(),
+        1,
+        "{messages}"
+    );
+    program.ask("record 1");
+    assert_eq!(program.threads(), 2);
+    let numbers = program.numbers("flush");
+    balanced(&numbers, "a thread that started late");
+    assert_eq!(numbers.stored, 4);
+}
+
+#[test]
 fn a_removed_folder_that_comes_back_is_written_again() {
     let folder = tempfile::tempdir().unwrap();
     let inner = folder.path().join("store");

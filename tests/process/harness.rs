@@ -126,6 +126,12 @@ impl Program {
         }
     }
 
+    /// How many threads it has.
+    pub(crate) fn threads(&self) -> usize {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid()));
+        tasks.unwrap().count()
+    }
+
     /// The thread of delivery: its folder in `/proc`.
     pub(crate) fn delivery_thread(&self) -> Option<std::path::PathBuf> {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();

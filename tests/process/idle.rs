@@ -9,17 +9,21 @@ fn the_thread_sleeps_without_a_timer_and_wakes_for_the_next_event() {
     assert_eq!(program.delivery_thread(), None, "nothing was recorded yet");
     for round in 1..=3 {
         program.ask("record 10");
-        program.await_numbers(|numbers| numbers.stored == 20 * round);
-        // It comes to that after a second without events.
+        program.await_numbers(|numbers| numbers.stored == 21 * round - 1);
+        // It comes to that when the last thread's chunk is taken back, after a second without events.
         await_sleep(&program);
+        program.ask("submit");
+        await_sleep(&program);
+        assert_eq!(program.numbers("counters").stored, 21 * round);
     }
     assert!(program.end("return").status.success());
 }
 
 #[test]
 fn what_is_submitted_while_the_thread_is_about_to_sleep_is_not_left_behind() {
+    // The store takes what it is given in a turn that finds nothing new, and after which nothing is left to do.
     let mut program = Program::start("own:down");
-    program.ask("record 1");
+    program.ask("record-elsewhere 1");
     while program.delivery_thread().is_none() {
         std::thread::yield_now();
     }

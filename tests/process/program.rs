@@ -51,6 +51,14 @@ fn main() {
                 next += number(1);
                 "recorded".to_owned()
             }
+            "record-elsewhere" => {
+                let count = number(1);
+                let thread = std::thread::spawn(move || {
+                    let _trace = Context::new_trace(origin).attach();
+                    record(0, count);
+                });
+                format!("recorded={}", thread.join().is_ok())
+            }
             "open" => {
                 std::mem::forget(point!("open"));
                 "opened".to_owned()
@@ -59,6 +67,12 @@ fn main() {
                 std::thread::spawn(move || record_for_ever(origin));
                 "started".to_owned()
             }
+            "submit" => {
+                submit(Some(origin));
+                "submitted".to_owned()
+            }
+            "deny-threads" => limit_memory(Some(1 << 20)),
+            "allow-threads" => limit_memory(None),
             "flush" => show(delivery::flush(LONG)),
             "try-flush" => show(delivery::flush(Duration::from_millis(number(1)))),
             "counters" => show(delivery::counters()),
@@ -175,14 +189,9 @@ enum Mood {
     Panics,
     /// Hangs at the gate.
     Waits,
-    /// Takes nothing at its first calls. By the time of the next, seconds later, nothing else is left to do; while it takes what it is given
-    /// then, it submits one more, as any thread might at that moment.
+    /// Takes nothing at the first call. While it takes it at the second, it submits one more, as any thread might at that moment.
     IsDown,
 }
-
-/// How often a store that [`Mood::IsDown`] is called in vain: the waits, each twice the one before, add up to 1.5 seconds by the last of
-/// these calls and to 3.1 by the one after it.
-const CALLS_IN_VAIN: u64 = 5;
 
 /// A driver with defects, as wanted.
 struct Own {
@@ -201,13 +210,11 @@ impl Writer for Own {
                 let opened = GATE.1.wait_while(open, |open| !*open);
                 drop(opened.unwrap_or_else(PoisonError::into_inner));
             }
-            Mood::IsDown if calls_before < CALLS_IN_VAIN => {
-                return Err(Error::new(ErrorKind::Unavailable, "down, on purpose"));
-            }
-            Mood::IsDown if calls_before == CALLS_IN_VAIN => {
-                submit(self.origin.get().copied());
-            }
-            Mood::IsDown => {}
+            Mood::IsDown => match calls_before {
+                0 => return Err(Error::new(ErrorKind::Unavailable, "down, on purpose")),
+                1 => submit(self.origin.get().copied()),
+                _ => {}
+            },
         }
         TAKEN.fetch_add(batch.len() as u64, SeqCst);
         Ok(())
@@ -332,6 +339,25 @@ fn fork_orphan(origin: Origin, before: u64, after: u64) -> String {
     std::mem::forget(to_child);
     let read = from_child.read(&mut [0]);
     format!("left={}", read.is_ok())
+}
+
+/// Lets the process have that many bytes of address space more than now, which are less than a thread's stack; or any number.
+fn limit_memory(room: Option<u64>) -> String {
+    let used = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: u64 = used
+        .split(' ')
+        .next()
+        .map_or(0, |pages| pages.parse().unwrap_or(0));
+    // SAFETY: `sysconf` reads a number, and the limits are a live place for two; a limit can at worst make an allocation fail.
+    let outcome = unsafe {
+        let page_bytes = libc::sysconf(libc::_SC_PAGESIZE) as u64;
+        let limits = libc::rlimit {
+            rlim_cur: room.map_or(libc::RLIM_INFINITY, |room| pages * page_bytes + room),
+            rlim_max: libc::RLIM_INFINITY,
+        };
+        libc::setrlimit(libc::RLIMIT_AS, &raw const limits)
+    };
+    format!("limited={}", outcome == 0)
 }
 
 extern "C" fn end_by_signal(_signal: i32) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Threads that record race with a sweeper, and each event arrives, once and whole.
+//! Threads that record race with a sweeper, and each event arrives, once and whole, also if the sweeper sleeps whenever it may.
 //!
 //! `make test` runs this program with `ThreadSanitizer` as well, which sees whether what a thread writes and the sweeper reads is
 //! ordered by the recorder's own atomics, on whatever processor. Not a libtest: that hands its results over by a channel of the standard
@@ -8,9 +8,11 @@
 #![expect(clippy::print_stdout, reason = "says what a test runner would say")]
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use osprofiler::recorder::{Context, Event, Origin, Sweeper, clock, recorded, take_losses};
+use osprofiler::recorder::{
+    Context, Event, Origin, Sweeper, announce_idle, clock, recorded, set_waker, take_losses,
+};
 use osprofiler::{Kind, point, stop};
 
 /// A name, and what the sweeper takes for the time.
@@ -28,9 +30,11 @@ fn main() {
         println!("each event arrives once {name}");
         race(now);
     }
+    println!("whoever records while the sweeper falls asleep wakes it");
+    race_with_sleep();
     println!(
         "test result: ok. {} passed; 0 failed; 0 ignored;",
-        races.len()
+        races.len() + 1
     );
 }
 
@@ -132,4 +136,89 @@ fn race(now: fn(u64) -> u64) {
     let expected = u64::from(THREADS * ROUNDS * 4);
     assert_eq!((recorded() - before, seen.events), (expected, expected));
     seen.check_rounds();
+}
+
+/// How often the sweeper has come to where it may sleep, and how often a thread has recorded since.
+static TURNS: AtomicU32 = AtomicU32::new(0);
+static RECORDED: AtomicU32 = AtomicU32::new(0);
+static CALLED: AtomicBool = AtomicBool::new(false);
+const SLEEPS: u32 = 6_000;
+
+/// Has a thread record just when the sweeper falls asleep, again and again.
+fn race_with_sleep() {
+    set_waker(|| CALLED.store(true, Ordering::Release));
+    let before = recorded();
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            let _trace = Context::new_trace(origin()).attach();
+            for turn in 1..=SLEEPS {
+                let mut looks = 0;
+                while TURNS.load(Ordering::Acquire) < turn {
+                    looks += 1;
+                    if looks % 10_000 == 0 {
+                        std::thread::yield_now();
+                    }
+                }
+                dally(turn % 64);
+                drop(point!("first"));
+                RECORDED.store(turn, Ordering::Release);
+            }
+        });
+        let mut sweeps = 0;
+        let mut sweep = || {
+            sweeps += 1;
+            // Seconds later each time.
+            Sweeper::new().sweep_at(clock::ticks() + (sweeps << 34), &mut |_| {})
+        };
+        for turn in 1..=SLEEPS {
+            let mut events = 0;
+            // Until the chunk is back that the thread wrote its last two events into.
+            loop {
+                let is_recorded = RECORDED.load(Ordering::Acquire) == turn - 1;
+                let swept = sweep();
+                events += swept.events;
+                if is_recorded && swept.chunks_in_use == 0 {
+                    break;
+                }
+            }
+            check(turn == 1 || events == 2, "each event arrives once");
+            TURNS.store(turn, Ordering::Release);
+            dally(turn / 64 % 128);
+            check(!announce_idle() || is_called_in(turn), "somebody calls");
+        }
+        thread.join().expect("the thread did not panic");
+        assert_eq!(sweep().events, 2);
+    });
+    assert_eq!(recorded() - before, u64::from(2 * SLEEPS));
+}
+
+/// Panics if something does not hold, once the thread cannot but come to its end.
+#[track_caller]
+fn check(holds: bool, what: &str) {
+    if !holds {
+        TURNS.store(SLEEPS, Ordering::Release);
+        panic!("not in turn {}: {what}", RECORDED.load(Ordering::Acquire));
+    }
+}
+
+/// Goes on somewhat later, so that not each turn of a race goes alike.
+fn dally(steps: u32) {
+    for step in 0..steps {
+        std::hint::black_box(step);
+    }
+}
+
+/// Sleeps until somebody calls; false if the record that has to call did not.
+fn is_called_in(turn: u32) -> bool {
+    loop {
+        // In this order: the call comes before the record.
+        let is_recorded = RECORDED.load(Ordering::Acquire) == turn;
+        if CALLED.swap(false, Ordering::Acquire) {
+            return true;
+        }
+        if is_recorded {
+            return false;
+        }
+        std::thread::yield_now();
+    }
 }

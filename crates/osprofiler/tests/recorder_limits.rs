@@ -39,13 +39,17 @@ fn losses() -> HashMap<LossReason, u64> {
     losses
 }
 
+/// Minutes from now: a thread that records nothing meanwhile looks idle to a sweep at that time.
+fn later(minutes: u64) -> u64 {
+    clock::ticks() + (minutes << 40)
+}
+
 /// More than a pool holds.
 const POINTS: u64 = 300_000;
 
 #[test]
 fn an_idle_threads_chunk_returns_to_the_pool() {
     alone(|| {
-        let later = |minutes: u64| clock::ticks() + (minutes << 40);
         let trace = Context::new_trace(origin()).attach();
         drop(point!("before"));
         let mut events = 0;
@@ -73,6 +77,7 @@ fn a_full_pool_loses_exactly_what_is_counted() {
             WOKEN.fetch_add(1, Ordering::Relaxed);
         });
         let before = recorded();
+        let woken_before = WOKEN.load(Ordering::Relaxed);
         let context = Context::new_trace(origin());
         let base_id = context.base_id().expect("it is in a trace").as_u128();
         let trace = context.attach();
@@ -83,7 +88,7 @@ fn a_full_pool_loses_exactly_what_is_counted() {
         drop(point!("long", {"text": "x".repeat(500_000)}));
         drop(trace);
         assert_eq!(
-            WOKEN.load(Ordering::Relaxed),
+            WOKEN.load(Ordering::Relaxed) - woken_before,
             1,
             "woken once before a sweep"
         );
@@ -176,9 +181,13 @@ fn the_first_record_after_idleness_wakes() {
         let _trace = Context::new_trace(origin()).attach();
         drop(point!("busy"));
         let before = WOKEN.load(Ordering::Relaxed);
+        assert!(!announce_idle(), "a thread may write on in its chunk");
         drop(point!("busy"));
         assert_eq!(WOKEN.load(Ordering::Relaxed), before);
-        announce_idle();
+        for minutes in 1..=3 {
+            Sweeper::new().sweep_at(later(minutes), &mut |_| {});
+        }
+        assert!(announce_idle());
         drop(point!("first"));
         drop(point!("second"));
         assert_eq!(WOKEN.load(Ordering::Relaxed), before + 1);

@@ -103,6 +103,12 @@ impl Process {
         std::mem::take(&mut self.inbox())
     }
 
+    /// Whether nothing was handed in since then.
+    pub(super) fn has_empty_inbox(&self) -> bool {
+        let inbox = self.inbox();
+        inbox.origins.is_empty() && inbox.losses.is_empty()
+    }
+
     fn inbox(&self) -> MutexGuard<'_, Inbox> {
         // A panic under the lock can at worst leave a notification without its origin, which `take` then leaves out.
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
@@ -269,10 +275,6 @@ fn attach_stores(
     fork::install();
     exit::install();
     recorder::set_waker(thread::wake);
-    if counters().waiting() > 0 {
-        // Recorded before anybody could be woken.
-        thread::wake();
-    }
     Ok(origin)
 }
 

@@ -15,6 +15,7 @@ use super::messages::Severity;
 use super::process::{self, Process};
 use super::worker::{Pace, Worker};
 use super::{exit, fork, futex};
+use crate::recorder;
 
 /// Awake, or about to look again anyway.
 const AWAKE: u32 = 0;
@@ -26,6 +27,8 @@ const ASLEEP: u32 = 2;
 static STATE: AtomicU32 = AtomicU32::new(AWAKE);
 /// 1 while this process has its thread.
 static RUNNING: AtomicU32 = AtomicU32::new(0);
+/// 1 once it was said that the thread cannot be started.
+static TOLD: AtomicU32 = AtomicU32::new(0);
 static THREAD_ID: AtomicI32 = AtomicI32::new(0);
 /// Tickets of flushes: drawn, and answered up to.
 static ASKED: AtomicU32 = AtomicU32::new(0);
@@ -71,7 +74,7 @@ pub(super) fn await_flush(ticket: Ticket, deadline: Instant) -> bool {
 
 /// A forked child has no such thread. Atomics only.
 pub(super) fn forget() {
-    for word in [&STATE, &RUNNING, &ASKED, &ANSWERED] {
+    for word in [&STATE, &RUNNING, &TOLD, &ASKED, &ANSWERED] {
         word.store(0, SeqCst);
     }
     THREAD_ID.store(0, SeqCst);
@@ -89,6 +92,11 @@ fn start() {
     restore_signals(&before);
     if let Err(error) = outcome {
         RUNNING.store(0, SeqCst);
+        // Whoever takes a chunk, or submits something, tries again.
+        recorder::nobody_delivers();
+        if TOLD.swap(1, SeqCst) == 1 {
+            return;
+        }
         let text = format!(
             "cannot start the thread that stores trace notifications: {error}; trying again later"
         );

@@ -15,8 +15,6 @@ use crate::{Error, ErrorKind, Loss, LossReason};
 
 /// From sweep to sweep.
 const SWEEP: Duration = Duration::from_millis(100);
-/// After so long without an event the recorder is told that the thread will sleep without a timer.
-const QUIET: Duration = Duration::from_secs(1);
 /// The least time between two warnings of the same kind.
 const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
 
@@ -44,7 +42,6 @@ pub(super) struct Worker {
     in_hand: usize,
     /// When the last sweep began, since `begin`.
     swept: Duration,
-    rest: Rest,
     shortage: Shortage,
 }
 
@@ -67,7 +64,6 @@ impl Worker {
             table_version: TABLE.version(),
             in_hand: 0,
             swept: Duration::ZERO,
-            rest: Rest::default(),
             shortage: Shortage::default(),
         }
     }
@@ -75,17 +71,23 @@ impl Worker {
     /// Gives each store a batch. `found` is what [`collect`](Self::collect) just said.
     pub(super) fn write(&mut self, found: bool) -> Pace {
         let begin = self.begin;
-        let sweep = self.rest.after_sweep(self.swept, found);
         let next = self.pipeline.step(&|| begin.elapsed(), self.outlet);
-        match (next, sweep) {
-            (Next::Now, _) => Pace::Now,
-            (Next::At(time), sweep) => {
+        let is_idle = next != Next::Now && !found && self.is_idle();
+        match next {
+            Next::Now => Pace::Now,
+            Next::At(time) => {
                 let pause = time.saturating_sub(begin.elapsed());
-                Pace::In(sweep.map_or(pause, |sweep| sweep.min(pause)))
+                Pace::In(if is_idle { pause } else { pause.min(SWEEP) })
             }
-            (Next::Never, Some(sweep)) => Pace::In(sweep),
-            (Next::Never, None) => Pace::WhenCalled,
+            Next::Never if is_idle => Pace::WhenCalled,
+            Next::Never => Pace::In(SWEEP),
         }
+    }
+
+    /// Whether whoever brings something next is going to call.
+    fn is_idle(&self) -> bool {
+        // In this order: what is not in the inbox yet is brought by somebody who has not looked yet.
+        recorder::announce_idle() && self.process.has_empty_inbox()
     }
 
     /// Has stores that failed tried at once: somebody waits.
@@ -177,34 +179,6 @@ impl Worker {
     }
 }
 
-/// How the thread comes to sleep without a timer: quiet for a while, the recorder is told, and a sweep at least
-/// [`SWEEP`] later still finds nothing. Turns may follow each other at any pace; only times count.
-#[derive(Default)]
-struct Rest {
-    quiet_since: Option<Duration>,
-    announced: Option<Duration>,
-}
-
-impl Rest {
-    /// How long to wait after a sweep that began `now` (one that finds nothing takes microseconds); `None` if the recorder calls when there is something.
-    fn after_sweep(&mut self, now: Duration, found: bool) -> Option<Duration> {
-        if found {
-            *self = Self::default();
-            return Some(SWEEP);
-        }
-        let quiet_since = *self.quiet_since.get_or_insert(now);
-        if let Some(announced) = self.announced {
-            let left = (announced + SWEEP).saturating_sub(now);
-            return (!left.is_zero()).then_some(left);
-        }
-        if now.saturating_sub(quiet_since) >= QUIET {
-            recorder::announce_idle();
-            self.announced = Some(now);
-        }
-        Some(SWEEP)
-    }
-}
-
 /// What found no room on its way to the queues, until it is said: at once, then at most every ten seconds.
 #[derive(Default)]
 struct Shortage {
@@ -251,69 +225,5 @@ fn store(number: usize) -> Behind {
             None => Err(Error::new(ErrorKind::NotFound, "no such store")),
         }),
         tally: &TALLIES_BY_STORE[number],
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// `sweeps` are times in milliseconds and whether something was found; expected is the wait, 0 for none.
-    fn check(sweeps: &[(u64, bool)], expected: &[u64]) {
-        let mut rest = Rest::default();
-        let waits: Vec<u64> = sweeps
-            .iter()
-            .map(|&(ms, found)| rest.after_sweep(Duration::from_millis(ms), found))
-            .map(|wait| wait.map_or(0, |wait| wait.as_millis() as u64))
-            .collect();
-        assert_eq!(waits, expected);
-    }
-
-    #[test]
-    fn the_timer_stops_a_sweep_after_the_announcement() {
-        check(
-            &[
-                (0, true),
-                (100, false),
-                (1_050, false),
-                (1_100, false),
-                (1_200, false),
-                (9_000, false),
-            ],
-            &[100, 100, 100, 100, 0, 0],
-        );
-    }
-
-    #[test]
-    fn turns_without_a_pause_do_not_count_as_quiet() {
-        let mut sweeps = vec![(0, true)];
-        sweeps.extend((1..50).map(|ms| (ms, false)));
-        check(&sweeps, &[100; 50]);
-        // Nor do they shorten the time between the announcement and the sweep that confirms it.
-        check(
-            &[
-                (0, false),
-                (1_000, false),
-                (1_001, false),
-                (1_060, false),
-                (1_100, false),
-            ],
-            &[100, 100, 99, 40, 0],
-        );
-    }
-
-    #[test]
-    fn an_event_starts_the_timer_again() {
-        check(
-            &[
-                (0, false),
-                (1_000, false),
-                (1_100, false),
-                (5_000, true),
-                (5_100, false),
-                (6_100, false),
-            ],
-            &[100, 100, 0, 100, 100, 100],
-        );
     }
 }

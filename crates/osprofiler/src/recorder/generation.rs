@@ -85,7 +85,7 @@ fn look() -> u32 {
 }
 
 fn leave_parent() {
-    signal::forget();
+    signal::nobody_delivers();
     losses::forget();
     sweep::abandon();
     pool::abandon();

@@ -138,7 +138,7 @@ pub use losses::take_losses;
 pub use names::{Name, Part, Site, Wording};
 pub use origin::{Origin, OriginDetails};
 pub use point::{OpenPoint, Point, is_on};
-pub(crate) use signal::end_idleness;
 pub use signal::{announce_idle, set_waker};
+pub(crate) use signal::{end_idleness, nobody_delivers};
 pub use sweep::{Event, Sweeper, Swept, recorded};
 pub use value::{Debugged, Displayed, Members, Value, Values, debug, display, members};

@@ -95,7 +95,7 @@ impl Pool {
     /// The process's pool, if anything was recorded.
     pub(super) fn existing() -> Option<&'static Self> {
         // SAFETY: as in `get`.
-        unsafe { POOL.load(Ordering::Acquire).as_ref() }
+        unsafe { POOL.load(Ordering::SeqCst).as_ref() }
     }
 
     #[cold]
@@ -118,7 +118,7 @@ impl Pool {
         }
         let made = made.cast::<Self>();
         let exchanged =
-            POOL.compare_exchange(ptr::null_mut(), made, Ordering::AcqRel, Ordering::Acquire);
+            POOL.compare_exchange(ptr::null_mut(), made, Ordering::SeqCst, Ordering::Acquire);
         match exchanged {
             // SAFETY: zeroed memory is a valid pool: atomics of 0, and slots that need not be initialised.
             Ok(_) => Some(unsafe { &*made }),
@@ -140,7 +140,7 @@ impl Pool {
         &self.headers[chunk as usize - 1]
     }
 
-    /// Takes a chunk; `None` if all are in use. Wakes delivery if many are.
+    /// Takes a chunk; `None` if all are in use. Wakes delivery if it is idle (see [`signal`]), or if many are.
     pub(super) fn take_chunk(&self) -> Option<u32> {
         let chunk = self
             .free_chunks
@@ -148,9 +148,10 @@ impl Pool {
         match chunk {
             Some(chunk) => {
                 self.header(chunk).next.store(NONE, Ordering::Relaxed);
-                if self.chunks_in_use.fetch_add(1, Ordering::Relaxed) >= MANY_CHUNKS {
+                if self.chunks_in_use.fetch_add(1, Ordering::SeqCst) >= MANY_CHUNKS {
                     signal::wake();
                 }
+                signal::end_idleness();
             }
             None => signal::wake(),
         }
@@ -195,7 +196,7 @@ impl Pool {
     }
 
     pub(super) fn chunks_in_use(&self) -> u32 {
-        self.chunks_in_use.load(Ordering::Relaxed)
+        self.chunks_in_use.load(Ordering::SeqCst)
     }
 }
 

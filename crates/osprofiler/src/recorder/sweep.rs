@@ -14,7 +14,7 @@
 //! ```
 //!
 //! After the barrier either the thread sees `revoked` before it writes, or the sweeper sees `busy`. Where the kernel has no such barrier,
-//! idle threads keep their chunk.
+//! idle threads keep their chunk, and delivery its timer (see [`signal`]).
 
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -269,7 +269,8 @@ fn sweep_lane(
             };
         }
         let header = pool.header(cursor.chunk);
-        // In this order: a word that is about another chunk was written after the link to that chunk.
+        // In this order: a word that is about a later chunk was written after the link to that chunk. One about an earlier chunk
+        // was replaced, by one that says nothing is published, before the link by which we came here.
         let word = lane.word.load(Ordering::Acquire);
         let first = lane.first.load(Ordering::Acquire);
         let next = header.next.load(Ordering::Acquire);

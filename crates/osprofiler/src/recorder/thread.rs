@@ -28,7 +28,6 @@ use super::losses;
 use super::plain::Room;
 use super::pool::{LANE_ENDED, Lane, NONE, Pool, SLOTS};
 use super::record::{CONTINUED, Record, SLOT_BYTES};
-use super::signal::{self, IDLE};
 use super::value::Encoder;
 use super::value::sealed::EncodeAll;
 
@@ -367,10 +366,6 @@ impl Thread {
         let recorded = lane.recorded.load(Ordering::Relaxed);
         lane.recorded.store(recorded + 1, Ordering::Relaxed);
         lane.word.store(used << 1, Ordering::Release);
-        compiler_fence(Ordering::SeqCst);
-        if IDLE.load(Ordering::Relaxed) {
-            signal::end_idleness();
-        }
     }
 
     /// Ends a record that was begun, without a trace.
@@ -398,7 +393,8 @@ impl Thread {
         // SAFETY: `enter` succeeded, so the lane is in the process's pool.
         let lane = unsafe { &*self.lane.get() };
         let old = self.used.get();
-        lane.word.store(old << 1 | 1, Ordering::Release);
+        // Before the link: whoever comes by it to a new chunk must not take for its own what was used of the old one.
+        lane.word.store(1, Ordering::Release);
         compiler_fence(Ordering::SeqCst);
         if lane.revoked.load(Ordering::Relaxed) != 0 {
             // The old chunk is, or is about to be, somebody else's.
