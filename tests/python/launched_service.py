@@ -54,6 +54,8 @@ class Threads(ServiceBase):
         self.listening = socket.socket(socket.AF_UNIX)
         self.listening.bind(path)
         self.listening.listen()
+        # Both workers are told of a connection, and whoever comes second must not wait for the next.
+        self.listening.setblocking(False)
 
     def start(self):
         """Begin to serve, in a worker."""
