@@ -14,6 +14,7 @@ use ::redis::{Value, cmd, pipe};
 
 use super::connection::Server;
 use super::questions::{VALUES, ask, each_entry, each_key, each_page, text_of, values};
+use super::transaction::{Need, Transaction};
 use super::{ERROR, ERRORS, LEGACY, LOST, NOTIFICATIONS, TRACES};
 use crate::driver::{ListFilter, TraceSummary};
 use crate::wire::{self, MAX_LINE_BYTES, json};
@@ -233,9 +234,14 @@ pub(super) fn remove_stale(server: &mut Server, from: usize, count: usize) -> Re
         .collect();
     if !stale.is_empty() {
         server.run("write", |connection, _| {
-            let mut removal = pipe();
-            removal.atomic().cmd("ZREM").arg(TRACES).arg(&stale);
-            removal.cmd("ZREM").arg(ERRORS).arg(&stale).exec(connection)
+            let mut transaction = Transaction::new(connection);
+            for index in [TRACES, ERRORS] {
+                transaction.command(Need::Must, &["ZREM", index], stale.len());
+                for id in &stale {
+                    transaction.argument(id)?;
+                }
+            }
+            transaction.execute()
         })?;
     }
     let is_end = ids.len() < count;

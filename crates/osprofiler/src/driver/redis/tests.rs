@@ -10,7 +10,7 @@ use super::reader::RedisReader;
 use super::settings::Settings;
 use super::writer::RedisWriter;
 use crate::driver::{ConnectionString, Reader, Writer};
-use crate::{ErrorKind, Id, Notification, Notifications, Result, Timestamp};
+use crate::{ErrorKind, Id, Loss, LossReason, Notification, Notifications, Result, Timestamp};
 
 /// Takes one connection after the other and answers what comes first with a script each; then the port is closed.
 fn stand_in(scripts: &[&[u8]]) -> (u16, JoinHandle<Vec<String>>) {
@@ -129,6 +129,21 @@ fn a_transaction_has_an_answer_for_each_command() {
             "{answer}"
         );
     }
+}
+
+#[test]
+fn a_user_who_may_begin_no_transaction_is_refused() {
+    const ANSWERS: &[u8] = b"-NOPERM no multi\r\n-NOPERM no hincrby\r\n-ERR EXEC without MULTI\r\n";
+    let (port, played) = stand_in(&[ANSWERS]);
+    let loss = Loss {
+        count: 3,
+        reason: LossReason::Exit,
+    };
+    let mut writer = RedisWriter::new(settings(&format!("redis://127.0.0.1:{port}")));
+    let error = writer.write_loss(None, loss).unwrap_err();
+    drop(writer);
+    played.join().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
 }
 
 #[test]
@@ -257,5 +272,25 @@ fn sentinels_that_lead_nowhere_are_each_told_of() {
              the sentinel `127.0.0.1:{closed}`: nobody listens there"
         )
     );
+    assert!(error.is_temporary());
+}
+
+#[test]
+fn a_server_that_is_no_master_any_more_is_not_used() {
+    let (replica, played) = stand_in(&[b"*1\r\n$5\r\nslave\r\n"]);
+    let port = replica.to_string();
+    let answer = format!("*2\r\n$9\r\n127.0.0.1\r\n${}\r\n{port}\r\n", port.len());
+    let (sentinel, asked) = stand_in(&[answer.as_bytes()]);
+    let text = format!("redissentinel://127.0.0.1:{sentinel}");
+    let error = RedisWriter::new(settings(&text))
+        .write(&batch())
+        .unwrap_err();
+    let asked = asked.join().unwrap().remove(0);
+    played.join().unwrap();
+    assert!(asked.contains("mymaster"), "{asked}");
+    let expected = format!(
+        "`127.0.0.1:{port}`, which the sentinel `127.0.0.1:{sentinel}` names, is no master any more"
+    );
+    assert!(error.to_string().ends_with(&expected), "{error}");
     assert!(error.is_temporary());
 }

@@ -2,7 +2,8 @@
 //! A transaction in Redis' own form, sent while it is still being made, so that client and server work at once.
 //!
 //! In: commands, and whether they have to succeed. Out: nothing, once the server has done all of them, or the first error.
-//! A transaction that is dropped half-way has done nothing: the server forgets it with the connection.
+//! A transaction that is dropped half-way has done nothing: the server forgets it with the connection. The client's own
+//! is not used: it copies more, tells no reason of a refusal, and panics where `MULTI` itself is refused.
 
 use ::redis::{Connection, ErrorKind, RedisError, RedisResult, Value};
 

@@ -98,19 +98,13 @@ impl Writer for RedisWriter {
         if let Some(id) = base_id {
             id.push_to(&mut key);
         }
-        let count = i64::try_from(loss.count).unwrap_or(i64::MAX);
+        let count = i64::try_from(loss.count).unwrap_or(i64::MAX).to_string();
         self.server.run("write", |connection, settings| {
-            let mut commands = ::redis::pipe();
-            commands.atomic();
-            commands
-                .cmd("HINCRBY")
-                .arg(&key)
-                .arg(loss.reason.name())
-                .arg(count);
-            if let Some(ttl) = settings.ttl {
-                commands.cmd("EXPIRE").arg(&key).arg(ttl.as_secs());
-            }
-            commands.exec(connection)
+            let mut transaction = Transaction::new(connection);
+            let addition = ["HINCRBY", &key, loss.reason.name(), &count];
+            transaction.command(Need::Must, &addition, 0);
+            push_expiry(&mut transaction, settings, &key);
+            transaction.execute()
         })
     }
 
