@@ -21,6 +21,7 @@ NAMES = [
     ("elasticsearch", "elasticsearch_driver", "ElasticsearchDriver", "elasticsearch"),
     ("mysql", "sqlalchemy_driver", "SQLAlchemyDriver", "sqlalchemy"),
     ("mysql+pymysql", "sqlalchemy_driver", "SQLAlchemyDriver", "sqlalchemy"),
+    ("mariadb+pymysql", "sqlalchemy_driver", "SQLAlchemyDriver", "sqlalchemy"),
     ("postgresql+psycopg2", "sqlalchemy_driver", "SQLAlchemyDriver", "sqlalchemy"),
     ("otlp", "otlp", "OTLP", "otlp"),
     ("messaging", "messaging", "Messaging", "messaging"),
@@ -43,7 +44,6 @@ def test_a_scheme_has_the_class_of_upstreams_name(scheme, module, class_name, na
     "connection_string",
     [
         "elasticsearch://h:9200",
-        "mysql+pymysql://h/d",
         "otlp://h:4318",
     ],
 )

@@ -22,7 +22,7 @@ class MariaDB:
     """A server for as long as the `with` block lasts."""
 
     def __init__(self, folder: Path, database: str = "osprofiler", options: Sequence[str] = (), statements: str = ""):
-        """Choose a port; data, log and process id go into the folder. Options are the server's, statements its first."""
+        """Choose a port; data, log and process id go into the folder. Options are the server's."""
         self.folder = folder.resolve()
         self.data = self.folder / "data"
         self.port = free_port()
@@ -86,7 +86,15 @@ class MariaDB:
 
     def ask(self, statements: str, database: str = "") -> str:
         """Run statements as the owner and return what they print, a row a line."""
-        mariadb = ["mariadb", "--no-defaults", "--batch", "--skip-column-names", "--host=127.0.0.1", f"--port={self.port}"]
+        mariadb = [
+            "mariadb",
+            "--no-defaults",
+            "--batch",
+            "--skip-column-names",
+            "--default-character-set=utf8mb4",
+            "--host=127.0.0.1",
+            f"--port={self.port}",
+        ]
         login = [f"--user={USER}", f"--password={PASSWORD}", f"--database={database}"]
         return capture([*mariadb, *login, f"--execute={statements}"], self.folder / "mariadb-client.log").data.strip()
 

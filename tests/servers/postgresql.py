@@ -2,18 +2,20 @@
 """A PostgreSQL server that is reached in every way there is, from Debian's `postgresql`.
 
 It trusts its own user, `postgres`, on this machine; the user of tests has a password. It refuses to run as root and its
-user cannot enter root's folders, so its data lies below /tmp and is removed with the server. What a test writes need not
-survive a power cut, so it syncs nothing.
+user cannot enter root's folders, so its data lies below /tmp and is removed with the server. What a test writes need
+not survive a power cut, so it syncs nothing.
 """
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
 
 from house.debian import find
-from house.process import Server, capture, run
+from house.process import END_SECONDS, Server, capture, run
 from house.waiting import free_port
 from servers.certificates import Certificates
 
@@ -23,12 +25,14 @@ USER = "osprofiler"
 PASSWORD = "postgresql@secret/1?"
 ENCODED_PASSWORD = "postgresql%40secret%2F1%3F"
 DATABASE = "osprofiler"
+# Who has the certificate is this user, which nobody makes here.
+CERTIFIED = "localhost"
 READY_SECONDS = 60
 # Who may come in which way.
 ADDRESSES = f"""
 local   all {OWNER} trust
 host    all {OWNER} 127.0.0.1/32 trust
-hostssl all certified all cert
+hostssl all {CERTIFIED} all cert
 host    all all all scram-sha-256
 local   all all scram-sha-256
 """
@@ -37,7 +41,7 @@ STORES = 40
 
 
 class PostgreSQL:
-    """A server for as long as the `with` block lasts. Its owner's database is `postgres`, the user's is `osprofiler`."""
+    """A server for as long as the `with` block lasts; its owner's database is `postgres`, the user's `osprofiler`."""
 
     def __init__(self, folder: Path):
         """Choose a port; log and process id go into the folder."""
@@ -84,9 +88,14 @@ class PostgreSQL:
         self.server.start(self._answers, READY_SECONDS)
 
     def stop(self) -> None:
-        """End it; its data stay."""
-        if self.server is not None:
-            self.server.end()
+        """End it, whoever is connected; its data stay."""
+        if self.server is None:
+            return
+        if self.server.child is not None:
+            self.server.child.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.server.child.wait(END_SECONDS)
+        self.server.end()
 
     def ask(self, statements: str, database: str = "postgres") -> str:
         """Run statements as the owner and return what they print, a row a line."""

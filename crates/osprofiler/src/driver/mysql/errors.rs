@@ -6,6 +6,7 @@
 
 use std::io;
 
+use mysql::mysql_common::proto::codec::error::PacketCodecError;
 use mysql::{DriverError, Error as Failure};
 
 use crate::driver::sql::shorten;
@@ -14,7 +15,9 @@ use crate::{Error, ErrorKind};
 pub(super) fn sort(failure: &Failure) -> Error {
     match failure {
         Failure::MySqlError(said) => sort_said(said.code, &shorten(&said.message)),
-        Failure::IoError(error) => sort_io(error),
+        Failure::IoError(error) | Failure::CodecError(PacketCodecError::Io(error)) => {
+            sort_io(error)
+        }
         Failure::DriverError(DriverError::CouldNotConnect(Some((_, why, _)))) => {
             Error::new(ErrorKind::Unavailable, shorten(why))
         }

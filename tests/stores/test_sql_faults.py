@@ -1,0 +1,471 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SQL databases that fail: what a person is told, and that a service goes on and every notification is accounted for.
+
+Errors that a server has only in need (a full disk, a deadlock) are raised by a trigger: the server says them as it
+always does.
+"""
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sql_databases import Database, ours, show, told
+
+from house.waiting import free_port, wait_until
+from servers import mariadb_stores, postgresql
+from servers.mariadb import MariaDB
+from servers.mariadb_stores import MariaDBStores
+from servers.postgresql import PostgreSQL
+from servers.redis import Redis
+
+ID = "4e3e0ec6-2938-40b1-8504-09eb1d4b0dee"
+# Longer than anything takes here.
+SECONDS = 30
+
+SERVICE = f"""
+import json, logging, sys
+logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+from osprofiler import _native, notifier, profiler
+notifier.set(notifier.create(sys.argv[1], project="p", service="s", host="h"))
+for line in sys.stdin:
+    word, number = line.split()
+    if word == "flush":
+        counters = _native.flush(float(number))
+    else:
+        profiler.init("key", "{ID}")
+        for _ in range(int(number)):
+            with profiler.Trace("x", info={{"a": "y" * 100_000 if word == "large" else 1}}):
+                pass
+        profiler.clean()
+        counters = _native.counters()
+    print(json.dumps(counters), flush=True)
+"""
+
+
+class Service:
+    """A process that records what it is told to."""
+
+    def __init__(self, url: str):
+        """Start it."""
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", SERVICE, url], stdin=pipe, stdout=pipe, stderr=pipe, text=True
+        )
+
+    def ask(self, word: str, number: float) -> dict:
+        """Have it do something; return its counters."""
+        self.process.stdin.write(f"{word} {number}\n")
+        self.process.stdin.flush()
+        ready, _, _ = select.select([self.process.stdout], [], [], 3 * SECONDS)
+        assert ready, f"`{word}` was not answered"
+        return json.loads(self.process.stdout.readline())
+
+    def flush(self, seconds: float = SECONDS) -> dict:
+        """Wait until everything is stored or lost, at most that long; return the counters."""
+        counters = self.ask("flush", seconds)
+        assert counters["recorded"] == counters["stored"] + counters["lost"] + counters["waiting"]
+        return counters
+
+    def end(self) -> str:
+        """End it in good order; return what it logged."""
+        _, logged = self.process.communicate(timeout=3 * SECONDS)
+        assert self.process.returncode == 0, logged
+        for secret in (postgresql.PASSWORD, mariadb_stores.PASSWORD):
+            assert secret not in logged
+        return logged
+
+
+@contextlib.contextmanager
+def service(url):
+    """Give a service; end it whatever happens."""
+    running = Service(url)
+    try:
+        yield running
+    finally:
+        if running.process.poll() is None:
+            running.process.kill()
+            running.process.communicate()
+
+
+@pytest.fixture(scope="module", params=[PostgreSQL, MariaDBStores])
+def server(request, tmp_path_factory):
+    """Return a running server, one of each kind."""
+    with request.param(tmp_path_factory.mktemp("server")) as server:
+        yield server
+
+
+@pytest.fixture
+def database(server):
+    """Return an empty database."""
+    return Database(server)
+
+
+@pytest.fixture
+def redis(tmp_path):
+    """Return a server of another kind."""
+    with Redis(tmp_path / "redis") as redis:
+        yield redis
+
+
+@contextlib.contextmanager
+def frozen(server):
+    """Let the server's processes stand still for as long as the block lasts."""
+    pid = server.server.child.pid
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    processes = [pid, *map(int, children)]
+    for process in processes:
+        os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in processes:
+            os.kill(process, signal.SIGCONT)
+
+
+def stored(database):
+    """Return how many rows of `data` there are."""
+    return int(database.ask("SELECT count(*) FROM data"))
+
+
+# What a person is told.
+
+
+def test_a_wrong_login_is_told(database, command):
+    """The password, the user, the database: with what the server says of it, and what to look at."""
+    url = database.url()
+    password = postgresql.ENCODED_PASSWORD if database.is_postgresql else mariadb_stores.ENCODED_PASSWORD
+    scheme = url.split(":")[0]
+    for wrong, expected in [
+        (url.replace(password, "s3cret"), "check user, password"),
+        (url.replace(scheme + "://", scheme + "://x"), "check user, password"),
+        (url.replace("way9", "way9none"), "does not exist" if database.is_postgresql else "Unknown database"),
+    ]:
+        message = told(command, wrong)
+        assert f"cannot connect to `{scheme}://" in message
+        assert ":***@" in message
+        assert "s3cret" not in message
+        assert expected in message
+
+
+def test_a_server_that_is_not_there_is_told(database, command):
+    """Nobody listens."""
+    message = told(command, database.url().replace(str(database.server.port), str(free_port())))
+    assert "onnection refused" in message
+
+
+def test_a_server_that_never_answers_is_left(database, command):
+    """It accepts, and says nothing: stopped."""
+    with frozen(database.server):
+        assert "no answer within" in told(command, database.url("connect_timeout=1&socket_timeout=1"))
+
+
+def test_a_server_of_another_kind_is_told(database, server, redis, tmp_path, command):
+    """Redis, and the other kind of database."""
+    port = str(server.port)
+    fast = database.url("connect_timeout=1&socket_timeout=1")
+    message = told(command, fast.replace(port, redis.url.rsplit(":", 1)[1]))
+    assert "is it a" in message or "no answer within" in message
+    with (MariaDB if database.is_postgresql else PostgreSQL)(tmp_path / "other") as other:
+        message = told(command, fast.replace(port, str(other.port)))
+    assert "is it a" in message or "no answer within" in message
+
+
+def test_a_certificate_that_nobody_trusts_is_told(database, server, command):
+    """And what to name."""
+    message = told(command, database.url("tls_verify=true", host="localhost"))
+    assert "certificate is not trusted" in message
+    assert "tls_ca_file=" in message
+    for options in (f"tls_ca_file={server.certificates.authority}", "tls_verify=false"):
+        done = command("trace", "list", "--connection-string", database.url(options, host="localhost"))
+        assert "certificate" not in done.stderr
+
+
+def test_a_server_without_tls_is_told(server, tmp_path, command):
+    """When TLS was asked for."""
+    if isinstance(server, PostgreSQL):
+        with PostgreSQL(tmp_path / "plain") as plain:
+            plain.ask("ALTER SYSTEM SET ssl = off")
+            plain.ask("SELECT pg_reload_conf()")
+            url = plain.user_url() + "?sslmode=require"
+            wait_until(lambda: plain.ask("SHOW ssl") == "off", "TLS to be off", SECONDS)
+            message = told(command, url)
+    else:
+        with MariaDB(tmp_path / "plain") as plain:
+            message = told(command, plain.url + "?ssl_mode=REQUIRED")
+    assert "the server does not speak TLS" in message
+
+
+def test_a_certificate_of_ours_is_shown(database, server, command):
+    """To a server that wants one."""
+    files = server.certificates
+    if database.is_postgresql:
+        server.ask(f"CREATE ROLE {postgresql.CERTIFIED} LOGIN")
+        options = f"sslmode=verify-full&sslrootcert={files.authority}"
+        identity = "&sslcert={}&sslkey={}"
+        login = f"{postgresql.USER}:{postgresql.ENCODED_PASSWORD}", postgresql.CERTIFIED
+    else:
+        who = "certified@'127.0.0.1'"
+        server.ask(f"CREATE USER {who} IDENTIFIED BY 'x' REQUIRE X509; GRANT ALL ON *.* TO {who}")
+        options = f"ssl_ca={files.authority}"
+        identity = "&ssl_cert={}&ssl_key={}"
+        login = f"{mariadb_stores.USER}:{mariadb_stores.ENCODED_PASSWORD}", "certified:x"
+    without = database.url(options, host="localhost").replace(*login)
+    told(command, without)
+    with_it = without + identity.format(files.certificate, files.key)
+    done = command("trace", "list", "--connection-string", with_it)
+    assert "cannot" not in done.stderr, done.stderr
+
+
+def test_another_programs_table_is_left_alone(database, command):
+    """It has the name, and other columns: neither read nor written."""
+    database.ask("CREATE TABLE data (id int, x text)")
+    owner = postgresql.USER
+    if database.is_postgresql:
+        database.ask(f"ALTER TABLE data OWNER TO {owner}")
+    message = told(command, database.url())
+    assert "its tables are not this driver's" in message
+    assert "another program's table" in message
+    with service(database.url()) as running:
+        running.ask("record", 2)
+        counters = running.flush()
+        assert (counters["stored"], counters["lost"]) == (0, 4)
+        assert "its tables are not this driver's" in running.end()
+    assert stored(database) == 0
+
+
+def test_a_user_who_may_not_make_tables_is_told_what_is_missing(database, server):
+    """And goes on with upstream's table alone, where that is there."""
+    if database.is_postgresql:
+        server.ask("CREATE ROLE poor LOGIN PASSWORD 'x'")
+        login = f"{postgresql.USER}:{postgresql.ENCODED_PASSWORD}"
+        grant = "GRANT SELECT, INSERT ON data TO poor; GRANT USAGE ON SEQUENCE data_id_seq TO poor"
+    else:
+        server.ask("CREATE USER poor@'127.0.0.1' IDENTIFIED BY 'x'")
+        server.ask(f"GRANT SELECT ON `{database.name}`.nothing TO poor@'127.0.0.1'")
+        login = f"{mariadb_stores.USER}:{mariadb_stores.ENCODED_PASSWORD}"
+        grant = "GRANT SELECT, INSERT ON data TO poor@'127.0.0.1'"
+    url = database.url().replace(login, "poor:x")
+    with service(url) as running:
+        running.ask("record", 1)
+        assert running.flush()["lost"] == 2
+        assert "GRANT" in running.end()
+    with service(database.url()) as running:
+        running.ask("record", 1)
+        assert running.flush()["stored"] == 2
+    database.ask(f"DROP TABLE data_error; DROP TABLE data_lost; {grant}")
+    with service(url) as running:
+        running.ask("record", 1)
+        assert running.flush()["stored"] == 2
+    assert stored(database) == 4
+
+
+# That a service goes on.
+
+
+def test_a_server_that_is_down_at_first_and_in_the_middle_loses_nothing(server, database):
+    """What is recorded meanwhile waits, and is stored once."""
+    server.stop()
+    with service(database.url()) as running:
+        assert running.ask("record", 10)["recorded"] == 20
+        assert running.flush(0.5)["waiting"] == 20
+        server.start()
+        assert running.flush()["stored"] == 20
+        server.stop()
+        running.ask("record", 10)
+        assert running.flush(0.5)["waiting"] == 20
+        server.start()
+        assert running.flush()["stored"] == 40
+        running.end()
+    assert stored(database) == 40
+
+
+def test_a_server_that_restarts_between_two_batches_is_not_noticed(server, database):
+    """The old connection is given up."""
+    with service(database.url()) as running:
+        for batch in range(1, 4):
+            running.ask("record", 10)
+            assert running.flush()["stored"] == 20 * batch
+            server.stop()
+            server.start()
+        running.end()
+    assert stored(database) == 60
+
+
+def test_a_server_that_hangs_keeps_nobody_waiting(server, database):
+    """It is left after `socket_timeout`, and what it did not take is stored later, once."""
+    with service(database.url("connect_timeout=1&socket_timeout=1")) as running:
+        running.ask("record", 10)
+        assert running.flush()["stored"] == 20
+        with frozen(server):
+            running.ask("record", 10)
+            assert running.flush(2)["waiting"] == 20
+        assert running.flush()["stored"] == 40
+        running.end()
+    assert stored(database) == 40
+
+
+def test_tables_that_were_removed_are_made_again(database):
+    """Whoever lost the data, the next batch is stored."""
+    with service(database.url()) as running:
+        running.ask("record", 10)
+        assert running.flush()["stored"] == 20
+        database.ask("DROP TABLE data; DROP TABLE data_lost")
+        running.ask("record", 5)
+        assert running.flush()["stored"] == 30
+        running.end()
+    assert stored(database) == 10
+
+
+def test_a_table_that_somebody_locks_is_waited_for(database):
+    """No longer than `socket_timeout` at a time; the server says what for."""
+    with service(database.url("socket_timeout=2")) as running:
+        running.ask("record", 1)
+        assert running.flush()["stored"] == 2
+        with holding_a_lock(database):
+            running.ask("record", 1)
+            assert running.flush(4)["waiting"] == 2
+        assert running.flush()["stored"] == 4
+        assert "ock" in running.end()
+    assert stored(database) == 4
+
+
+@contextlib.contextmanager
+def holding_a_lock(database):
+    """Hold a lock of the table for as long as the block lasts."""
+    if database.is_postgresql:
+        server = database.server
+        program = ["psql", "-X", "-q", "-h", str(server.data), "-p", str(server.port), "-U", "postgres", database.name]
+        begin = "BEGIN; LOCK TABLE data; SELECT 'locked';\n"
+    else:
+        login = [f"--user={mariadb_stores.USER}", f"--password={mariadb_stores.PASSWORD}"]
+        address = ["--host=127.0.0.1", f"--port={database.server.port}"]
+        encoding = "--default-character-set=utf8mb4"
+        program = ["mariadb", "--no-defaults", "--unbuffered", encoding, *login, *address, database.name]
+        begin = "LOCK TABLE data WRITE; SELECT 'locked';\n"
+    client = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        client.stdin.write(begin)
+        client.stdin.flush()
+        while "locked" not in client.stdout.readline():
+            assert client.poll() is None
+        yield
+    finally:
+        client.communicate()
+
+
+# SQLSTATEs, MySQL's numbers, and whether what was refused is kept and tried again.
+RAISED = {
+    "postgresql": [
+        ("53100", "waiting"),
+        ("40P01", "waiting"),
+        ("55P03", "waiting"),
+        ("57P01", "waiting"),
+        ("25006", "waiting"),
+        ("2200H", "waiting"),
+        ("42501", "lost"),
+        ("22001", "lost"),
+        ("P0001", "lost"),
+    ],
+    "mariadb": [
+        (1114, "waiting"),
+        (1021, "waiting"),
+        (1213, "waiting"),
+        (1205, "waiting"),
+        (1290, "waiting"),
+        (1467, "waiting"),
+        (1142, "lost"),
+        (1364, "lost"),
+        (1644, "lost"),
+    ],
+}
+
+
+def test_what_a_server_refuses_is_kept_if_that_may_pass(database):
+    """A full disk, a deadlock, a standby: tried again. What it will refuse again is lost and counted."""
+    kind = "postgresql" if database.is_postgresql else "mariadb"
+    with service(database.url()) as running:
+        running.ask("record", 1)
+        expected = {"stored": 2, "lost": 0}
+        assert running.flush()["stored"] == 2
+        for code, becomes in RAISED[kind]:
+            if database.is_postgresql:
+                database.ask(
+                    "CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+                    f"$$BEGIN RAISE EXCEPTION USING ERRCODE = '{code}', MESSAGE = 'no'; END$$;"
+                    "CREATE TRIGGER refuse BEFORE INSERT ON data FOR EACH ROW EXECUTE FUNCTION refuse()"
+                )
+            else:
+                database.ask(
+                    "CREATE TRIGGER refuse BEFORE INSERT ON data FOR EACH ROW "
+                    f"SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = {code}, MESSAGE_TEXT = 'no'"
+                )
+            running.ask("record", 1)
+            counters = running.flush(0.5)
+            database.ask("DROP TRIGGER refuse" + (" ON data" if database.is_postgresql else ""))
+            if becomes == "waiting":
+                assert counters["waiting"] == 2, code
+                expected["stored"] += 2
+            else:
+                expected["lost"] += 2
+            counters = running.flush()
+            assert {name: counters[name] for name in expected} == expected, code
+        running.end()
+    assert stored(database) == expected["stored"]
+
+
+def test_what_is_larger_than_the_server_takes_is_lost_and_nothing_else(server, database, command):
+    """The report says how much. PostgreSQL takes anything that can be recorded."""
+    lost = 0 if database.is_postgresql else 2
+    if lost:
+        server.ask("SET GLOBAL max_allowed_packet = 65536")
+    try:
+        with service(database.url()) as running:
+            running.ask("record", 10)
+            running.ask("large", 2)
+            running.ask("record", 10)
+            counters = running.flush()
+            assert (counters["stored"], counters["lost"]) == (44 - lost, lost)
+            running.end()
+    finally:
+        if lost:
+            server.ask("SET GLOBAL max_allowed_packet = 16777216")
+    assert stored(database) == 44 - lost
+    assert show(command, database.url(), ID)["info"].get("lost", 0) == lost
+
+
+def test_a_fork_in_the_middle_leaves_both_with_a_connection_of_their_own(database):
+    """Upstream's child hangs in the client's library."""
+    text = f"""
+        import os, sys
+        from osprofiler import _native, notifier, profiler
+        notifier.set(notifier.create(sys.argv[1], project="p", service="s", host="h"))
+
+        def record():
+            profiler.init("key", "{ID}")
+            for _ in range(200):
+                with profiler.Trace("x"):
+                    pass
+            profiler.clean()
+            counters = _native.flush({SECONDS})
+            assert (counters["waiting"], counters["lost"]) == (0, 0), counters
+
+        record()
+        children = []
+        for _ in range(3):
+            child = os.fork()
+            if child == 0:
+                record()
+                os._exit(0)
+            children.append(child)
+        record()
+        assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
+        record()
+    """
+    ours(text, database.url())
+    assert stored(database) == 6 * 400
