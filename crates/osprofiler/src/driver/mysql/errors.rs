@@ -6,18 +6,17 @@
 
 use std::io;
 
-use mysql::mysql_common::proto::codec::error::PacketCodecError;
 use mysql::{DriverError, Error as Failure};
 
 use crate::driver::sql::shorten;
 use crate::{Error, ErrorKind};
 
 pub(super) fn sort(failure: &Failure) -> Error {
+    if let Some(error) = io_error(failure) {
+        return sort_io(error);
+    }
     match failure {
         Failure::MySqlError(said) => sort_said(said.code, &shorten(&said.message)),
-        Failure::IoError(error) | Failure::CodecError(PacketCodecError::Io(error)) => {
-            sort_io(error)
-        }
         Failure::DriverError(DriverError::CouldNotConnect(Some((_, why, _)))) => {
             Error::new(ErrorKind::Unavailable, shorten(why))
         }
@@ -48,6 +47,15 @@ pub(super) fn sort(failure: &Failure) -> Error {
             ),
         )
         .with_help("is it a MySQL or MariaDB server that listens there?"),
+    }
+}
+
+/// The connection's own error, which the client hands on as it is or inside of one of its codec.
+fn io_error(failure: &Failure) -> Option<&io::Error> {
+    match failure {
+        Failure::IoError(error) => Some(error),
+        Failure::CodecError(codec) => std::error::Error::source(codec)?.downcast_ref(),
+        _ => None,
     }
 }
 
