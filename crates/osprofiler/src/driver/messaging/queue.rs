@@ -86,7 +86,7 @@ fn find_or_make(
         match connection.ask(method, |out| declare(bits, out)) {
             Ok(_) => return Ok(()),
             Err(Fault::Refused(refusal)) if refusal.code == expected => {
-                connection.open_channel()?
+                connection.open_channel()?;
             }
             Err(fault) => return Err(fault),
         }
