@@ -44,24 +44,22 @@ impl RedisReader {
 
     fn read_losses(&mut self, base_id: Id<'_>, summary: &mut ReadSummary) -> Result<()> {
         let key = format!("{LOST}{base_id}");
-        let losses = self.server.run("read", |connection, _| {
-            let losses = cmd("HGETALL").arg(&key).query(connection);
-            questions::or_wrong_type(losses)
+        let counts = self.server.run("read", |connection, _| {
+            let counts = cmd("HMGET")
+                .arg(&key)
+                .arg(LossReason::ALL.map(LossReason::name))
+                .query(connection);
+            questions::or_wrong_type(counts)
         })?;
-        let Some(losses) = losses else {
+        let Some(counts) = counts else {
             summary.skipped += 1;
             return Ok(());
         };
-        let losses: Vec<(Vec<u8>, Vec<u8>)> = losses;
-        for (reason, count) in losses {
-            let reason = std::str::from_utf8(&reason)
-                .ok()
-                .and_then(LossReason::from_name);
-            let count = std::str::from_utf8(&count)
-                .ok()
-                .and_then(|text| text.parse().ok());
-            match (reason, count) {
-                (Some(reason), Some(count)) => summary.add_loss(Loss { count, reason }),
+        let counts: Vec<Option<Vec<u8>>> = counts;
+        for (reason, count) in LossReason::ALL.into_iter().zip(counts) {
+            let Some(count) = count else { continue };
+            match std::str::from_utf8(&count).map(str::parse) {
+                Ok(Ok(count)) => summary.add_loss(Loss { count, reason }),
                 _ => summary.skipped += 1,
             }
         }
