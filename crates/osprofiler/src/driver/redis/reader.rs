@@ -47,7 +47,7 @@ impl RedisReader {
         let counts = self.server.run("read", |connection, _| {
             let counts = cmd("HMGET")
                 .arg(&key)
-                .arg(LossReason::ALL.map(LossReason::name))
+                .arg(&LossReason::ALL.map(LossReason::name))
                 .query(connection);
             questions::or_wrong_type(counts)
         })?;
