@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use osprofiler::driver::registry::{Availability, DRIVERS};
+use osprofiler::driver::registry::{self, Availability, DRIVERS};
 use osprofiler::driver::{ConnectionString, ConnectionStrings};
 
 use crate::stores::Stores;
@@ -18,6 +18,14 @@ use crate::{Failure, Session};
 pub(crate) struct StoreArguments {
     #[arg(long, value_name = "STORE", help = HELP, long_help = long_help())]
     connection_string: Option<String>,
+
+    /// With `messaging://`: the bus, as `transport_url` in the services' configuration has it
+    #[arg(long, value_name = "URL", hide_short_help = true)]
+    transport_url: Option<String>,
+
+    /// With `messaging://`: how long to wait for more of a trace after the last that came [default: 1]
+    #[arg(long, value_name = "SECONDS", hide_short_help = true)]
+    idle_timeout: Option<f64>,
 }
 
 pub(crate) const HELP: &str = "Where the traces are, for example `sqlite:///var/lib/osprofiler/traces.db` \
@@ -26,7 +34,9 @@ pub(crate) const HELP: &str = "Where the traces are, for example `sqlite:///var/
 impl StoreArguments {
     /// Opens for reading what can be read of the store, or of the stores of a list.
     pub(crate) fn open(&self, session: &mut Session<'_>) -> Result<Stores, Failure> {
-        Stores::open(&self.text(session)?, session)
+        let connections = ConnectionStrings::parse(&self.text(session)?)?;
+        let connections = connections.map(|connection| self.completed(connection.clone()));
+        Stores::open(&connections, session)
     }
 
     /// The store, for a command that changes it: one, and opened by whoever does so.
@@ -37,6 +47,22 @@ impl StoreArguments {
     fn text(&self, session: &Session<'_>) -> Result<String, Failure> {
         let given = self.connection_string.as_deref();
         given_or_set(given, "--connection-string", session)
+    }
+
+    /// The connection string with what was said beside it, where its driver has such options.
+    fn completed(&self, mut connection: ConnectionString) -> ConnectionString {
+        let idle_timeout = self.idle_timeout.map(|seconds| seconds.to_string());
+        for (name, value) in [
+            ("transport_url", &self.transport_url),
+            ("idle_timeout", &idle_timeout),
+        ] {
+            if let Some(value) = value
+                && has_option(&connection, name)
+            {
+                connection = connection.with_option(name, value);
+            }
+        }
+        connection
     }
 }
 
@@ -69,6 +95,13 @@ pub(crate) fn given_or_set(
             ),
         ),
     }
+}
+
+/// Whether the driver of `connection` has an option of that name.
+fn has_option(connection: &ConnectionString, name: &str) -> bool {
+    let availability = registry::find(connection.scheme()).map(|driver| &driver.availability);
+    matches!(availability, Ok(Availability::Ready(implementation))
+        if implementation.options.iter().any(|option| option.name == name))
 }
 
 /// The drivers with their schemes, from the registry.

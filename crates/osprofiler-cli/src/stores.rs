@@ -35,9 +35,11 @@ pub(crate) enum Answer<T> {
 }
 
 impl Stores {
-    /// Opens what can be read of the stores that `text` names.
-    pub(crate) fn open(text: &str, session: &mut Session<'_>) -> Result<Self, Failure> {
-        let connections = ConnectionStrings::parse(text)?;
+    /// Opens what can be read of the stores.
+    pub(crate) fn open(
+        connections: &ConnectionStrings,
+        session: &mut Session<'_>,
+    ) -> Result<Self, Failure> {
         for why in connections.refused() {
             session
                 .printer

@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use osprofiler::driver::registry::{self, Capability};
-use osprofiler::driver::{ConnectionString, Stored};
+use osprofiler::driver::{ConnectionString, ConnectionStrings, Stored};
 use osprofiler::wire::json;
 
 use crate::out::Broken;
@@ -57,7 +57,7 @@ impl Command for Copy {
     fn run(self, session: &mut Session<'_>) -> Outcome {
         let from = store::given_or_set(self.from.as_deref(), "--from", session)?;
         let to = store::single(&self.to)?;
-        let mut stores = Stores::open(&from, session)?;
+        let mut stores = Stores::open(&ConnectionStrings::parse(&from)?, session)?;
         if let Some(same) = stores.connections().find(|from| is_same_store(from, &to)) {
             let message = format!("`{same}` is the source and the target");
             return Err(Failure::usage(message).with_help("give two stores: `--from` and `--to`"));

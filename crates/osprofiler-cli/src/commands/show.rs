@@ -57,14 +57,6 @@ pub(crate) struct Show {
     /// With `--dot`: also draw the graph into NAME.pdf, with Graphviz
     #[arg(long, value_name = "NAME", requires = "dot", hide_short_help = true)]
     render_dot: Option<String>,
-
-    /// Accepted as before: where the driver `messaging` finds its bus
-    #[arg(long, value_name = "URL", hide_short_help = true)]
-    transport_url: Option<String>,
-
-    /// Accepted as before: how long the driver `messaging` waits for more
-    #[arg(long, value_name = "SECONDS", hide_short_help = true)]
-    idle_timeout: Option<u64>,
 }
 
 impl Command for Show {

@@ -111,8 +111,13 @@ impl ConnectionString {
 
     /// What nobody is to see, decoded: the password, and the values of options that look secret. For masking messages.
     pub fn secrets(&self) -> impl Iterator<Item = &str> {
-        let options = self.options.iter().filter(|(name, _)| looks_secret(name));
-        let values = options.map(|(_, value)| value.as_str());
+        let values = self.options.iter().filter_map(|(name, value)| {
+            if looks_secret(name) {
+                Some(value.as_str())
+            } else {
+                split_url(value).map(|(_, password, _)| password)
+            }
+        });
         self.password().into_iter().chain(values)
     }
 
@@ -162,10 +167,17 @@ impl ConnectionString {
 
     /// The same with an option, unless it has one of that name.
     #[must_use]
-    pub(crate) fn or_option(mut self, name: &str, value: &str) -> Self {
-        if self.option(name).is_none() {
-            self.options.push((name.to_owned(), value.to_owned()));
+    pub(crate) fn or_option(self, name: &str, value: &str) -> Self {
+        match self.option(name) {
+            Some(_) => self,
+            None => self.with_option(name, value),
         }
+    }
+
+    /// The same with a further option; one of that name that is there already does not count any more.
+    #[must_use]
+    pub fn with_option(mut self, name: &str, value: &str) -> Self {
+        self.options.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -208,8 +220,12 @@ impl fmt::Display for ConnectionString {
         }
         write!(f, "{}{}", self.authority, self.path)?;
         for (index, (name, value)) in self.options.iter().enumerate() {
-            let value = if looks_secret(name) { "***" } else { value };
-            write!(f, "{}{name}={value}", if index == 0 { '?' } else { '&' })?;
+            write!(f, "{}{name}=", if index == 0 { '?' } else { '&' })?;
+            match split_url(value) {
+                _ if looks_secret(name) => f.write_str("***")?,
+                Some((before, _, after)) => write!(f, "{before}***{after}")?,
+                None => f.write_str(value)?,
+            }
         }
         Ok(())
     }
@@ -252,6 +268,15 @@ fn split_userinfo(rest: &str) -> (Option<&str>, &str) {
         Some(end) => (Some(&rest[..end]), &rest[end + 1..]),
         None => (None, rest),
     }
+}
+
+/// An option's value that is a URL with a password: what comes before it, the password, and the rest. Of several hosts with
+/// one each it is all from the first to the last.
+fn split_url(value: &str) -> Option<(&str, &str, &str)> {
+    let begin = value.find("://")? + 3;
+    let end = value.rfind('@').filter(|&end| end > begin)?;
+    let colon = begin + value[begin..end].find(':')? + 1;
+    Some((&value[..colon], &value[colon..end], &value[end..]))
 }
 
 /// Whether an option of that name holds something to hide.
@@ -326,6 +351,14 @@ mod tests {
             ),
             ("es://h?API_Key=s3cret", "es://h?API_Key=***"),
             ("otlp://h:4318/x?mail=a@b", "otlp://h:4318/x?mail=a@b"),
+            (
+                "messaging://?transport_url=rabbit://u:s3cret@h:5672/v&topic=t",
+                "messaging://?transport_url=rabbit://u:***@h:5672/v&topic=t",
+            ),
+            (
+                "x://?a=rabbit%3A%2F%2Fu%3As3cret%40h1,u:s3cret@@h2&b=http://h:1/a:b",
+                "x://?a=rabbit://u:***@h2&b=http://h:1/a:b",
+            ),
         ] {
             check(text, expected);
         }

@@ -70,7 +70,8 @@ impl ConnectionStrings {
     }
 
     /// The same list with each connection string changed.
-    pub(crate) fn map(&self, change: impl Fn(&ConnectionString) -> ConnectionString) -> Self {
+    #[must_use]
+    pub fn map(&self, change: impl Fn(&ConnectionString) -> ConnectionString) -> Self {
         Self {
             each: self.each.iter().map(change).collect(),
             refused: self.refused.clone(),

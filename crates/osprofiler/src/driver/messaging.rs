@@ -11,6 +11,8 @@ mod frame;
 
 mod link;
 
+mod incoming;
+
 mod connection;
 
 mod queue;

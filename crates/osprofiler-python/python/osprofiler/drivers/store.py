@@ -19,9 +19,13 @@ class StoreDriver(base.Driver):
         self._origin = None
         self._check()
 
+    def _native_string(self):
+        """Return the connection string that the native half gets: the given one, where a driver has nothing to add."""
+        return self.connection_str
+
     def _check(self):
         """Raise if no driver can serve the connection string."""
-        _native.check_connection(self.connection_str)
+        _native.check_connection(self._native_string())
 
     @classmethod
     def get_name(cls):
@@ -37,7 +41,7 @@ class StoreDriver(base.Driver):
 
     def _stores(self):
         """Return the connection strings of the stores that the native half writes to, a list."""
-        return [self.connection_str]
+        return [self._native_string()]
 
     def notify(self, info, **kwargs):
         """Store one notification, a dict."""
@@ -45,16 +49,16 @@ class StoreDriver(base.Driver):
 
     def get_report(self, base_id):
         """Return the report of a trace, a dict; an empty one if the store does not know it."""
-        return json.loads(_native.report(self.connection_str, str(base_id)))
+        return json.loads(_native.report(self._native_string(), str(base_id)))
 
     def list_traces(self, fields=None):
         """All traces, oldest first: a dict each, with ``fields`` of its first notification."""
         fields = self.default_trace_fields | set(fields or ())
         traces = []
-        for base_id, timestamp in _native.list_traces(self.connection_str, False):
+        for base_id, timestamp in _native.list_traces(self._native_string(), False):
             trace = {"base_id": base_id, "timestamp": timestamp}
             if fields - trace.keys():
-                first = json.loads(_native.first_notification(self.connection_str, base_id) or "{}")
+                first = json.loads(_native.first_notification(self._native_string(), base_id) or "{}")
                 trace.update(_selected(first, fields - trace.keys()))
             traces.append(trace)
         return traces
@@ -63,7 +67,7 @@ class StoreDriver(base.Driver):
         """Return the traces that hold an error: a dict each, with ``base_id`` and ``timestamp``."""
         return [
             {"base_id": base_id, "timestamp": timestamp}
-            for base_id, timestamp in _native.list_traces(self.connection_str, True)
+            for base_id, timestamp in _native.list_traces(self._native_string(), True)
         ]
 
 

@@ -1,23 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A conversation with a broker on one channel: what is asked waits for its answer, and nothing runs beside.
+//! A conversation with a broker: what is asked waits for its answer, and nothing runs beside.
 //!
-//! In: methods and messages to send. Out: the broker's [`Answer`]s, one after the other. There is no thread and no runtime, so a
-//! fork leaves nothing behind to miss. After a fault that is no [`Refusal`] the connection is of no more use. Heartbeats are
-//! declined: between two batches nobody is there to send them.
+//! In: methods and messages to send. Out: the broker's [`Answer`]s, one after the other, on one channel or on several. There is
+//! no thread and no runtime, so a fork leaves nothing behind to miss. After a fault that is no [`Refusal`] the connection is of no
+//! more use. Heartbeats are declined: between two batches nobody is there to send them.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::address::Broker;
 use super::frame::{self, Arguments, MethodId, Value};
+use super::incoming::{Incoming, Message};
 use super::link::{Frame, Link, MOST_FRAME_BYTES};
-use super::properties;
 use super::{Login, Settings};
-use crate::{Error, ErrorKind, Result, wire};
+use crate::{Error, ErrorKind, Result};
 
-/// The one channel.
+/// The channel that is always there.
 pub(super) const CHANNEL: u16 = 1;
-/// The largest body that is kept: a notification's longest line, and what is around it.
-const MOST_BODY_BYTES: usize = wire::MAX_LINE_BYTES + (64 << 10);
+/// The most channels that we ask for.
+pub(super) const MOST_CHANNELS: u16 = 64;
 /// How the conversation is opened: AMQP 0-9-1.
 const HELLO: &[u8; 8] = b"AMQP\0\0\x09\x01";
 
@@ -57,6 +58,12 @@ const CONFIRM_SELECT_OK: MethodId = (85, 11);
 /// A connection that is open, with its channel.
 pub(super) struct Connection {
     link: Link,
+    /// How many channels are open; they are numbered from 1.
+    channels: u16,
+    /// How many may be.
+    most_channels: u16,
+    /// By channel, messages that are not whole yet.
+    incoming: HashMap<u16, (Incoming, MethodId)>,
 }
 
 /// What a broker says on the channel.
@@ -64,6 +71,8 @@ pub(super) struct Connection {
 pub(super) enum Answer {
     /// What was asked is done.
     Done,
+    /// The queue is there, and so many messages wait in it.
+    Queue { messages: u32 },
     /// A message that was published is taken, or refused: the one of that number, with all before it if `multiple`.
     Settled {
         number: u64,
@@ -76,15 +85,6 @@ pub(super) enum Answer {
     Got(Message),
     /// There is no message.
     Empty,
-}
-
-/// A message that came.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Message {
-    /// Its place, if it tells one.
-    pub(super) place: Option<u64>,
-    /// `None` for one too long to keep.
-    pub(super) body: Option<Vec<u8>>,
 }
 
 /// Why something was not done.
@@ -127,6 +127,9 @@ impl Connection {
     fn open_one(settings: &Settings, broker: &Broker) -> Result<Self> {
         let mut connection = Self {
             link: Link::open(settings, broker)?,
+            channels: 0,
+            most_channels: MOST_CHANNELS,
+            incoming: HashMap::new(),
         };
         connection.introduce(settings, broker)?;
         match connection.open_channel() {
@@ -155,14 +158,17 @@ impl Connection {
         self.link.send()?;
         let tune = self.expect(TUNE, deadline)?;
         let mut tune = Arguments(&tune);
-        let (_channels, frame_bytes) = (tune.short(), tune.long());
+        let (channels, frame_bytes) = (tune.short(), tune.long());
+        if let Some(channels @ 1..) = channels {
+            self.most_channels = channels.min(MOST_CHANNELS);
+        }
         if let Some(bytes @ 1..) = frame_bytes {
             // The protocol's least is 4096, and nobody who asks for less is a broker.
             self.link.frame_bytes = (bytes as usize).clamp(4096, MOST_FRAME_BYTES);
         }
-        let frame_bytes = self.link.frame_bytes as u32;
+        let (channels, frame_bytes) = (self.most_channels, self.link.frame_bytes as u32);
         frame::push_method(0, TUNE_OK, &mut self.link.out, |out| {
-            out.extend_from_slice(&CHANNEL.to_be_bytes());
+            out.extend_from_slice(&channels.to_be_bytes());
             out.extend_from_slice(&frame_bytes.to_be_bytes());
             out.extend_from_slice(&0u16.to_be_bytes());
         });
@@ -188,21 +194,42 @@ impl Connection {
         }
     }
 
-    /// Opens the channel: at first, and after a refusal.
+    /// Opens the first channel: at first, and after a refusal.
     pub(super) fn open_channel(&mut self) -> Done<()> {
+        self.channels = self.channels.max(CHANNEL);
         self.ask(CHANNEL_OPEN, |out| frame::push_short_text("", out))
             .map(drop)
     }
 
-    /// Closes the channel. Messages that were got are put back, all at once; told to put them back by a method of its own, a
+    /// Opens as many channels as there may be, and returns how many that are.
+    pub(super) fn open_all_channels(&mut self) -> Done<u16> {
+        let new = self.channels + 1..=self.most_channels;
+        for channel in new.clone() {
+            self.push_on(channel, CHANNEL_OPEN, |out| frame::push_short_text("", out));
+        }
+        self.channels = self.most_channels;
+        self.send()?;
+        for _ in new {
+            self.answer(self.link.deadline())?;
+        }
+        Ok(self.channels)
+    }
+
+    /// Closes all channels. Messages that were got are put back, all at once; told to put them back by a method of its own, a
     /// broker takes seconds for some thousand.
-    pub(super) fn close_channel(&mut self) -> Done<()> {
-        self.ask(CHANNEL_CLOSE, |out| {
-            out.extend_from_slice(&200u16.to_be_bytes());
-            frame::push_short_text("", out);
-            out.extend_from_slice(&[0; 4]);
-        })
-        .map(drop)
+    pub(super) fn close_channels(&mut self) -> Done<()> {
+        for channel in CHANNEL..=self.channels {
+            self.push_on(channel, CHANNEL_CLOSE, |out| {
+                out.extend_from_slice(&200u16.to_be_bytes());
+                frame::push_short_text("", out);
+                out.extend_from_slice(&[0; 4]);
+            });
+        }
+        self.send()?;
+        for _ in CHANNEL..=std::mem::take(&mut self.channels) {
+            self.answer(self.link.deadline())?;
+        }
+        Ok(())
     }
 
     /// Sends a method and waits for what answers it.
@@ -217,8 +244,18 @@ impl Connection {
     }
 
     /// Lays a method by, to be sent with others.
-    pub(super) fn push(&mut self, method: MethodId, arguments: impl FnOnce(&mut Vec<u8>)) {
-        frame::push_method(CHANNEL, method, &mut self.link.out, arguments);
+    fn push(&mut self, method: MethodId, arguments: impl FnOnce(&mut Vec<u8>)) {
+        self.push_on(CHANNEL, method, arguments);
+    }
+
+    /// The same on that channel.
+    pub(super) fn push_on(
+        &mut self,
+        channel: u16,
+        method: MethodId,
+        arguments: impl FnOnce(&mut Vec<u8>),
+    ) {
+        frame::push_method(channel, method, &mut self.link.out, arguments);
     }
 
     /// Lays by a message: the frame of its method, the frame of its properties, and its body.
@@ -251,79 +288,49 @@ impl Connection {
         self.link.rest(pause)
     }
 
-    /// Waits for the next that the broker says on the channel.
+    /// Waits for the next that the broker says on a channel.
     pub(super) fn answer(&mut self, deadline: Instant) -> Done<Answer> {
         loop {
             let frame = self.link.frame(deadline)?;
-            let (method, arguments) = self.method(&frame)?;
-            if frame.channel == 0 {
-                self.heed(method, arguments)?;
+            if frame.kind != frame::METHOD {
+                if let Some(answer) = self.add_to_message(&frame)? {
+                    return Ok(answer);
+                }
                 continue;
             }
-            if method == CHANNEL_CLOSE {
-                let refusal = Refusal::of(arguments);
-                frame::push_method(CHANNEL, CHANNEL_CLOSE_OK, &mut self.link.out, |_| ());
-                self.send()?;
-                return Err(Fault::Refused(refusal));
+            let (method, arguments) = self.method(&frame)?;
+            match (frame.channel, method) {
+                (0, _) => self.heed(method, arguments)?,
+                (channel, GET_OK | RETURN) => {
+                    self.incoming.insert(channel, (Incoming::default(), method));
+                }
+                (channel, CHANNEL_CLOSE) => {
+                    let refusal = Refusal::of(arguments);
+                    self.push_on(channel, CHANNEL_CLOSE_OK, |_| ());
+                    self.send()?;
+                    return Err(Fault::Refused(refusal));
+                }
+                _ => {
+                    let unasked = || self.link.nonsense("what it was not asked for");
+                    return Ok(understand(method, arguments).ok_or_else(unasked)?);
+                }
             }
-            let answer = self.understand(method, arguments, deadline)?;
-            let unasked = || self.link.nonsense("what it was not asked for");
-            return Ok(answer.ok_or_else(unasked)?);
         }
     }
 
-    /// What a method on the channel says; reads the message that follows some. `None` for one that makes no sense.
-    fn understand(
-        &mut self,
-        method: MethodId,
-        arguments: &[u8],
-        deadline: Instant,
-    ) -> Result<Option<Answer>> {
-        let mut arguments = Arguments(arguments);
-        Ok(match method {
-            CHANNEL_OPEN_OK | CHANNEL_CLOSE_OK | EXCHANGE_DECLARE_OK | QUEUE_DECLARE_OK
-            | QUEUE_BIND_OK | CONFIRM_SELECT_OK => Some(Answer::Done),
-            RETURN => self.message(deadline).map(|_| Some(Answer::Returned))?,
-            GET_OK => Some(Answer::Got(self.message(deadline)?)),
-            GET_EMPTY => Some(Answer::Empty),
-            ACK | NACK => {
-                let (number, flags) = (arguments.long_long(), arguments.byte());
-                number.zip(flags).map(|(number, flags)| Answer::Settled {
-                    number,
-                    multiple: flags & 1 == 1,
-                    is_taken: method == ACK,
-                })
-            }
-            _ => None,
-        })
-    }
-
-    /// Reads the message that a method announced. A body too long to keep is read to its end all the same.
-    fn message(&mut self, deadline: Instant) -> Result<Message> {
-        let header = self.link.frame(deadline)?;
-        let mut arguments = Arguments(&header.payload);
-        let (_class, _weight) = (arguments.short(), arguments.short());
-        let (frame::HEADER, Some(size)) = (header.kind, arguments.long_long()) else {
-            return Err(self.link.nonsense("a message without its size"));
+    /// Adds a frame to the message that comes on its channel.
+    fn add_to_message(&mut self, frame: &Frame) -> Result<Option<Answer>> {
+        let Some((incoming, method)) = self.incoming.get_mut(&frame.channel) else {
+            return Err(self.link.nonsense("a message that no method announced"));
         };
-        let is_kept = size <= MOST_BODY_BYTES as u64;
-        let mut body = Vec::new();
-        let mut left = size;
-        while left > 0 {
-            let part = self.link.frame(deadline)?;
-            let bytes = part.payload.len() as u64;
-            if part.kind != frame::BODY || bytes > left || bytes == 0 {
-                return Err(self.link.nonsense("a message of another size than it told"));
-            }
-            left -= bytes;
-            if is_kept {
-                body.extend_from_slice(&part.payload);
-            }
-        }
-        Ok(Message {
-            place: properties::place(arguments.0),
-            body: is_kept.then_some(body),
-        })
+        let answer = match incoming.add(frame) {
+            Ok(None) => return Ok(None),
+            Ok(Some(_)) if *method == RETURN => Answer::Returned,
+            Ok(Some(message)) => Answer::Got(message),
+            Err(wrong) => return Err(self.link.nonsense(wrong)),
+        };
+        self.incoming.remove(&frame.channel);
+        Ok(Some(answer))
     }
 
     fn method<'a>(&self, frame: &'a Frame) -> Result<(MethodId, &'a [u8])> {
@@ -402,6 +409,29 @@ impl Refusal {
         } else {
             error
         }
+    }
+}
+
+/// What a method says that no message follows; `None` for one that makes no sense.
+fn understand(method: MethodId, arguments: &[u8]) -> Option<Answer> {
+    let mut arguments = Arguments(arguments);
+    match method {
+        CHANNEL_OPEN_OK | CHANNEL_CLOSE_OK | EXCHANGE_DECLARE_OK | QUEUE_BIND_OK
+        | CONFIRM_SELECT_OK => Some(Answer::Done),
+        QUEUE_DECLARE_OK => {
+            let _name = arguments.short_text();
+            arguments.long().map(|messages| Answer::Queue { messages })
+        }
+        GET_EMPTY => Some(Answer::Empty),
+        ACK | NACK => {
+            let (number, flags) = (arguments.long_long()?, arguments.byte()?);
+            Some(Answer::Settled {
+                number,
+                multiple: flags & 1 == 1,
+                is_taken: method == ACK,
+            })
+        }
+        _ => None,
     }
 }
 

@@ -4,7 +4,7 @@
 //! Other services may have made them, durable or not, classic or quorum, and a broker refuses to declare anew what is another
 //! kind. So what is there is taken as it is; what is missing is made as oslo.messaging makes it with the same options.
 
-use super::connection::{Connection, EXCHANGE_DECLARE, Fault, QUEUE_BIND, QUEUE_DECLARE};
+use super::connection::{Answer, Connection, EXCHANGE_DECLARE, Fault, QUEUE_BIND, QUEUE_DECLARE};
 use super::frame::{self, MethodId, Value};
 use super::{Declaration, Settings};
 use crate::Result;
@@ -96,11 +96,15 @@ fn find_or_make(
         .map(drop)
 }
 
-/// Whether there is such a queue.
-pub(super) fn exists(connection: &mut Connection, queue: &str) -> std::result::Result<bool, Fault> {
+/// How many messages wait in the queue; `None` if there is no such queue.
+pub(super) fn depth(
+    connection: &mut Connection,
+    queue: &str,
+) -> std::result::Result<Option<u32>, Fault> {
     match connection.ask(QUEUE_DECLARE, |out| push_queue(queue, PASSIVE, &[], out)) {
-        Ok(_) => Ok(true),
-        Err(Fault::Refused(refusal)) if refusal.code == NOT_FOUND => Ok(false),
+        Ok(Answer::Queue { messages }) => Ok(Some(messages)),
+        Ok(_) => Ok(Some(0)),
+        Err(Fault::Refused(refusal)) if refusal.code == NOT_FOUND => Ok(None),
         Err(fault) => Err(fault),
     }
 }

@@ -9,15 +9,19 @@ use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use super::connection::{Answer, Connection, Fault, GET, Message};
+use super::connection::{Answer, Connection, Fault, GET};
 use super::envelope::{Content, Opened};
 use super::frame;
+use super::incoming::Message;
 use super::{Settings, queue};
 use crate::driver::{ListFilter, ReadSummary, Reader, Stored, TraceSummary};
 use crate::{Error, ErrorKind, Id, Loss, Notifications, Result, Timestamp, wire};
 
-/// So many messages are asked for at a time, without waiting for each answer.
-const ASKED_AT_ONCE: usize = 256;
+/// So many messages are asked for at a time on a channel, without waiting for each answer.
+const ASKED_AT_ONCE: usize = 32;
+/// With more messages than that in the queue several channels ask: a quorum queue writes each answer to disk, those to several
+/// channels at a time.
+const MANY: u32 = 500;
 /// So many messages and bytes are taken in hand: the broker remembers each of them until it is put back.
 const MOST_MESSAGES: u64 = 2_000_000;
 const MOST_BYTES: u64 = 2 << 30;
@@ -47,13 +51,17 @@ impl MessagingReader {
         let mut connection = Connection::open(&self.settings, std::process::id() as usize)?;
         let reading = format!("read the queue `{queue}` of");
         let failed = |connection: &Connection, fault| connection.error(&reading, fault);
-        match queue::exists(&mut connection, &queue) {
-            Ok(true) => {}
-            Ok(false) => return Err(self.no_queue(&queue)),
+        let depth = match queue::depth(&mut connection, &queue) {
+            Ok(Some(depth)) => depth,
+            Ok(None) => return Err(self.no_queue(&queue)),
             Err(fault) => return Err(failed(&connection, fault)),
-        }
+        };
         have_alone(&mut connection, &queue)?;
-        let mut hand = Hand::default();
+        let mut hand = Hand::new();
+        if depth > MANY {
+            let opened = connection.open_all_channels();
+            hand.channels = opened.map_err(|fault| failed(&connection, fault))?;
+        }
         let begin = Instant::now();
         let mut last_wanted = begin;
         loop {
@@ -71,7 +79,7 @@ impl MessagingReader {
             }
             connection.rest((until - now).min(PAUSE))?;
         }
-        let put_back = connection.close_channel();
+        let put_back = connection.close_channels();
         put_back.map_err(|fault| failed(&connection, fault))?;
         Ok(hand.junk)
     }
@@ -113,8 +121,9 @@ fn have_alone(connection: &mut Connection, queue: &str) -> Result<()> {
 }
 
 /// The messages that are in hand.
-#[derive(Default)]
 struct Hand {
+    /// By so many channels messages are asked for.
+    channels: u16,
     messages: u64,
     bytes: u64,
     wanted: u64,
@@ -124,6 +133,17 @@ struct Hand {
 }
 
 impl Hand {
+    fn new() -> Self {
+        Self {
+            channels: 1,
+            messages: 0,
+            bytes: 0,
+            wanted: 0,
+            junk: 0,
+            place: 0,
+        }
+    }
+
     /// Takes what waits in the queue, to its end.
     fn take_all(
         &mut self,
@@ -132,8 +152,10 @@ impl Hand {
         look: &mut Look<'_>,
     ) -> std::result::Result<ControlFlow<()>, Fault> {
         loop {
-            for _ in 0..ASKED_AT_ONCE {
-                connection.push(GET, |out| {
+            let channels = self.channels;
+            let asked = (0..ASKED_AT_ONCE).flat_map(|_| 1..=channels);
+            for channel in asked.clone() {
+                connection.push_on(channel, GET, |out| {
                     out.extend_from_slice(&[0; 2]);
                     frame::push_short_text(queue, out);
                     out.push(0);
@@ -142,7 +164,7 @@ impl Hand {
             connection.send()?;
             let mut is_empty = false;
             let mut going_on = ControlFlow::Continue(());
-            for _ in 0..ASKED_AT_ONCE {
+            for _ in asked {
                 let deadline = connection.deadline();
                 let Answer::Got(message) = connection.answer(deadline)? else {
                     is_empty = true;
