@@ -62,7 +62,6 @@ def test_a_driver_still_to_come_is_made_and_says_so_when_it_is_used(connection_s
 @pytest.mark.parametrize(
     ("connection_string", "error", "message"),
     [
-        ("messaging://", ValueError, "still to come"),
         ("jaeger://h", exc.CommandError, "Jaeger takes OTLP itself"),
         ("loginsight://user:password@h", ValueError, "still to come"),
         ("loginsight://user@h", ValueError, "loginsight://USER:PASSWORD@HOST"),
