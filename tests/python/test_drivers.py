@@ -74,6 +74,7 @@ def test_a_driver_that_cannot_be_made_says_why(connection_string, error, message
         base.get_driver(connection_string)
 
 
+@pytest.mark.parametrize("connection_string", ["elasticsearch://u:s3cret@h:1", "loginsight://u:s3cret@h"])
 def test_create_makes_one_line_of_a_driver_still_to_come(caplog, connection_string):
     notifier.clear_notifier_cache()
     assert notifier.create(connection_string, project="p") is notifier._noop_notifier
