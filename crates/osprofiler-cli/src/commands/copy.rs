@@ -299,3 +299,66 @@ fn is_same_store(one: &ConnectionString, other: &ConnectionString) -> bool {
         && one.path() == other.path()
         && options(one) == options(other)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_store_goes_by_several_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| format!("{}/{name}", folder.path().display());
+        std::fs::write(path("a"), "").unwrap();
+        std::os::unix::fs::symlink(path("a"), path("link")).unwrap();
+        for (one, other, is_same) in [
+            (
+                format!("file://{}", path("a")),
+                format!("file://{}", path("link")),
+                true,
+            ),
+            (
+                format!("file://{}", path("a")),
+                format!("file://{}", path("b")),
+                false,
+            ),
+            (
+                format!("file://{}", path("b")),
+                format!("file:///{}", path("b")),
+                true,
+            ),
+            (
+                "redis://:a@h:1/2".to_owned(),
+                "rediss://u:b@h:1/2".to_owned(),
+                true,
+            ),
+            (
+                "redis://h:1/2".to_owned(),
+                "redis://h:1/3".to_owned(),
+                false,
+            ),
+            (
+                "redis://h:1/2".to_owned(),
+                "redis://g:1/2".to_owned(),
+                false,
+            ),
+            (
+                "redis://h?db=1".to_owned(),
+                "redis://h?db=2".to_owned(),
+                false,
+            ),
+            (
+                "unix:///run/r?db=1".to_owned(),
+                "unix:///run/r?db=2".to_owned(),
+                false,
+            ),
+            ("redis://h/x".to_owned(), "mongodb://h/x".to_owned(), false),
+        ] {
+            let parse = |text: &str| ConnectionString::parse(text).unwrap();
+            assert_eq!(
+                is_same_store(&parse(&one), &parse(&other)),
+                is_same,
+                "{one} {other}"
+            );
+        }
+    }
+}
