@@ -86,17 +86,9 @@ class MariaDB:
 
     def ask(self, statements: str, database: str = "") -> str:
         """Run statements as the owner and return what they print, a row a line."""
-        mariadb = [
-            "mariadb",
-            "--no-defaults",
-            "--batch",
-            "--skip-column-names",
-            "--default-character-set=utf8mb4",
-            "--host=127.0.0.1",
-            f"--port={self.port}",
-        ]
-        login = [f"--user={USER}", f"--password={PASSWORD}", f"--database={database}"]
-        return capture([*mariadb, *login, f"--execute={statements}"], self.folder / "mariadb-client.log").data.strip()
+        mariadb = ["mariadb", "--no-defaults", "--batch", "--skip-column-names", "--default-character-set=utf8mb4"]
+        owner = [f"--socket={self.socket}", "--user=root", f"--database={database}", f"--execute={statements}"]
+        return capture([*mariadb, *owner], self.folder / "mariadb-client.log").data.strip()
 
     def _install(self) -> None:
         run(

@@ -68,9 +68,9 @@ class PostgreSQL:
                 shutil.chown(self.data, OWNER, OWNER)
             initdb = [find("initdb"), "--auth=trust", f"--username={OWNER}", "--no-sync", f"--pgdata={self.data}"]
             run([*self.become, *initdb], self.folder / "initdb.log", what="making PostgreSQL's data", cwd=self.data)
-            (self.data / "pg_hba.conf").write_text(ADDRESSES)
+            self._configure()
             options = ["-D", self.data, "-k", self.data, "-h", "127.0.0.1", "-p", str(self.port), "-F"]
-            self.server = Server("postgresql", [*self.become, find("postgres"), *options, *self._tls()], self.folder)
+            self.server = Server("postgresql", [*self.become, find("postgres"), *options], self.folder)
             self.start()
             self._make_stores()
         except BaseException:
@@ -103,16 +103,19 @@ class PostgreSQL:
         command = [*psql, "-U", OWNER, "-d", database, "-c", statements]
         return capture(command, self.folder / "psql.log").data.strip()
 
-    def _tls(self) -> list[str]:
-        """Return the options for TLS, with files that the server's user may read and nobody else."""
-        for file in (self.certificates.certificate, self.certificates.key, self.certificates.authority):
-            copy = self.data / file.name
-            shutil.copyfile(file, copy)
-            copy.chmod(0o600)
-            if self.become:
-                shutil.chown(copy, OWNER, OWNER)
-        files = {"cert": "server.pem", "key": "server.key", "ca": "authority.pem"}
-        return ["-c", "ssl=on", *(part for name, file in files.items() for part in ("-c", f"ssl_{name}_file={file}"))]
+    def _configure(self) -> None:
+        """Say who may come, and turn TLS on, with files that the server's user may read and nobody else."""
+        (self.data / "pg_hba.conf").write_text(ADDRESSES)
+        with (self.data / "postgresql.conf").open("a") as settings:
+            settings.write("ssl = on\n")
+            files = self.certificates
+            for name, file in {"cert": files.certificate, "key": files.key, "ca": files.authority}.items():
+                copy = self.data / file.name
+                shutil.copyfile(file, copy)
+                copy.chmod(0o600)
+                if self.become:
+                    shutil.chown(copy, OWNER, OWNER)
+                settings.write(f"ssl_{name}_file = '{file.name}'\n")
 
     def _make_stores(self) -> None:
         self.ask(f"CREATE ROLE {USER} LOGIN PASSWORD '{PASSWORD}'")

@@ -84,9 +84,9 @@ def write(database, *notifications, options=""):
 
 
 def comparable(report):
-    """Return a report without what upstream's driver of SQL leaves to chance, or out.
+    """Return a report without the order of what began in one millisecond, which upstream leaves to chance.
 
-    The order of what began in the same millisecond is chance; out of its payloads it leaves all but the info.
+    Nor with what it leaves out of its payloads: all but the info.
     """
     if isinstance(report, list):
         by_start = sorted(report, key=lambda node: (node["info"]["started"], node["trace_id"]))

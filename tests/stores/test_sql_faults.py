@@ -125,7 +125,9 @@ def frozen(server):
         yield
     finally:
         for process in processes:
-            os.kill(process, signal.SIGCONT)
+            # One that was about to end may have.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGCONT)
 
 
 def stored(database):
@@ -170,10 +172,10 @@ def test_a_server_of_another_kind_is_told(database, server, redis, tmp_path, com
     port = str(server.port)
     fast = database.url("connect_timeout=1&socket_timeout=1")
     message = told(command, fast.replace(port, redis.url.rsplit(":", 1)[1]))
-    assert "is it a" in message or "no answer within" in message
+    assert "is it" in message
     with (MariaDB if database.is_postgresql else PostgreSQL)(tmp_path / "other") as other:
         message = told(command, fast.replace(port, str(other.port)))
-    assert "is it a" in message or "no answer within" in message
+    assert "is it" in message
 
 
 def test_a_certificate_that_nobody_trusts_is_told(database, server, command):
@@ -183,7 +185,7 @@ def test_a_certificate_that_nobody_trusts_is_told(database, server, command):
     assert "tls_ca_file=" in message
     for options in (f"tls_ca_file={server.certificates.authority}", "tls_verify=false"):
         done = command("trace", "list", "--connection-string", database.url(options, host="localhost"))
-        assert "certificate" not in done.stderr
+        assert "cannot" not in done.stderr, done.stderr
 
 
 def test_a_server_without_tls_is_told(server, tmp_path, command):
@@ -247,7 +249,7 @@ def test_a_user_who_may_not_make_tables_is_told_what_is_missing(database, server
         grant = "GRANT SELECT, INSERT ON data TO poor; GRANT USAGE ON SEQUENCE data_id_seq TO poor"
     else:
         server.ask("CREATE USER poor@'127.0.0.1' IDENTIFIED BY 'x'")
-        server.ask(f"GRANT SELECT ON `{database.name}`.nothing TO poor@'127.0.0.1'")
+        server.ask(f"GRANT DELETE ON `{database.name}`.* TO poor@'127.0.0.1'")
         login = f"{mariadb_stores.USER}:{mariadb_stores.ENCODED_PASSWORD}"
         grant = "GRANT SELECT, INSERT ON data TO poor@'127.0.0.1'"
     url = database.url().replace(login, "poor:x")

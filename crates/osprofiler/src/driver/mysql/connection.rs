@@ -44,7 +44,11 @@ impl Server {
             Some(connection) => connection,
             None => Connection::open(&self.settings)
                 .and_then(|mut connection| prepare(&mut connection).map(|()| connection))
-                .map_err(|error| self.name("connect to", &error))?,
+                .map_err(|error| self.name("connect to", &error))
+                .map_err(|error| match error.help() {
+                    None => error.with_help("does the server run, and is it MySQL's or MariaDB's?"),
+                    Some(_) => error,
+                })?,
         };
         let result = work(&mut connection).map_err(|error| self.name(action, &error))?;
         self.open = Some(connection);

@@ -4,6 +4,7 @@
 //! In: an error of the client. Out: one of ours that says why, without what failed on what. Of what the server says only its
 //! first line is taken, and a part of that.
 
+use std::error::Error as _;
 use std::io;
 
 use mysql::{DriverError, Error as Failure};
@@ -12,11 +13,14 @@ use crate::driver::sql::shorten;
 use crate::{Error, ErrorKind};
 
 pub(super) fn sort(failure: &Failure) -> Error {
-    if let Some(error) = io_error(failure) {
+    if let Failure::CodecError(error) = failure
+        && let Some(error) = error.source().and_then(|source| source.downcast_ref())
+    {
         return sort_io(error);
     }
     match failure {
         Failure::MySqlError(said) => sort_said(said.code, &shorten(&said.message)),
+        Failure::IoError(error) => sort_io(error),
         Failure::DriverError(DriverError::CouldNotConnect(Some((_, why, _)))) => {
             Error::new(ErrorKind::Unavailable, shorten(why))
         }
@@ -47,15 +51,6 @@ pub(super) fn sort(failure: &Failure) -> Error {
             ),
         )
         .with_help("is it a MySQL or MariaDB server that listens there?"),
-    }
-}
-
-/// The connection's own error, which the client hands on as it is or inside of one of its codec.
-fn io_error(failure: &Failure) -> Option<&io::Error> {
-    match failure {
-        Failure::IoError(error) => Some(error),
-        Failure::CodecError(codec) => std::error::Error::source(codec)?.downcast_ref(),
-        _ => None,
     }
 }
 

@@ -96,6 +96,12 @@ impl Connection {
             // It is driven whenever a step waits, and ends with its client; its error is the step's, too.
             drop(tokio::spawn(connection));
             Ok(client)
+        });
+        let client = client.map_err(|error| match error.help() {
+            None => {
+                error.with_help("does the server run, and is it PostgreSQL's? `pg_isready` tells")
+            }
+            Some(_) => error,
         })?;
         steps.deadline = settings.answer_timeout;
         let mut connection = Self {
