@@ -8,9 +8,10 @@ profiler is the one they compare with. They find both, and the command, through 
     OSPROFILER_PYTHON           the interpreter of the environment with our wheel
     OSPROFILER_UPSTREAM_PYTHON  the interpreter of the environment with upstream's profiler
 
-and tests/stores this one, too:
+and tests/stores these, too:
 
     OSPROFILER_UPSTREAM_STORES_PYTHON  the interpreter with upstream's profiler and the clients its drivers work with
+    OSPROFILER_CEILOMETER_PYTHON       the interpreter with Ceilometer's agent
 """
 
 import os
@@ -140,8 +141,9 @@ def _pytest(folder: str) -> Tally:
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     if folder == "tests/stores":
-        peers = environments.cached("upstream-stores", LOGS / "environment.log")
-        env["OSPROFILER_UPSTREAM_STORES_PYTHON"] = str(peers.python)
+        for variable, name in (("UPSTREAM_STORES", "upstream-stores"), ("CEILOMETER", "ceilometer")):
+            peers = environments.cached(name, LOGS / "environment.log")
+            env[f"OSPROFILER_{variable}_PYTHON"] = str(peers.python)
     return run_tests([ours, "-m", "pytest", "-q", folder], env)
 
 

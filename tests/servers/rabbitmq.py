@@ -68,12 +68,16 @@ class RabbitMQ:
         )
         try:
             self.names.start(lambda: answers(self.names_port), READY_SECONDS)
-            self.server.start(self._greeting, READY_SECONDS)
+            self.start_again()
         except BaseException:
             self.__exit__()
             raise
         self.stores = self._stores()
         return self
+
+    def start_again(self) -> None:
+        """Start it, at first and after an end of `server`; return when it answers."""
+        self.server.start(self._greeting, READY_SECONDS)
 
     def __exit__(self, *_) -> None:
         """End it, and its name service after it."""

@@ -57,6 +57,7 @@ class Messaging(store.StoreDriver):
             else:
                 self._other = _other(bus, project, service, host, context)
                 self.notify = self._other.notify
+                self.get_report = self._report_of_other
         super().__init__(connection_str, project, service, host, conf=conf, **kwargs)
 
     @classmethod
@@ -76,14 +77,8 @@ class Messaging(store.StoreDriver):
     def _attach(self):
         return super()._attach() if self._other is None else None
 
-    def get_report(self, base_id):
-        """Return the report of a trace, a dict; an empty one if the bus does not hold it.
-
-        Waits until for ``idle_timeout`` seconds nothing of the trace has come. From RabbitMQ nothing is taken away; from
-        another transport everything that waits there.
-        """
-        if self._other is None:
-            return super().get_report(base_id)
+    def _report_of_other(self, base_id):
+        """Return the report of a trace, a dict, once for ``idle_timeout`` seconds nothing of it has come."""
         for found in self._other.notifications(str(base_id), self.idle_timeout):
             host = (found.get("info") or {}).get("host")
             ids = (found.get(name) for name in ("trace_id", "parent_id", "name", "project", "service"))
