@@ -63,6 +63,26 @@ fn paths_in_documents_exist() {
     assert_none("documents name what is not there", &faults);
 }
 
+#[test]
+fn a_decision_begins_with_its_number() {
+    let decisions = documents()
+        .into_iter()
+        .filter(|path| path.starts_with("docs/decisions/"));
+    let mut faults = Vec::new();
+    let mut seen: Vec<String> = Vec::new();
+    for path in decisions {
+        let number = path["docs/decisions/".len()..][..4].to_owned();
+        if !text(&path).unwrap().starts_with(&format!("# {number}: ")) {
+            faults.push(format!("{path} does not begin with `# {number}: `"));
+        }
+        if seen.contains(&number) {
+            faults.push(format!("{path}: another decision has that number"));
+        }
+        seen.push(number);
+    }
+    assert_none("decisions are told apart by their numbers", &faults);
+}
+
 /// Checks the marked block `name` of `document` against `expected`.
 fn check_block(document: &str, name: &str, expected: &str) {
     let (begin, end) = (

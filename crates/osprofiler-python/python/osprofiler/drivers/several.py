@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several stores at once, as ``redis://h, otlp://collector:4318`` names them.
+"""Several stores at once, as ``redis://h, sqlite:///traces.db`` names them.
 
 In: the connection strings of one text. Out: one driver. It writes each notification to each store: the native half to
 its own from one recording, with a queue for each, a driver that is made in Python on the thread of the point. It reads
-the first store that can be read and has what is asked for. A store that fails costs the others nothing.
+the first store that can be read and has what is asked for. A store that refuses costs the others
+nothing; one that does not answer delays them.
 """
 
 import logging
