@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The second half of the subject `record`: a program in which every call goes through one small function.
 //!
-//! Nothing else here opens points, so the compiler may do with that function what it likes.
+//! Nothing else here opens points, so the compiler may do with that function what it likes. What a call of such a function costs that does
+//! nothing is no cost of tracing: it is measured too, and where a point is off, the difference is what counts.
 
 #[path = "../rounds.rs"]
 mod rounds;
@@ -9,6 +10,7 @@ mod rounds;
 mod swept;
 
 use std::any::Any;
+use std::hint::black_box;
 use std::time::Duration;
 
 use fastrace::Span;
@@ -18,7 +20,7 @@ use fastrace::prelude::SpanContext;
 use osprofiler::point;
 use osprofiler::recorder::{Context, Origin};
 
-use rounds::{Side, compare, head, line, print};
+use rounds::{Cost, Side, compare, head, line, print};
 use swept::{keep_pace, while_swept};
 
 const POINTS: u32 = 1024;
@@ -37,6 +39,17 @@ fn ours() {
 #[inline(never)]
 fn peer() {
     let _span = LocalSpan::enter_with_local_parent("flat");
+}
+
+#[inline(never)]
+fn empty() {
+    black_box(());
+}
+
+fn all_empty() {
+    for _ in 0..POINTS {
+        empty();
+    }
 }
 
 fn all_ours() {
@@ -68,6 +81,14 @@ fn in_span() -> Box<dyn Any> {
     Box::new((parent, root))
 }
 
+/// What is left of `cost` without `floor`.
+fn above(floor: Cost, cost: Cost) -> Cost {
+    Cost {
+        minimum: cost.minimum - floor.minimum,
+        median: cost.median - floor.median,
+    }
+}
+
 fn main() {
     head("ns an operation");
     print("-- one small function");
@@ -77,24 +98,15 @@ fn main() {
         |_| {},
         || {
             let side = |set_up, run| Side { set_up, run };
-            let cases = [
-                (
-                    "flat",
-                    side(in_trace, all_ours),
-                    side(in_span, all_peer),
-                    "<= 1.0",
-                ),
-                (
-                    "off",
-                    side(nothing, all_ours),
-                    side(nothing, all_peer),
-                    "<= 1 ns",
-                ),
-            ];
-            for (name, ours, peer, target) in &cases {
-                let [ours, peer] = compare(POINTS, [ours, peer]);
-                line(name, ours, Some(peer), target);
-            }
+            let on = [&side(in_trace, all_ours), &side(in_span, all_peer)];
+            let [ours, peer] = compare(POINTS, on);
+            line("flat", ours, Some(peer), "<= 1.0");
+            let off = [all_empty, all_ours, all_peer].map(|run| side(nothing, run));
+            let [floor, ours, peer] = compare(POINTS, off.each_ref());
+            line("floor: a call of an empty function", floor, None, "");
+            line("off", ours, Some(peer), "");
+            let [ours, peer] = [ours, peer].map(|cost| above(floor, cost));
+            line("off, above the floor", ours, Some(peer), "<= 1 ns");
         },
     );
 }
