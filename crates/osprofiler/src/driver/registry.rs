@@ -290,8 +290,8 @@ mod tests {
     fn drivers_that_cannot_be_used_answer_by_name() {
         for (connection, expected) in [
             (
-                "redis://h",
-                "the driver `redis` is still to come | until then, use one of",
+                "otlp://h",
+                "the driver `otlp` is still to come | until then, use one of",
             ),
             ("loginsight://h", "the driver `loginsight` is still to come"),
             (
