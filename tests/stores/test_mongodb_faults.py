@@ -285,7 +285,7 @@ def test_a_refusal_that_passes(server, database, code):
 
 
 def test_an_answer_that_does_not_come(server, database, command):
-    """What was stored all the same is stored twice, and read once."""
+    """What was stored all the same is not stored twice."""
     cut = []
 
     def answer(asked):
@@ -301,7 +301,8 @@ def test_an_answer_that_does_not_come(server, database, command):
         counters = service.flush()
         service.end()
     assert (counters["stored"], counters["lost"]) == (20, 0)
-    assert database.profiler.count_documents({}) == 20 + len(cut)
+    assert cut
+    assert database.profiler.count_documents({}) == 20
     done = command("trace", "export", ID, "--connection-string", server.url)
     assert len(done.stdout.splitlines()) == 20
 

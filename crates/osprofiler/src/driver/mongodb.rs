@@ -2,7 +2,7 @@
 //! The driver `mongodb`: a document a notification, in upstream's collections, so that each reads what the other wrote.
 //!
 //! Of the database `osprofiler`, `profiler` holds the notifications, `profiler_error` the traces with errors and
-//! `profiler_lost` what was lost. A batch is one unordered insert; indexes and, where it is wanted, expiry are made by the first
+//! `profiler_lost` what was lost. A batch is a few unordered inserts; indexes and, where it is wanted, expiry are made by the first
 //! writer. The client is async: it runs on the thread that waits, within the deadline of each call. Notifications that
 //! were stored twice are read once.
 

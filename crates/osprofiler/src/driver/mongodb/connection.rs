@@ -213,6 +213,11 @@ impl Connection {
         errors::sort_code(code, message).told(call.action, &self.settings.shown)
     }
 
+    /// The error for a call that fewer servers took part in than were asked to.
+    pub(super) fn on_too_few(&self, call: &Call, code: i32, message: &str) -> Error {
+        errors::on_too_few(code, message).told(call.action, &self.settings.shown)
+    }
+
     /// How long the answer to a call may take.
     pub(super) fn answer_timeout(&self, call: &Call) -> Duration {
         self.settings.answer_timeout.unwrap_or(call.answer_timeout)

@@ -5,7 +5,7 @@
 
 use std::io;
 
-use mongodb::error::{Error as ClientError, ErrorKind as Client, WriteFailure};
+use mongodb::error::{Error as ClientError, ErrorKind as Client, InsertManyError, WriteFailure};
 
 use crate::driver::ConnectionString;
 use crate::{Error, ErrorKind};
@@ -55,6 +55,7 @@ const CHECK_TLS: &str =
 const CHECK_URI: &str =
     "write `mongodb://[user:password@]host[:27017][,host...][/authSource][?option=value&...]`";
 const CHECK_SERVER: &str = "check that a MongoDB server runs there; one with TLS wants `tls=true`, one without TLS does not";
+const CHECK_CONCERN: &str = "check that the replica set's members run, or ask fewer: `w=1`";
 const SEE_LOG: &str = "see the server's log";
 const MAKE_ROOM: &str = "make room, remove old traces, or let the store do it: `ttl=7d`";
 
@@ -122,16 +123,21 @@ fn sort_error(error: &ClientError, cause: Option<&ClientError>) -> Sorted {
                 "what answers there does not speak MongoDB's protocol ({})",
                 error.kind
             );
-            temporary(ErrorKind::Usage, why, CHECK_ADDRESS)
+            temporary(ErrorKind::Corrupt, why, CHECK_ADDRESS)
         }
         Client::Command(error) => sort_code(error.code, &error.message),
         Client::Write(WriteFailure::WriteError(error)) => sort_code(error.code, &error.message),
         Client::Write(WriteFailure::WriteConcernError(error)) => {
-            sort_code(error.code, &error.message)
+            on_too_few(error.code, &error.message)
         }
-        Client::InsertMany(errors) => match errors.write_errors.iter().flatten().next() {
-            Some(error) => sort_code(error.code, &error.message),
-            None => unavailable("the server did not say what it stored".to_owned()),
+        Client::InsertMany(InsertManyError {
+            write_errors,
+            write_concern_error,
+            ..
+        }) => match (write_concern_error, write_errors.iter().flatten().next()) {
+            (Some(error), _) => on_too_few(error.code, &error.message),
+            (None, Some(error)) => sort_code(error.code, &error.message),
+            (None, None) => unavailable("the server did not say what it stored".to_owned()),
         },
         other => unavailable(other.to_string()),
     }
@@ -146,7 +152,7 @@ fn sort_io(error: &io::Error) -> Sorted {
         }
         io::ErrorKind::InvalidData => {
             let why = format!("no TLS can be agreed upon: {text}");
-            temporary(ErrorKind::Usage, why, CHECK_TLS)
+            temporary(ErrorKind::Denied, why, CHECK_TLS)
         }
         io::ErrorKind::UnexpectedEof
         | io::ErrorKind::ConnectionReset
@@ -160,6 +166,12 @@ fn sort_io(error: &io::Error) -> Sorted {
         }
         _ => unavailable(text),
     }
+}
+
+/// Fewer servers have stored it than the write concern asks for.
+pub(super) fn on_too_few(code: i32, message: &str) -> Sorted {
+    let why = format!("too few servers have stored it: {message} (code {code})");
+    temporary(ErrorKind::Unavailable, why, CHECK_CONCERN)
 }
 
 /// What a server refused. The codes are in MongoDB's `error_codes.yml`.

@@ -1,28 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Writing: a batch is one unordered insert, then a line for each trace with an error; losses are counted up.
+//! Writing: a batch is a few unordered inserts, then a line for each trace with an error; losses are counted up.
 //!
-//! What the server refuses of a batch, or all of it, is sent once more with its infos as text; what it refuses again is
-//! lost and counted. A document that is there already is stored. After a temporary error the whole batch comes again.
+//! What the server refuses of an insert, or all of it, is sent once more with its infos as text; what it refuses again is
+//! lost and counted. After a temporary error the whole batch comes again: it goes on from the insert that failed, with the same
+//! `_id`s, and a document that is there already is stored. Each insert is bounded, and so is its time and memory.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-use mongodb::bson::{DateTime, Document, RawDocumentBuf, doc};
+use mongodb::IndexModel;
+use mongodb::bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
 use mongodb::error::ErrorKind as Client;
 use mongodb::options::IndexOptions;
-use mongodb::{Database, IndexModel};
 
 use super::document::{DocumentIds, Documents, expire_at_millis};
 use super::{Connection, ERRORS, LOSSES, NOTIFICATIONS, WRITE, errors};
 use crate::driver::{ConnectionString, Writer};
-use crate::{Id, Loss, LossReason, Notifications, Result, Timestamp, wire};
+use crate::{Error, Id, Loss, LossReason, Notifications, Result, Timestamp, wire};
 
 /// The code of a document whose `_id` is there already.
 const DUPLICATE_KEY: i32 = 11000;
 
+/// An insert ends at this many documents, so that a slow server has done it before the answer is due...
+const INSERT_LEN: usize = 2_000;
+/// ...or bytes. One document more may be in it.
+const INSERT_BYTES: usize = 4 << 20;
+
 pub(super) struct MongodbWriter {
     connection: Connection,
     ids: DocumentIds,
+    /// The batch that failed for the time being, and comes again.
+    unfinished: Option<(u64, Attempt)>,
     prepared: Prepared,
     refused: u64,
 }
@@ -30,42 +39,100 @@ pub(super) struct MongodbWriter {
 /// The collections whose indexes were looked after.
 type Prepared = HashSet<&'static str>;
 
+/// How far the storing of a batch has come.
+struct Attempt {
+    /// The ids of its documents, the same each time.
+    ids: Vec<[u8; 12]>,
+    /// How many of its notifications need no further insert: they are stored or refused.
+    done: usize,
+    /// The refused ones.
+    refused: Vec<usize>,
+}
+
 impl MongodbWriter {
     pub(super) fn new(connection: &ConnectionString) -> Result<Self> {
         Ok(Self {
             connection: Connection::new(connection)?,
             ids: DocumentIds::new(),
+            unfinished: None,
             prepared: Prepared::new(),
             refused: 0,
         })
     }
 
-    /// Inserts the documents that `make` makes of the notifications at `indexes`; returns where those are that the server refused.
-    fn insert(
-        &mut self,
-        indexes: &[usize],
-        mut make: impl FnMut(usize) -> Option<RawDocumentBuf>,
-    ) -> Result<Vec<usize>> {
-        let (mut documents, mut places, mut refused) = (Vec::new(), Vec::new(), Vec::new());
-        for &index in indexes {
-            match make(index) {
-                Some(document) => {
-                    documents.push(document);
-                    places.push(index);
-                }
-                None => refused.push(index),
-            }
+    /// What was done of this batch before, or the beginning of it.
+    fn attempt(&mut self, batch: &Notifications) -> Attempt {
+        if let Some((print, attempt)) = self.unfinished.take()
+            && print == fingerprint(batch)
+        {
+            return attempt;
         }
+        self.ids.take_time();
+        Attempt {
+            ids: (0..batch.len()).map(|_| self.ids.next()).collect(),
+            done: 0,
+            refused: Vec::new(),
+        }
+    }
+
+    /// Stores what is left of the batch, as far as it comes before a temporary error.
+    fn store(&mut self, batch: &Notifications, attempt: &mut Attempt) -> Result<()> {
+        let mut made = Documents::new(batch, self.connection.settings.ttl);
+        let mut last_refusal = None;
+        while attempt.done < batch.len() {
+            let rest: Vec<usize> = (attempt.done..batch.len()).collect();
+            let ids = &attempt.ids;
+            let insert = Insert::of(&rest, |index| made.make(index, ids[index]));
+            let end = attempt.done + insert.taken;
+            let mut refused = match self.insert(&insert) {
+                // Some servers refuse an insert for one value in it.
+                Err(error) if !error.is_temporary() => rest[..insert.taken].to_vec(),
+                inserted => inserted?,
+            };
+            drop(insert);
+            // As text, too, they may be too much for one insert.
+            let mut again = std::mem::take(&mut refused);
+            while !again.is_empty() {
+                let insert = Insert::of(&again, |index| made.outline(index, ids[index]));
+                match self.insert(&insert) {
+                    Err(error) if !error.is_temporary() => {
+                        refused.extend(&again[..insert.taken]);
+                        last_refusal = Some(error);
+                    }
+                    inserted => refused.extend(inserted?),
+                }
+                again.drain(..insert.taken);
+            }
+            attempt.refused.extend(refused);
+            attempt.done = end;
+        }
+        drop(made);
+        if let Some(error) = last_refusal
+            && attempt.refused.len() == batch.len()
+        {
+            return Err(error);
+        }
+        // It took the documents: making their indexes may take as long as it likes.
+        let _ = self.prepare(NOTIFICATIONS);
+        match self.list_errors(batch) {
+            // The traces are stored; only the list of errors lacks some.
+            Err(error) if !error.is_temporary() => Ok(()),
+            listed => listed,
+        }
+    }
+
+    /// Inserts documents; returns the indexes of the notifications that no document holds or that the server refused.
+    fn insert(&mut self, insert: &Insert) -> Result<Vec<usize>> {
+        let Insert {
+            documents, places, ..
+        } = insert;
+        let mut refused = insert.impossible.clone();
         if documents.is_empty() {
             return Ok(refused);
         }
-        let ttl = self.connection.settings.ttl;
-        let timeout = self.connection.answer_timeout(&WRITE);
-        let prepared = &mut self.prepared;
         let refusals = self.connection.run(&WRITE, async |database| {
-            prepare(database, NOTIFICATIONS, ttl, timeout, prepared).await?;
             let collection = database.collection::<RawDocumentBuf>(NOTIFICATIONS);
-            let Err(error) = collection.insert_many(&documents).ordered(false).await else {
+            let Err(error) = collection.insert_many(documents).ordered(false).await else {
                 return Ok(Vec::new());
             };
             let Client::InsertMany(failed) = &*error.kind else {
@@ -78,9 +145,11 @@ impl MongodbWriter {
                 .filter(|failed| failed.code != DUPLICATE_KEY)
                 .map(|failed| (failed.index, failed.code))
                 .collect();
-            // A server that stored nothing, or asks for another try, has said something about all of them.
+            // A server that stored nothing, or asks for another try, has said something about all of them. So has one that
+            // stored them on fewer servers than it should have: they may be gone when it is.
             if refusals.len() == documents.len()
                 || refusals.iter().any(|&(_, code)| errors::is_temporary(code))
+                || failed.write_concern_error.is_some()
             {
                 return Err(error);
             }
@@ -107,20 +176,24 @@ impl MongodbWriter {
                 doc! { "$min": { "timestamp": timestamp } },
             )
         });
-        self.upsert(ERRORS, updates.collect())
+        match self.upsert(ERRORS, updates.collect())? {
+            Some(on_too_few) => Err(on_too_few),
+            None => Ok(()),
+        }
     }
 
-    /// Brings the document that each filter finds, or a new one, up to date.
+    /// Brings the document that each filter finds, or a new one, up to date. What is said of too few servers having
+    /// done it comes back as it is.
     fn upsert(
         &mut self,
         collection: &'static str,
         changes: Vec<(Document, Document)>,
-    ) -> Result<()> {
+    ) -> Result<Option<Error>> {
         if changes.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
+        self.prepare(collection)?;
         let ttl = self.connection.settings.ttl;
-        let timeout = self.connection.answer_timeout(&WRITE);
         let updates: Vec<Document> = changes
             .into_iter()
             .map(|(filter, mut change)| {
@@ -134,37 +207,61 @@ impl MongodbWriter {
             })
             .collect();
         let command = doc! { "update": collection, "updates": updates, "ordered": false };
-        let prepared = &mut self.prepared;
-        let reply = self.connection.run(&WRITE, async |database| {
-            prepare(database, collection, ttl, timeout, prepared).await?;
-            database.run_command(command).await
-        })?;
+        let reply = self
+            .connection
+            .run(&WRITE, async |database| database.run_command(command).await)?;
+        let told = |failed: &Document| {
+            let code = failed.get_i32("code").unwrap_or(0);
+            (
+                code,
+                failed.get_str("errmsg").unwrap_or_default().to_owned(),
+            )
+        };
         let failed = reply.get_array("writeErrors").ok();
-        let failed = failed.and_then(|failed| failed.first()?.as_document());
-        match failed.map(|failed| (failed.get_i32("code"), failed.get_str("errmsg"))) {
-            None | Some((Ok(DUPLICATE_KEY), _)) => Ok(()),
-            Some((code, message)) => {
-                Err(self
-                    .connection
-                    .refused(&WRITE, code.unwrap_or(0), message.unwrap_or_default()))
-            }
+        let failed = failed.into_iter().flatten().filter_map(Bson::as_document);
+        let mut failed = failed.map(told);
+        if let Some((code, message)) = failed.find(|(code, _)| *code != DUPLICATE_KEY) {
+            return Err(self.connection.refused(&WRITE, code, &message));
         }
+        let concern = reply.get_document("writeConcernError").ok().map(told);
+        Ok(concern.map(|(code, message)| self.connection.on_too_few(&WRITE, code, &message)))
     }
 
+    /// Counts the refused ones, and tells the store of them, as far as it can be told: delivery is in any case.
     fn refuse(&mut self, batch: &Notifications, refused: &[usize]) {
-        if refused.is_empty() {
-            return;
-        }
         self.refused += refused.len() as u64;
         let mut by_trace = HashMap::<Id<'_>, u64>::new();
         for &index in refused {
             *by_trace.entry(batch.get(index).base_id).or_default() += 1;
         }
-        for (id, count) in by_trace {
-            // Delivery is told in any case; the store is told if it can be.
-            let reason = LossReason::Refused;
-            let _ = self.write_loss(Some(id), Loss { count, reason });
+        let reason = LossReason::Refused;
+        let losses = by_trace
+            .into_iter()
+            .map(|(id, count)| loss_change(Some(id), Loss { count, reason }));
+        let _ = self.upsert(LOSSES, losses.collect());
+    }
+
+    /// Makes the collection's indexes, once. A user may lack the right, an administrator have made others, an index take
+    /// long to build: the store works without them, only slower, so that is no error. Each is a call of its own, and goes on at
+    /// the server when nobody waits any more; only what no server was asked for is asked for again.
+    fn prepare(&mut self, collection: &'static str) -> Result<()> {
+        if self.prepared.contains(collection) {
+            return Ok(());
         }
+        let timeout = self.connection.answer_timeout(&WRITE);
+        for index in indexes(collection, self.connection.settings.ttl.is_some()) {
+            // One by one: an index that is refused takes no other along.
+            self.connection.run(&WRITE, async |database| {
+                let collection = database.collection::<Document>(collection);
+                let made = collection.create_index(index).into_future();
+                match tokio::time::timeout(timeout, made).await {
+                    Ok(Err(error)) if !matches!(*error.kind, Client::Command(_)) => Err(error),
+                    _ => Ok(()),
+                }
+            })?;
+        }
+        self.prepared.insert(collection);
+        Ok(())
     }
 }
 
@@ -173,36 +270,24 @@ impl Writer for MongodbWriter {
         if batch.is_empty() {
             return Ok(());
         }
-        self.ids.take_time();
-        let ids: Vec<_> = (0..batch.len()).map(|_| self.ids.next()).collect();
-        let mut made = Documents::new(batch, self.connection.settings.ttl);
-        let all: Vec<usize> = (0..batch.len()).collect();
-        let mut refused = match self.insert(&all, |index| made.make(index, ids[index])) {
-            // Some servers refuse a batch for one value in it.
-            Err(error) if !error.is_temporary() => all,
-            inserted => inserted?,
-        };
-        if !refused.is_empty() {
-            refused = match self.insert(&refused, |index| made.outline(index, ids[index])) {
-                Err(error) if !error.is_temporary() && refused.len() < batch.len() => refused,
-                inserted => inserted?,
-            };
+        let mut attempt = self.attempt(batch);
+        match self.store(batch, &mut attempt) {
+            Ok(()) => {}
+            Err(error) => {
+                if error.is_temporary() {
+                    self.unfinished = Some((fingerprint(batch), attempt));
+                }
+                return Err(error);
+            }
         }
-        drop(made);
-        match self.list_errors(batch) {
-            // The traces are stored; only the list of errors lacks some.
-            Err(error) if !error.is_temporary() => {}
-            listed => listed?,
-        }
-        self.refuse(batch, &refused);
+        self.refuse(batch, &attempt.refused);
         Ok(())
     }
 
     fn write_loss(&mut self, base_id: Option<Id<'_>>, loss: Loss) -> Result<()> {
-        let filter =
-            doc! { "base_id": base_id.map(|id| id.to_string()), "reason": loss.reason.name() };
-        let count = i64::try_from(loss.count).unwrap_or(i64::MAX);
-        self.upsert(LOSSES, vec![(filter, doc! { "$inc": { "count": count } })])
+        // It is counted up where it is: what too few servers have is not to be counted twice.
+        self.upsert(LOSSES, vec![loss_change(base_id, loss)])
+            .map(drop)
     }
 
     fn take_losses(&mut self) -> Vec<Loss> {
@@ -216,18 +301,63 @@ impl Writer for MongodbWriter {
     }
 }
 
-/// Makes the collection's indexes, once. A user may lack the right, an administrator have made others, an index take
-/// long to build: the store works without them, only slower, so that is no error.
-async fn prepare(
-    database: &Database,
-    collection: &'static str,
-    ttl: Option<Duration>,
-    timeout: Duration,
-    prepared: &mut Prepared,
-) -> mongodb::error::Result<()> {
-    if prepared.contains(collection) {
-        return Ok(());
+/// The documents of one insert.
+struct Insert {
+    documents: Vec<RawDocumentBuf>,
+    /// Of which notifications they are.
+    places: Vec<usize>,
+    /// The notifications that no document holds.
+    impossible: Vec<usize>,
+    /// How many notifications are in it, from the first.
+    taken: usize,
+}
+
+impl Insert {
+    /// The documents that `make` makes of the first notifications at `indexes`, as many as one insert is to have.
+    fn of(indexes: &[usize], mut make: impl FnMut(usize) -> Option<RawDocumentBuf>) -> Self {
+        let mut insert = Self {
+            documents: Vec::new(),
+            places: Vec::new(),
+            impossible: Vec::new(),
+            taken: 0,
+        };
+        let mut bytes = 0;
+        for &index in indexes.iter().take(INSERT_LEN) {
+            insert.taken += 1;
+            match make(index) {
+                Some(document) => {
+                    bytes += document.as_bytes().len();
+                    insert.documents.push(document);
+                    insert.places.push(index);
+                }
+                None => insert.impossible.push(index),
+            }
+            if bytes >= INSERT_BYTES {
+                break;
+            }
+        }
+        insert
     }
+}
+
+/// What a batch is known by when it comes again.
+fn fingerprint(batch: &Notifications) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for one in batch.iter() {
+        (one.base_id, one.trace_id, one.name, one.timestamp).hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+/// The document that counts a loss, and what is to be done to it.
+fn loss_change(base_id: Option<Id<'_>>, loss: Loss) -> (Document, Document) {
+    let filter = doc! { "base_id": base_id.map(|id| id.to_string()), "reason": loss.reason.name() };
+    let count = i64::try_from(loss.count).unwrap_or(i64::MAX);
+    (filter, doc! { "$inc": { "count": count } })
+}
+
+/// The indexes of a collection.
+fn indexes(collection: &str, expires: bool) -> Vec<IndexModel> {
     let unique = IndexOptions::builder().unique(true).build();
     let at_that_time = IndexOptions::builder().expire_after(Duration::ZERO).build();
     let mut indexes = match collection {
@@ -239,20 +369,12 @@ async fn prepare(
         ERRORS => vec![(doc! { "base_id": 1 }, Some(unique))],
         _ => vec![(doc! { "base_id": 1 }, None)],
     };
-    if ttl.is_some() {
+    if expires {
         indexes.push((doc! { "expire_at": 1 }, Some(at_that_time)));
     }
-    let collection_of_any = database.collection::<Document>(collection);
-    // One by one: an index that is refused takes no other along.
-    for (keys, options) in indexes {
-        let index = IndexModel::builder().keys(keys).options(options).build();
-        let made = collection_of_any.create_index(index).into_future();
-        if let Ok(Err(error)) = tokio::time::timeout(timeout, made).await
-            && !matches!(*error.kind, Client::Command(_))
-        {
-            return Err(error);
-        }
-    }
-    prepared.insert(collection);
-    Ok(())
+    let model = |(keys, options)| IndexModel::builder().keys(keys).options(options).build();
+    indexes.into_iter().map(model).collect()
 }
+
+#[cfg(test)]
+mod tests;
