@@ -25,7 +25,7 @@ pub(super) struct Trust {
     pub(super) authorities: Option<String>,
     /// Whether any certificate will do.
     pub(super) anybody: bool,
-    /// Whether a certificate may be for another host. Then those of `authorities`, where given, are the only ones.
+    /// Whether a certificate may be for another host. Then those of `authorities` are the only ones.
     pub(super) any_name: bool,
     /// PEM files with our own certificate, and its key.
     pub(super) identity: Option<(String, String)>,
@@ -68,7 +68,7 @@ impl Trust {
     fn roots(&self) -> Result<RootCertStore> {
         let mut roots = RootCertStore::empty();
         // Public authorities certify anybody: without a look at the name they would let anybody in.
-        if !self.any_name || self.authorities.is_none() {
+        if !self.any_name {
             // A certificate of the system's that rustls cannot read is one that it would not trust.
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         }

@@ -164,6 +164,13 @@ fn tls(connection: &ConnectionString) -> Result<Tls> {
         None | Some("DISABLED") => Tls::Never,
         Some("PREFERRED") => Tls::Preferred(options(true, true)),
         Some("REQUIRED") => Tls::Required(options(!verify || authorities.is_none(), true)),
+        Some("VERIFY_CA") if verify && authorities.is_none() => {
+            return Err(Error::new(
+                ErrorKind::Usage,
+                "the option `ssl_mode` cannot be `VERIFY_CA` without an authority of your own: public ones certify anybody",
+            )
+            .with_help("name its file, `ssl_ca=/path/ca.pem`, or write `ssl_mode=VERIFY_IDENTITY`"));
+        }
         Some("VERIFY_CA") => Tls::Required(options(!verify, true)),
         Some("VERIFY_IDENTITY") => Tls::Required(options(!verify, !verify_name)),
         Some(text) => {
@@ -270,6 +277,10 @@ mod tests {
             ("mysql://h:x/d", "names a server that cannot be: `h:x`"),
             ("mysql://h/d?port=x", "`port` cannot be `x`"),
             ("mysql://h/d?ssl_mode=ON", "`ssl_mode` cannot be `ON`"),
+            (
+                "mysql://h/d?ssl_mode=verify_ca",
+                "`VERIFY_CA` without an authority",
+            ),
             ("mysql://h/d?ssl_key=/k", "`ssl_cert` and `ssl_key`"),
             ("mysql://h/d?read_timeout=0", "`read_timeout` cannot be `0`"),
         ] {

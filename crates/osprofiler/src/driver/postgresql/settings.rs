@@ -163,6 +163,13 @@ fn add_tls(config: &mut Config, connection: &ConnectionString) -> Result<Option<
         None | Some("allow" | "prefer") => (SslMode::Prefer, true, false),
         // As libpq has it, and warns of.
         Some("require") => (SslMode::Require, !verify || authorities.is_none(), true),
+        Some("verify-ca") if verify && authorities.is_none() => {
+            return Err(Error::new(
+                ErrorKind::Usage,
+                "the option `sslmode` cannot be `verify-ca` without an authority of your own: public ones certify anybody",
+            )
+            .with_help("name its file, `sslrootcert=/path/ca.pem`, or write `sslmode=verify-full`"));
+        }
         Some("verify-ca") => (SslMode::Require, !verify, true),
         Some("verify-full") => (SslMode::Require, !verify, false),
         Some(text) => {
@@ -224,7 +231,11 @@ mod tests {
                 Require,
                 trust(Some("/ca"), false, true),
             ),
-            ("sslmode=verify-ca", Require, trust(None, false, true)),
+            (
+                "sslmode=verify-ca&sslrootcert=/ca",
+                Require,
+                trust(Some("/ca"), false, true),
+            ),
             ("sslmode=verify-full", Require, trust(None, false, false)),
             ("sslrootcert=system", Require, trust(None, false, false)),
             ("tls_ca_file=/ca", Require, trust(Some("/ca"), false, false)),
@@ -268,6 +279,14 @@ mod tests {
             ("postgresql://h:x/d", "names a server that cannot be: `h:x`"),
             ("postgresql://h?port=0", "`port` cannot be `0`"),
             ("postgresql://h?sslmode=on", "`sslmode` cannot be `on`"),
+            (
+                "postgresql://h?sslmode=verify-ca",
+                "`verify-ca` without an authority",
+            ),
+            (
+                "postgresql://h?sslmode=verify-ca&sslrootcert=system",
+                "`verify-ca` without an authority",
+            ),
             ("postgresql://h?sslcert=/c", "`sslcert` and `sslkey`"),
             ("postgresql://h?socket_timeout=x", "`socket_timeout`"),
             (
