@@ -46,6 +46,11 @@ pub use options::parse_span;
 /// Delivery owns it and calls it from its one background thread, never from the traced program's. A call may block for as long
 /// as the store's own time-outs let it (seconds, not minutes); delivery does the retrying, with back-off. It is made after a fork,
 /// in the process that uses it, and dropped in the same; in a forked child it is leaked instead.
+///
+/// What whoever runs a server puts right while services go on is temporary, whatever its kind: a user that it does not know, a right
+/// or a database that is missing, a certificate that is not trusted ([`Denied`](crate::ErrorKind::Denied)), a stranger at its address such
+/// as a proxy's page for an outage ([`Corrupt`](crate::ErrorKind::Corrupt)). What will be refused as often as it is tried is not: a connection
+/// string that cannot be, a table or key that is somebody else's, a notification that the store cannot hold.
 pub trait Writer: Send {
     /// Stores `batch`, all of it or nothing: after an error that [is temporary](crate::Error::is_temporary) the same batch
     /// comes again, after any other it is counted as lost. Called up to ten times a second, with 1 to some

@@ -403,7 +403,7 @@ impl Refusal {
         };
         let error = Error::new(kind, format!("cannot {what} RabbitMQ at `{shown}`: {text}"));
         if kind == ErrorKind::Denied {
-            error.with_help(
+            error.set_temporary(true).with_help(
                 "check user, password, virtual host, and `rabbitmqctl list_permissions --vhost VHOST`",
             )
         } else {

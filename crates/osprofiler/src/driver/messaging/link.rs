@@ -222,7 +222,7 @@ impl Link {
         self.is_over = true;
         let shown = &self.shown;
         let message = format!("what answers at `{shown}` is not RabbitMQ");
-        let error = Error::new(ErrorKind::Corrupt, message);
+        let error = Error::new(ErrorKind::Corrupt, message).set_temporary(true);
         // An alert of TLS: the port takes nothing else.
         error.with_help(if self.received[self.used..].starts_with(b"\x15\x03") {
             "it speaks TLS: add `ssl=1`"
@@ -331,7 +331,7 @@ fn unreachable(shown: &str, error: &io::Error) -> Error {
 fn tls_error(shown: &str, error: &rustls::Error) -> Error {
     let failed = |why: &str| {
         let message = format!("no TLS with RabbitMQ at `{shown}`: {why}");
-        Error::new(ErrorKind::Denied, message)
+        Error::new(ErrorKind::Denied, message).set_temporary(true)
     };
     match error {
         rustls::Error::InvalidCertificate(why) => {

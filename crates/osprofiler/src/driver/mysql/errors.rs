@@ -28,6 +28,7 @@ pub(super) fn sort(failure: &Failure) -> Error {
         Failure::DriverError(DriverError::TlsNotSupported) => {
             Error::new(ErrorKind::Denied, "the server does not speak TLS")
                 .with_help("turn it on there, or do without: `?ssl_mode=DISABLED`")
+                .set_temporary(true)
         }
         Failure::DriverError(DriverError::UnknownAuthPlugin(plugin)) => Error::new(
             ErrorKind::Denied,
@@ -36,12 +37,14 @@ pub(super) fn sort(failure: &Failure) -> Error {
                 shorten(plugin)
             ),
         )
-        .with_help("identify the user by `caching_sha2_password` or `mysql_native_password`"),
+        .with_help("identify the user by `caching_sha2_password` or `mysql_native_password`")
+        .set_temporary(true),
         Failure::DriverError(DriverError::CleartextPluginDisabled) => Error::new(
             ErrorKind::Denied,
             "the server asks for the password as clear text",
         )
-        .with_help("identify the user by `caching_sha2_password` or `mysql_native_password`"),
+        .with_help("identify the user by `caching_sha2_password` or `mysql_native_password`")
+        .set_temporary(true),
         Failure::TlsError(error) => tls(&shorten(&error.to_string())),
         other => Error::new(
             ErrorKind::Corrupt,
@@ -50,7 +53,18 @@ pub(super) fn sort(failure: &Failure) -> Error {
                 shorten(&other.to_string())
             ),
         )
-        .with_help("is it a MySQL or MariaDB server that listens there?"),
+        .with_help("is it a MySQL or MariaDB server that listens there?")
+        // What is too large to be said is ours, and stays so.
+        .set_temporary(!is_too_large(other)),
+    }
+}
+
+/// Whether a packet was larger than the client takes; its name for that is in no public place.
+fn is_too_large(failure: &Failure) -> bool {
+    match failure {
+        Failure::DriverError(DriverError::PacketTooLarge) => true,
+        Failure::CodecError(codec) => codec.to_string().contains("larger than max_allowed_packet"),
+        _ => false,
     }
 }
 
@@ -60,7 +74,7 @@ fn sort_io(error: &io::Error) -> Error {
         (Some(rustls::Error::InvalidCertificate(why)), _) => {
             tls(&format!("its certificate is not trusted: {why:?}"))
         }
-        (Some(other), _) => tls(&shorten(&other.to_string())).set_temporary(true),
+        (Some(other), _) => tls(&shorten(&other.to_string())),
         (None, io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => no_answer(),
         (None, _) => Error::new(ErrorKind::Unavailable, error.to_string()),
     }
@@ -77,6 +91,7 @@ fn tls(why: &str) -> Error {
     Error::new(ErrorKind::Denied, format!("the server is not trusted: {why}")).with_help(
         "name the file with its authority, `?tls_ca_file=/path/ca.pem`, and the server as its certificate does",
     )
+    .set_temporary(true)
 }
 
 /// Sorts what the server said, by its number.
@@ -84,14 +99,19 @@ fn sort_said(code: u16, message: &str) -> Error {
     let error = |kind| Error::new(kind, message);
     match code {
         1044 | 1045 | 1130 | 1251 | 1698 | 1820 | 1862 | 3118 | 3955 | 4151 => {
-            error(ErrorKind::Denied).with_help("check user, password, host and database: `SHOW GRANTS`")
+            error(ErrorKind::Denied)
+                .with_help("check user, password, host and database: `SHOW GRANTS`")
+                .set_temporary(true)
         }
         3159 => error(ErrorKind::Denied)
-            .with_help("speak TLS: `?ssl_mode=REQUIRED`, or better `?tls_ca_file=/path/ca.pem`"),
+            .with_help("speak TLS: `?ssl_mode=REQUIRED`, or better `?tls_ca_file=/path/ca.pem`")
+            .set_temporary(true),
         1142 | 1143 | 1227 | 1370 => error(ErrorKind::Denied).with_help(
             "let the user write and make tables: `GRANT SELECT, INSERT, DELETE, CREATE, INDEX ON osprofiler.* TO ...`",
-        ),
-        1049 => error(ErrorKind::NotFound).with_help("make it: `CREATE DATABASE osprofiler`"),
+        )
+        .set_temporary(true),
+        1049 => error(ErrorKind::NotFound).with_help("make it: `CREATE DATABASE osprofiler`")
+            .set_temporary(true),
         // A replica now, perhaps the primary again.
         1290 | 1792 | 1836 => error(ErrorKind::Denied)
             .with_help("the server takes no writes: name the primary")

@@ -22,7 +22,9 @@ pub(super) fn sort(error: &tokio_postgres::Error) -> Error {
         } else {
             ErrorKind::Corrupt
         };
-        return Error::new(kind, error.to_string()).with_help(IS_IT_POSTGRESQL);
+        return Error::new(kind, error.to_string())
+            .with_help(IS_IT_POSTGRESQL)
+            .set_temporary(true);
     };
     if let Some(io) = source.downcast_ref::<io::Error>() {
         let inner = io.get_ref().and_then(|inner| inner.downcast_ref());
@@ -31,7 +33,8 @@ pub(super) fn sort(error: &tokio_postgres::Error) -> Error {
                 ErrorKind::Denied,
                 format!("the server's certificate is not trusted: {why:?}"),
             )
-            .with_help("name the file with its authority, `?tls_ca_file=/path/ca.pem`, and the server as its certificate does"),
+            .with_help("name the file with its authority, `?tls_ca_file=/path/ca.pem`, and the server as its certificate does")
+            .set_temporary(true),
             Some(other) => Error::new(ErrorKind::Denied, format!("TLS fails: {other}"))
                 .set_temporary(true),
             // How the client says that what it read was no message.
@@ -42,12 +45,15 @@ pub(super) fn sort(error: &tokio_postgres::Error) -> Error {
     let message = format!("{error}: {source}");
     if message.contains("does not support TLS") {
         return Error::new(ErrorKind::Denied, "the server does not speak TLS")
-            .with_help("turn it on there (`ssl = on`), or do without: `?sslmode=disable`");
+            .with_help("turn it on there (`ssl = on`), or do without: `?sslmode=disable`")
+            .set_temporary(true);
     }
     if message.starts_with("authentication error") || message.contains("password") {
         return denied(shorten(&source.to_string()));
     }
-    not_postgresql(source)
+    // What the client cannot say is ours, and stays so.
+    let is_ours = message.starts_with("error serializing") || message.starts_with("error encoding");
+    not_postgresql(source).set_temporary(!is_ours)
 }
 
 const IS_IT_POSTGRESQL: &str = "is it a PostgreSQL server that listens there?";
@@ -58,11 +64,13 @@ fn not_postgresql(why: impl std::fmt::Display) -> Error {
         format!("what answers is not what a PostgreSQL server says: {why}"),
     )
     .with_help(IS_IT_POSTGRESQL)
+    .set_temporary(true)
 }
 
 fn denied(why: String) -> Error {
     Error::new(ErrorKind::Denied, why)
         .with_help("check user, password and database; the server's `pg_hba.conf` says who may come from where")
+        .set_temporary(true)
 }
 
 /// Sorts what the server said, by its SQLSTATE.
@@ -75,11 +83,14 @@ fn sort_said(said: &DbError) -> Error {
         ("28", _) => denied(message),
         (_, "42501") => error(ErrorKind::Denied).with_help(
             "let the user write: `GRANT ALL ON data, data_error, data_lost TO ...`, and make tables: `GRANT CREATE ON SCHEMA public TO ...`",
-        ),
+        )
+        .set_temporary(true),
         (_, "3D000") => error(ErrorKind::NotFound)
-            .with_help("make it: `CREATE DATABASE osprofiler`"),
+            .with_help("make it: `CREATE DATABASE osprofiler`")
+            .set_temporary(true),
         (_, "3F000") => error(ErrorKind::NotFound)
-            .with_help("make it: `CREATE SCHEMA ...`, or name another: `?options=-csearch_path%3Dpublic`"),
+            .with_help("make it: `CREATE SCHEMA ...`, or name another: `?options=-csearch_path%3Dpublic`")
+            .set_temporary(true),
         // A standby now, perhaps the primary again.
         (_, "25006") => error(ErrorKind::Denied)
             .with_help("the server takes no writes: name the primary, or several hosts and `?target_session_attrs=read-write`")

@@ -26,7 +26,10 @@ pub(super) struct Cause {
 /// The error for `action` on the store that `shown` names.
 pub(super) fn sort(action: &str, shown: &str, error: &RedisError) -> Error {
     let Cause { kind, why, help } = explain(error);
-    let sorted = Error::new(kind, format!("cannot {action} `{shown}`: {why}"));
+    // Whoever runs the server puts the rest right.
+    let lasts = kind == ErrorKind::Usage || error.code() == Some("WRONGTYPE");
+    let sorted =
+        Error::new(kind, format!("cannot {action} `{shown}`: {why}")).set_temporary(!lasts);
     if help.is_empty() {
         sorted
     } else {
@@ -248,12 +251,12 @@ mod tests {
         #[rustfmt::skip] // one line an answer
         let answers = [
             ("OOM command not allowed when used memory > 'maxmemory'.", Full, true, "the server's memory is full (`maxmemory`)"),
-            ("NOAUTH Authentication required.", Denied, false, "the server wants a password"),
-            ("WRONGPASS invalid username-password pair or user is disabled.", Denied, false, "the server knows no such user and password"),
-            ("ERR invalid password", Denied, false, "the server says \"invalid password\""),
-            ("ERR AUTH <password> called without any password configured", Denied, false, "the server says \"AUTH <password> called without any password configured\""),
-            ("NOPERM this user has no permissions", Denied, false, "the user may not do that (this user has no permissions)"),
-            ("DENIED Redis is running in protected mode because", Denied, false, "the server is in protected mode: it answers on its own machine only"),
+            ("NOAUTH Authentication required.", Denied, true, "the server wants a password"),
+            ("WRONGPASS invalid username-password pair or user is disabled.", Denied, true, "the server knows no such user and password"),
+            ("ERR invalid password", Denied, true, "the server says \"invalid password\""),
+            ("ERR AUTH <password> called without any password configured", Denied, true, "the server says \"AUTH <password> called without any password configured\""),
+            ("NOPERM this user has no permissions", Denied, true, "the user may not do that (this user has no permissions)"),
+            ("DENIED Redis is running in protected mode because", Denied, true, "the server is in protected mode: it answers on its own machine only"),
             ("LOADING Redis is loading the dataset in memory", Unavailable, true, "the server is still loading its data"),
             ("READONLY You can't write against a read only replica.", Unavailable, true, "the server is a replica, which takes no writes"),
             ("MASTERDOWN Link with MASTER is down", Unavailable, true, "the server is a replica that has lost its master"),
@@ -261,7 +264,7 @@ mod tests {
             ("MISCONF Errors writing to the AOF file", Unavailable, true, "the server says \"MISCONF Errors writing to the AOF file\""),
             ("ERR max number of clients reached", Unavailable, true, "the server says \"max number of clients reached\""),
             ("ERR DB index is out of range", Usage, false, "the server says \"DB index is out of range\""),
-            ("ERR unknown command 'LPUSH'", Corrupt, false, "the server says \"unknown command 'LPUSH'\""),
+            ("ERR unknown command 'LPUSH'", Corrupt, true, "the server says \"unknown command 'LPUSH'\""),
             ("WRONGTYPE Operation against a key holding the wrong kind of value", Corrupt, false, "a key of ours holds what somebody else put there"),
             ("MOVED 3999 127.0.0.1:6381", Usage, false, "the server is a node of a Redis Cluster, which this driver does not speak"),
         ];

@@ -107,6 +107,7 @@ impl Failures {
             kind,
             format!("cannot {action} `{shown}`: {}", self.texts.join("; ")),
         )
+        .set_temporary(kind != ErrorKind::Usage)
         .with_help("see what a sentinel knows: `redis-cli -p 26379 sentinel masters`")
     }
 }

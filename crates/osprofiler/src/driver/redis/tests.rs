@@ -89,17 +89,12 @@ fn whatever_answers_there_one_message_says_what_it_is() {
     use ErrorKind::{Corrupt, Full, Unavailable};
     const STRANGER: &str = "what answers there does not speak as Redis does";
     const CLOSED: &str = "it closed the connection";
-    check(
-        b"HTTP/1.1 400 Bad Request\r\n\r\n",
-        Corrupt,
-        false,
-        STRANGER,
-    );
-    check(b"220 mail ESMTP\r\n", Corrupt, false, STRANGER);
-    check(b"\x15\x03\x01\x00\x02\x02\x28", Corrupt, false, STRANGER);
+    check(b"HTTP/1.1 400 Bad Request\r\n\r\n", Corrupt, true, STRANGER);
+    check(b"220 mail ESMTP\r\n", Corrupt, true, STRANGER);
+    check(b"\x15\x03\x01\x00\x02\x02\x28", Corrupt, true, STRANGER);
     check(b"", Unavailable, true, CLOSED);
     check(b"+OK\r\n+OK\r\n+QUE", Unavailable, true, CLOSED);
-    check(b"$-7\r\n*-1\r\n:x\r\n", Corrupt, false, STRANGER);
+    check(b"$-7\r\n*-1\r\n:x\r\n", Corrupt, true, STRANGER);
     check(
         b"+OK\r\n+OK\r\n+QUEUED\r\n-OOM command not allowed\r\n",
         Full,
