@@ -254,11 +254,26 @@ impl Transfer {
             } else {
                 writer.write(&part(batch, &range))
             };
+            let mut refused: u64 = 0;
             for loss in writer.take_losses() {
-                summary.given_up = summary.given_up.saturating_add(loss.count);
+                let number = match loss.reason {
+                    LossReason::Refused => &mut refused,
+                    _ => &mut summary.given_up,
+                };
+                *number = number.saturating_add(loss.count);
             }
             match outcome {
-                Ok(()) => summary.copied += range.len() as u64,
+                Ok(()) => {
+                    let all = range.len() as u64;
+                    let refused = refused.min(all);
+                    summary.copied += all - refused;
+                    if refused > 0 {
+                        summary.refused += refused;
+                        summary
+                            .refusal
+                            .get_or_insert_with(|| "it refuses what is in them".to_owned());
+                    }
+                }
                 Err(error) if error.kind() != ErrorKind::Usage => return Err(error.into()),
                 // One of them is at fault: it is found by halves.
                 Err(_) if range.len() > 1 => {
@@ -336,6 +351,30 @@ mod tests {
 
     use super::*;
 
+    /// A target that takes all but those of which the name holds `x`, and counts these as refused.
+    struct Counting(u64);
+
+    impl Writer for Counting {
+        fn write(&mut self, batch: &Notifications) -> Result<()> {
+            let refused = batch.iter().filter(|one| one.name.contains('x'));
+            self.0 += refused.count() as u64;
+            Ok(())
+        }
+
+        fn write_loss(&mut self, _: Option<Id<'_>>, _: Loss) -> Result<()> {
+            Ok(())
+        }
+
+        fn take_losses(&mut self) -> Vec<Loss> {
+            let loss = |count, reason| Loss { count, reason };
+            let refused = std::mem::take(&mut self.0);
+            vec![
+                loss(refused, LossReason::Refused),
+                loss(1, LossReason::Evicted),
+            ]
+        }
+    }
+
     /// A target that takes no notification of which the name holds `x`, and tells what it took.
     struct Picky(std::sync::Arc<std::sync::Mutex<Vec<String>>>, ErrorKind);
 
@@ -361,9 +400,15 @@ mod tests {
     /// Brings points of those names to a target that refuses some with an error of `kind`; what it took.
     fn bring(names: &[&str], kind: ErrorKind) -> (std::result::Result<Summary, Failure>, String) {
         let taken = std::sync::Arc::default();
+        let outcome = bring_to(Box::new(Picky(std::sync::Arc::clone(&taken), kind)), names);
+        let taken = taken.lock().unwrap().concat();
+        (outcome, taken)
+    }
+
+    fn bring_to(writer: Box<dyn Writer>, names: &[&str]) -> std::result::Result<Summary, Failure> {
         let target = Target {
             reader: None,
-            writer: Some(Box::new(Picky(std::sync::Arc::clone(&taken), kind))),
+            writer: Some(writer),
         };
         let mut transfer = Transfer::begin(target, Lists::Nothing).unwrap();
         for (name, number) in names.iter().zip(0..) {
@@ -380,9 +425,17 @@ mod tests {
             };
             transfer.take(Stored::Notification(notification)).unwrap();
         }
-        let outcome = transfer.finish().map(|()| transfer.summary().clone());
-        let taken = taken.lock().unwrap().concat();
-        (outcome, taken)
+        transfer.finish().map(|()| transfer.summary().clone())
+    }
+
+    #[test]
+    fn what_the_target_took_and_could_not_hold_is_not_copied() {
+        let summary = bring_to(Box::new(Counting(0)), &["a", "x1", "b", "x2"]).unwrap();
+        assert_eq!(
+            (summary.copied, summary.refused, summary.given_up),
+            (2, 2, 1)
+        );
+        assert!(summary.refusal.is_some());
     }
 
     #[test]
