@@ -77,20 +77,21 @@ impl Command for Prune {
             session.printer.note(&message);
             return Ok(Status::Done);
         }
-        let what = format!(
-            "{} from `{connection}`",
-            plural(traces.len() as u64, "trace")
-        );
+        let mut count = traces.len() as u64;
         if !self.dry_run {
             if !self.yes
                 && session.environment.is_attended()
-                && !session.printer.confirm(&format!("remove {what}?"))
+                && !session.printer.confirm(&format!(
+                    "remove {} from `{connection}`?",
+                    plural(count, "trace")
+                ))
             {
                 session.printer.note("nothing was removed");
                 return Ok(Status::Done);
             }
             let ids = traces.iter().filter_map(|trace| Id::parse(&trace.id).ok());
-            pruner.remove(&ids.collect::<Vec<_>>()).map_err(|error| {
+            // Somebody else may have removed some meanwhile.
+            count = pruner.remove(&ids.collect::<Vec<_>>()).map_err(|error| {
                 Failure::from(error).with_help("some may be gone: run it again")
             })?;
         }
@@ -105,7 +106,10 @@ impl Command for Prune {
         } else {
             "removed"
         };
-        session.printer.note(&format!("{verb} {what}"));
+        let what = plural(count, "trace");
+        session
+            .printer
+            .note(&format!("{verb} {what} from `{connection}`"));
         Ok(Status::Done)
     }
 }
