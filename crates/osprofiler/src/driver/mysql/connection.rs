@@ -8,7 +8,7 @@ use mysql::prelude::Queryable;
 use mysql::{Conn, DriverError, OptsBuilder, Params, Row, Value};
 
 use super::errors;
-use super::settings::{Settings, Tls};
+use super::settings::{ROW_BYTES, Settings, Tls};
 use crate::{Error, ErrorKind, Result};
 
 /// The server that the settings name.
@@ -93,7 +93,7 @@ impl Connection {
         connection.query("SELECT @@max_allowed_packet", vec![], &mut |row| {
             max_bytes = number(row, 0);
         })?;
-        connection.max_bytes = usize::try_from(max_bytes).unwrap_or(0);
+        connection.max_bytes = usize::try_from(max_bytes).unwrap_or(0).min(ROW_BYTES);
         Ok(connection)
     }
 

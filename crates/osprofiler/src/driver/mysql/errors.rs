@@ -54,17 +54,7 @@ pub(super) fn sort(failure: &Failure) -> Error {
             ),
         )
         .with_help("is it a MySQL or MariaDB server that listens there?")
-        // What is too large to be said is ours, and stays so.
-        .set_temporary(!is_too_large(other)),
-    }
-}
-
-/// Whether a packet was larger than the client takes; its name for that is in no public place.
-fn is_too_large(failure: &Failure) -> bool {
-    match failure {
-        Failure::DriverError(DriverError::PacketTooLarge) => true,
-        Failure::CodecError(codec) => codec.to_string().contains("larger than max_allowed_packet"),
-        _ => false,
+        .set_temporary(true),
     }
 }
 

@@ -14,8 +14,8 @@ use crate::driver::{ConnectionString, options};
 use crate::{Error, ErrorKind, Result};
 
 const PORT: u16 = 3306;
-/// The most that is taken from the server for one row.
-const ROW_BYTES: usize = 64 << 20;
+/// The most that is taken from the server for one row, and given to it.
+pub(super) const ROW_BYTES: usize = 64 << 20;
 /// Where systems keep the authorities that they trust; the client would bring a list of its own.
 const SYSTEM_AUTHORITIES: [&str; 4] = [
     "/etc/ssl/certs/ca-certificates.crt",
