@@ -15,7 +15,7 @@ import webob
 import webob.dec
 import webob.exc
 from conftest import drawn, points, start_info, stop_info
-from osprofiler import _utils, profiler, web
+from osprofiler import _native, _utils, asgi, notifier, profiler, web
 
 
 @pytest.fixture(autouse=True)
@@ -400,3 +400,39 @@ def test_a_leftover_of_a_finished_request_is_replaced(collected):
     get(web.WsgiMiddleware(application, "key", enabled=True), signed("B"))
     assert {n["base_id"] for n in collected} == {"B"}
     assert profiler.get() is None
+
+
+class Interruption(BaseException):
+    """What ends a request from outside, like a timeout of eventlet."""
+
+
+def by_wsgi(headers):
+    environ = webob.Request.blank("/", headers=headers).environ
+    web.WsgiMiddleware(lambda environ, start_response: [], "key", enabled=True)(environ, lambda *args: None)
+
+
+def by_request(headers):
+    get(web.WsgiMiddleware(application, "key", enabled=True), headers)
+
+
+def by_asgi(headers):
+    async def application(scope, receive, send):
+        pass
+
+    headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    served = asgi.AsgiMiddleware(application, "key", enabled=True)({"type": "http", "headers": headers}, None, None)
+    with pytest.raises(StopIteration):
+        served.send(None)
+
+
+@pytest.mark.parametrize("serve", [by_wsgi, by_request, by_asgi])
+@pytest.mark.parametrize("end", ["start", "stop"])
+def test_an_interrupted_notifier_leaves_the_server_outside_of_the_trace(collected, serve, end):
+    def notify(notification):
+        if notification["name"] in (f"wsgi-{end}", f"asgi-{end}"):
+            raise Interruption
+
+    notifier.set(notify)
+    with pytest.raises(Interruption):
+        serve(signed("B"))
+    assert _native.current_context() is None

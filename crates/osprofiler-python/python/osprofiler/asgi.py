@@ -53,7 +53,7 @@ class AsgiMiddleware(web._Middleware):
     async def __call__(self, scope, receive, send):
         """Serve a connection."""
         joined = self._joined_by(scope)
-        point = None if joined is None else web._Point(self.name, joined, _request(scope))
+        point = None
 
         async def send_inside(message):
             try:
@@ -65,6 +65,8 @@ class AsgiMiddleware(web._Middleware):
                 point.close()
 
         try:
+            if joined is not None:
+                point = web._Point(self.name, joined, _request(scope))
             await self.app(scope, receive, send if point is None else send_inside)
         except BaseException as error:
             _native.hide_frame(error)

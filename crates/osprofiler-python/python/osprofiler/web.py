@@ -173,8 +173,10 @@ class WsgiMiddleware(_Middleware):
                 _native.hide_frame(error)
                 raise
         joined = self._joined(environ.get("HTTP_X_TRACE_INFO"), environ.get("HTTP_X_TRACE_HMAC"))
-        point = None if joined is None else _Point(self.name, joined, _request(environ))
+        point = None
         try:
+            if joined is not None:
+                point = _Point(self.name, joined, _request(environ))
             body = _call(self.application, environ, start_response)
         except BaseException as error:
             _native.hide_frame(error)
@@ -192,8 +194,10 @@ class WsgiMiddleware(_Middleware):
     def _respond(self, request):
         """Answer a ``webob.Request`` with a response."""
         joined = self._joined(request.headers.get(X_TRACE_INFO), request.headers.get(X_TRACE_HMAC))
-        point = None if joined is None else _Point(self.name, joined, _request_of(request))
+        point = None
         try:
+            if joined is not None:
+                point = _Point(self.name, joined, _request_of(request))
             response = request.get_response(self.application)
         except BaseException as error:
             _native.hide_frame(error)
@@ -278,9 +282,15 @@ class _Point:
     def __init__(self, name, joined, request):
         self._around = _native.open_context()
         self._owns_trace = self._around is None
-        profiler.init(**joined)
-        self._trace = profiler.Trace(name, info={"request": request})
-        self._trace.__enter__()
+        try:
+            profiler.init(**joined)
+            self._trace = profiler.Trace(name, info={"request": request})
+            self._trace.__enter__()
+        except BaseException as error:
+            # The server goes on without the request, so without its trace.
+            _native.hide_frame(error)
+            _native.enter_context(self._around)
+            raise
         self._place = self._inside = _native.current_context()
 
     def pause(self):
@@ -298,21 +308,25 @@ class _Point:
         if trace is None:
             return
         here = _native.current_context()
-        if error is None:
-            trace.__exit__(None, None, None)
-        else:
-            trace.__exit__(type(error), error, error.__traceback__)
-        _native.enter_context(here)
+        try:
+            if error is None:
+                trace.__exit__(None, None, None)
+            else:
+                trace.__exit__(type(error), error, error.__traceback__)
+        finally:
+            _native.enter_context(here)
 
     def end(self, error=None):
         """End the point, and with it the trace unless it was open before; the server's context goes on."""
-        self.close(error)
-        if self._owns_trace:
-            # Whatever the application has left open, or entered.
-            _native.enter_context(self._place)
-            profiler.clean()
-        self._inside = None
-        _native.enter_context(self._around)
+        try:
+            self.close(error)
+            if self._owns_trace:
+                # Whatever the application has left open, or entered.
+                _native.enter_context(self._place)
+                profiler.clean()
+        finally:
+            self._inside = None
+            _native.enter_context(self._around)
 
 
 class _Body:
