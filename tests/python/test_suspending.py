@@ -5,10 +5,12 @@ import asyncio
 import contextlib
 import contextvars
 import dataclasses
+import gc
 import inspect
 import sys
 import threading
 import types
+import warnings
 
 import pytest
 from conftest import drawn, own_frames
@@ -537,3 +539,22 @@ def test_a_context_without_a_trace_is_left_without_one(maybe_tracing):
 
     assert list(contextvars.Context().run(check)) == []
     assert sys.exc_info() == (None, None, None)
+
+
+@pytest.mark.parametrize("traced", [generator, async_generator, coroutine, iterable])
+def test_wrong_arguments_are_told_by_the_call(traced, maybe_tracing):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'wrong'") as raised:
+        traced(wrong=1)
+    assert own_frames(raised.value) == []
+
+
+@pytest.mark.parametrize("end", [lambda never: None, lambda never: never.close()], ids=["dropped", "closed"])
+def test_a_coroutine_never_awaited_is_told_as_the_plain_one(end, maybe_tracing):
+    def told(function):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            end(function(1))
+            gc.collect()
+        return [str(warning.message) for warning in caught]
+
+    assert told(coroutine) == told(plain_coroutine)

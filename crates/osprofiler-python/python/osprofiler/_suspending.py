@@ -30,32 +30,48 @@ def runner(code):
     return None
 
 
-def _run_coroutine(traced, point, function, args, kwargs):
-    return _named(_coroutine(point, function, args, kwargs), traced)
+def _running(wrap):
+    """Return what makes a call's coroutine or generator, wrong arguments being told at once, and wraps it."""
+
+    def run(traced, point, function, args, kwargs):
+        try:
+            made = function(*args, **kwargs)
+        except BaseException as error:
+            hide_frame(error)
+            raise
+        wrapped = wrap(point, made, args, kwargs)
+        wrapped.__name__ = traced.__name__
+        wrapped.__qualname__ = traced.__qualname__
+        return wrapped
+
+    return run
 
 
-def _run_generator(traced, point, function, args, kwargs):
-    return _named(_generator(point, function, args, kwargs), traced)
+class _Unstarted:
+    """A coroutine that is not awaited yet. If it never is, the one round it says so, and once is enough."""
+
+    __slots__ = ("_coroutine",)
+
+    def __init__(self, coroutine):
+        self._coroutine = coroutine
+
+    def take(self):
+        coroutine, self._coroutine = self._coroutine, None
+        return coroutine
+
+    def __del__(self):
+        if isinstance(self._coroutine, types.CoroutineType):
+            self._coroutine.close()
 
 
-def _run_iterable_coroutine(traced, point, function, args, kwargs):
-    return _named(_iterable_coroutine(point, function, args, kwargs), traced)
+def _unstarted(point, made, args, kwargs):
+    return _coroutine(point, _Unstarted(made), args, kwargs)
 
 
-def _run_async_generator(traced, point, function, args, kwargs):
-    return _named(_async_generator(point, function, args, kwargs), traced)
-
-
-def _named(made, traced):
-    made.__name__ = traced.__name__
-    made.__qualname__ = traced.__qualname__
-    return made
-
-
-async def _coroutine(point, function, args, kwargs):
+async def _coroutine(point, unstarted, args, kwargs):
     opened = point.open(args, kwargs)
     try:
-        result = await function(*args, **kwargs)
+        result = await unstarted.take()
     except BaseException as error:
         hide_frame(error)
         if opened is not None:
@@ -66,11 +82,10 @@ async def _coroutine(point, function, args, kwargs):
     return result
 
 
-def _generator(point, function, args, kwargs):
+def _generator(point, generator, args, kwargs):
     outside = current_context()
     opened = point.open(args, kwargs)
     try:
-        generator = function(*args, **kwargs)
         step, value = generator.send, None
         while True:
             yielded = step(value)
@@ -99,11 +114,10 @@ def _generator(point, function, args, kwargs):
 _iterable_coroutine = types.coroutine(types.FunctionType(_generator.__code__, globals()))
 
 
-async def _async_generator(point, function, args, kwargs):
+async def _async_generator(point, generator, args, kwargs):
     outside = current_context()
     opened = point.open(args, kwargs)
     try:
-        generator = function(*args, **kwargs)
         step, value = generator.asend, None
         while True:
             yielded = await step(value)
@@ -126,3 +140,9 @@ async def _async_generator(point, function, args, kwargs):
     if opened is not None:
         point.close(opened, None)
     enter_context(outside)
+
+
+_run_coroutine = _running(_unstarted)
+_run_generator = _running(_generator)
+_run_iterable_coroutine = _running(_iterable_coroutine)
+_run_async_generator = _running(_async_generator)
