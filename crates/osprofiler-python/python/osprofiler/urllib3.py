@@ -50,10 +50,10 @@ def disable():
 def _make_request(self, conn, method, url, *args, **kwargs):
     point = None
     if _enabled and profiler.get() is not None:
-        # A copy: a caller's headers may be the pool's own.
-        headers = kwargs.get("headers")
-        kwargs["headers"] = {} if headers is None else headers.copy()
-        point = _outgoing.open_point(method, _whole(self, url), kwargs["headers"])
+        headers = _copy(kwargs.get("headers"))
+        if headers is not None:
+            kwargs["headers"] = headers
+        point = _outgoing.open_point(method, _whole(self, url), headers)
     try:
         response = _FUNC(self, conn, method, url, *args, **kwargs)
     except BaseException as error:
@@ -61,6 +61,17 @@ def _make_request(self, conn, method, url, *args, **kwargs):
         raise
     _outgoing.close_point(point, getattr(response, "status", None))
     return response
+
+
+def _copy(headers):
+    """Return headers of our own, because a caller's may be the pool's; ``None`` if they cannot be had."""
+    try:
+        if headers is None:
+            return {}
+        return headers.copy() if hasattr(headers, "copy") else dict(headers)
+    except Exception as error:
+        LOG.debug("a request carries no trace headers: %s", error)
+        return None
 
 
 def _whole(pool, url):
