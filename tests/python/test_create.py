@@ -122,7 +122,9 @@ def test_odd_arguments_harm_nobody(tmp_path, caplog, odd):
     assert "s3cret" not in caplog.text
 
 
-@pytest.mark.parametrize("connection_string", ["redis://:s3cret@h?nope=1", "elasticsearch://u:s3cret@h:1", "nope://u:s3cret@h"])
+@pytest.mark.parametrize(
+    "connection_string", ["redis://:s3cret@h?nope=1", "elasticsearch://u:s3cret@h:1", "nope://u:s3cret@h"]
+)
 def test_a_driver_that_cannot_be_is_told_once_and_leaves_tracing_off(caplog, connection_string):
     with caplog.at_level(logging.INFO):
         notifier.set(notifier.create(connection_string))

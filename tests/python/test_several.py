@@ -100,7 +100,9 @@ def test_a_service_names_several_in_its_configuration(tmp_path):
     assert [points(store, "A") for store in stores] == [["x"], ["x"]]
 
 
-@pytest.mark.parametrize("bad", ["nope://u:s3cret@h", "jaeger://u:s3cret@h", "redis://u:s3cret,@h", "x://:s3cret%ff@h"])
+@pytest.mark.parametrize(
+    "bad", ["nope://u:s3cret@h", "jaeger://u:s3cret@h", "elasticsearch://u:s3cret,@h", "x://:s3cret%ff@h"]
+)
 def test_one_that_names_no_store_is_told_and_the_others_work(tmp_path, caplog, bad):
     store = f"file://{tmp_path}/trace"
     for number, text in enumerate([f"{bad}, {store}", f"{store},{bad}"]):

@@ -109,7 +109,9 @@ def test_the_service_and_its_command_read_what_upstream_reads(bus, trace, upstre
     base_id = trace()
     ours = driver(bus.url).get_report(base_id)
     assert [node["info"]["name"] for node in ours["children"]] == ["wsgi"]
-    shown = command("trace", "show", base_id, "--json", "--connection-string=messaging://", f"--transport-url={bus.url}")
+    shown = command(
+        "trace", "show", base_id, "--json", "--connection-string=messaging://", f"--transport-url={bus.url}"
+    )
     assert (shown.returncode, shown.stderr) == (0, "")
     assert json.loads(shown.stdout) == ours
     assert json.loads(upstream(REPORT, bus.url, base_id)) == ours
@@ -136,7 +138,10 @@ def test_a_message_is_what_upstream_sends(bus, trace, configuration, upstream):
 
     def seen(message):
         body = json.loads(message.body)
-        for holder, names in ((body, ("message_id", "timestamp", "_unique_id")), (body["payload"], ("base_id", "trace_id", "parent_id", "timestamp"))):
+        for holder, names in (
+            (body, ("message_id", "timestamp", "_unique_id")),
+            (body["payload"], ("base_id", "trace_id", "parent_id", "timestamp")),
+        ):
             for name in names:
                 holder[name] = len(holder[name])
         body["payload"]["info"].pop("host")
@@ -272,14 +277,23 @@ def test_ceilometer_stores_the_events(bus, trace, tmp_path):
     for event, each in zip(events, traits, strict=True):
         assert event["generated"] == each["timestamp"]
     (top,) = report["children"]
-    (start,) = [event["raw"]["payload"] for event, each in zip(events, traits, strict=True) if each["name"] == "wsgi-start"]
+    (start,) = [
+        event["raw"]["payload"] for event, each in zip(events, traits, strict=True) if each["name"] == "wsgi-start"
+    ]
     assert start == top["info"]["meta.raw_payload.wsgi-start"]
     assert len({event["message_id"] for event in events}) == 6
 
 
 def test_junk_is_skipped_counted_and_left(bus, trace, command):
     base_id = trace()
-    for body in (b"\xff\x00", "{}", '{"payload": {"name": "x"}}', "[" * 5000, "x" * (10 << 20), json.dumps({"payload": None})):
+    for body in (
+        b"\xff\x00",
+        "{}",
+        '{"payload": {"name": "x"}}',
+        "[" * 5000,
+        "x" * (10 << 20),
+        json.dumps({"payload": None}),
+    ):
         bus.publish(body)
     shown = command("trace", "show", base_id, "--json", f"--connection-string=messaging://?transport_url={bus.url}")
     assert shown.returncode == 0
@@ -307,7 +321,10 @@ def test_each_fault_has_one_message(bus, rabbitmq, command, trace):
         (store(rabbitmq, port=tls), "add `ssl=1`"),
         (store(rabbitmq, options="&ssl=1"), "what answers there speaks no TLS"),
         (store(rabbitmq, port=tls, options="&ssl=1"), "its certificate is not trusted"),
-        (store(rabbitmq, port=tls, options="&ssl=1&tls_ca_file=/nowhere/ca.pem"), "cannot read certificates from `/nowhere/ca.pem`"),
+        (
+            store(rabbitmq, port=tls, options="&ssl=1&tls_ca_file=/nowhere/ca.pem"),
+            "cannot read certificates from `/nowhere/ca.pem`",
+        ),
         (store(rabbitmq, options="&topic=nothing"), "no queue `nothing.info` in the virtual host `/`"),
         ("messaging://", "`messaging://` alone names no broker"),
         ("messaging://?transport_url=kafka://u:wrong-secret@h", "no transport `kafka`"),
@@ -337,7 +354,11 @@ def test_the_bus_is_the_configurations(bus, configuration, trace, lines):
     """That of notifications goes before the other."""
     path = configuration(*(line.format(url=bus.url) for line in lines))
     if lines:
-        text = Path(path).read_text().replace(f"transport_url = {bus.url}\n", "transport_url = rabbit://nobody@127.0.0.1:1/\n", 1)
+        text = (
+            Path(path)
+            .read_text()
+            .replace(f"transport_url = {bus.url}\n", "transport_url = rabbit://nobody@127.0.0.1:1/\n", 1)
+        )
         Path(path).write_text(text)
     base_id = trace(path)
     assert driver(bus.url).get_report(base_id)["stats"]["wsgi"]["count"] == 1

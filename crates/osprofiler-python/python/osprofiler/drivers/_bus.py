@@ -48,7 +48,9 @@ class Bus:
         self.conf = cfg.CONF if conf is None else conf
         self._beside = None
         self.transport_url = (
-            str(transport_url or "") or self._option(_NOTIFICATIONS, "transport_url") or self._option(None, "transport_url")
+            str(transport_url or "")
+            or self._option(_NOTIFICATIONS, "transport_url")
+            or self._option(None, "transport_url")
         )
 
     @property
@@ -82,7 +84,11 @@ class Bus:
             for options, kind in ((_STRINGS, cfg.StrOpt), (_FLAGS, cfg.BoolOpt), (_NUMBERS, cfg.IntOpt)):
                 for (group, name), default in options.items():
                     self._beside.register_opt(kind(name, default=default), group=group)
-            self._beside([], default_config_files=_paths(self.conf, "config_file"), default_config_dirs=_paths(self.conf, "config_dir"))
+            self._beside(
+                [],
+                default_config_files=_paths(self.conf, "config_file"),
+                default_config_dirs=_paths(self.conf, "config_dir"),
+            )
         return self._beside
 
 
