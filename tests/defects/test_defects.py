@@ -50,7 +50,7 @@ def servers(tmp_path_factory):
 def run(defect: dict, package: str, python: str, folder: Path, servers: Servers) -> subprocess.CompletedProcess:
     """Run a defect's script under an interpreter, with the store that its package is looked at with."""
     (folder / "store").mkdir()
-    store = defect.get("store", {}).get(package, "")
+    store = defect.get("store", "")
     known = {"folder": folder}
     if "{redis}" in store:
         redis = servers.redis()
@@ -96,21 +96,3 @@ def test_each_script_has_a_line():
     """And each line a script."""
     scripts = {path.stem for path in FOLDER.glob("*.py")} - {"seen", Path(__file__).stem}
     assert {defect["script"] for defect in DEFECTS.values()} == scripts
-
-
-@pytest.mark.parametrize("number", [number for number, defect in DEFECTS.items() if "store" in defect])
-def test_a_replaced_store_is_still_to_come(number):
-    """Once there is a driver for the store that upstream fails with, ours is looked at with that, too."""
-    store = DEFECTS[number]["store"]
-    if store["ours"] == store["upstream"]:
-        assert "instead" not in store
-        return
-    name = {"{redis}": "redis", "{postgresql}": "postgresql", "Messaging": "messaging"}[store["upstream"]]
-    answer = subprocess.run(
-        [os.environ["OSPROFILER_BIN"], "trace", "list", "--connection-string", f"{name}://127.0.0.1:1"],
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stderr
-    assert f"the driver `{name}` is still to come" in answer
-    assert store["instead"]

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A message bus seen by a client of its own: what waits in a queue, what a stranger leaves there, what a declaration made."""
+"""A message bus seen by a client of its own.
+
+What waits in a queue, what a stranger leaves there, what a declaration made.
+"""
 
 from urllib.parse import urlsplit
 

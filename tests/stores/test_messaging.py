@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The message bus: traces of this package and of upstream in one queue, Ceilometer that takes them, and a broker's faults."""
+"""The message bus: traces of this package and of upstream in one queue, Ceilometer's agent, and a broker's faults."""
 
 import json
 import os
@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 from osprofiler import _native
 from osprofiler.drivers import base
-from servers.ceilometer import Ceilometer
-from servers.rabbitmq import PASSWORD, USER, RabbitMQ
 from stores.bus import Bus
 
 from house.process import capture
 from house.waiting import wait_until
+from servers.ceilometer import Ceilometer
+from servers.rabbitmq import PASSWORD, USER, RabbitMQ
 
 SECONDS = 30
 
@@ -159,10 +159,12 @@ from oslo_config import cfg
 from osprofiler.drivers import base
 conf = cfg.ConfigOpts()
 conf([])
-info = {"host": "h", "bytes": b"\\xff", "date": datetime.date(2026, 1, 1), "decimal": decimal.Decimal("1.5"), "none": None}
+info = {"host": "h", "bytes": b"\\xff", "date": datetime.date(2026, 1, 1)}
+info |= {"decimal": decimal.Decimal("1.5"), "none": None}
+ids = {"base_id": "B", "trace_id": "1", "parent_id": "B"}
 for end, second in (("start", 1), ("stop", 2)):
     base.get_driver("messaging://", conf=conf, transport_url=sys.argv[1], project="p", service="s").notify(
-        {"name": f"x-{end}", "base_id": "B", "trace_id": "1", "parent_id": "B", "timestamp": f"2026-01-01T00:00:0{second}.000000", "info": dict(info)}
+        {"name": f"x-{end}", **ids, "timestamp": f"2026-01-01T00:00:0{second}.000000", "info": dict(info)}
     )
 """
     upstream(text, bus.url)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where a service's message bus is, by its own configuration: what oslo.messaging would read, without oslo.messaging.
 
-In: a ``conf``, or a transport URL. Out: a transport URL, and a connection string for the native half. Nothing is registered
-with ``conf``: options that oslo.messaging has not registered there yet are read from the same files beside it.
+In: a ``conf``, or a transport URL. Out: a transport URL, and a connection string for the native half. Nothing is
+registered with ``conf``: options that oslo.messaging has not registered there yet are read from the same files beside
+it.
 """
 
 from urllib import parse

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A bus that the native half does not speak with (Kafka, for one), through the library oslo.messaging.
 
-In: notifications, one at a time, on the traced thread, as upstream does. Out: the library's messages. What it raises is the
-caller's, who counts it; what it is told not to raise, it logs. Reading takes from the bus what it reads.
+In: notifications, one at a time, on the traced thread, as upstream does. Out: the library's messages. What it raises is
+the caller's, who counts it; what it is told not to raise, it logs. Reading takes from the bus what it reads.
 """
 
 import importlib
@@ -26,7 +26,8 @@ class OsloMessaging:
     """
 
     def __init__(self, bus, project, service, host, context):
-        self._project, self._service, self._context = project, service, context
+        self.project, self.service, self.host = project, service, host
+        self._context = context
         name = bus.transport_url.partition("://")[0]
         try:
             self._library = importlib.import_module("oslo_messaging")
@@ -46,8 +47,8 @@ class OsloMessaging:
         """Send one notification, a dict."""
         # The library would log a value that it cannot send, with all others; as text each can be sent.
         values = json.loads(_native.info_json(info.get("info") or {}))
-        notification = {**info, "info": values, "project": self._project, "service": self._service}
-        self._notifier.info(context or self._context or {}, f"{_TOPIC}.{self._service}", notification)
+        notification = {**info, "info": values, "project": self.project, "service": self.service}
+        self._notifier.info(context or self._context or {}, f"{_TOPIC}.{self.service}", notification)
 
     def notifications(self, base_id, idle_timeout):
         """Return the notifications of a trace, in order of arrival, once for ``idle_timeout`` seconds none has come."""

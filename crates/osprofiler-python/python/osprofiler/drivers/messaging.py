@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The services' message bus, by upstream's name. The native half writes and reads RabbitMQ; others go through oslo.messaging."""
+"""The services' message bus, by upstream's name.
+
+The native half writes and reads RabbitMQ; others go through oslo.messaging.
+"""
 
 from osprofiler.drivers import _bus, store
 
@@ -8,8 +11,9 @@ class Messaging(store.StoreDriver):
     """The message bus of the services: for each notification a message to the topic ``profiler``.
 
     The bus is, in this order, the one that the connection string names, ``transport_url``, ``transport_url`` in
-    ``[oslo_messaging_notifications]`` of ``conf``, and ``transport_url`` in its ``[DEFAULT]``. TLS and the kind of queues
-    are those of ``[oslo_messaging_rabbit]``. With RabbitMQ neither oslo.messaging nor the traced thread is involved.
+    ``[oslo_messaging_notifications]`` of ``conf``, and ``transport_url`` in its ``[DEFAULT]``. TLS and the kind of
+    queues are those of ``[oslo_messaging_rabbit]``. With RabbitMQ neither oslo.messaging nor the traced thread is
+    involved.
 
     :param connection_str: ``messaging://``, or ``messaging://user:password@host:port/vhost``; the documentation of the
         store lists the options that may follow
