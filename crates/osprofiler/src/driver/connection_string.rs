@@ -6,6 +6,7 @@
 //! also where a password holds an unescaped `@`, `/` or `?`: when in doubt a part belongs to the password.
 
 use std::fmt;
+use std::ops::Range;
 use std::path::Path;
 
 use percent_encoding::percent_decode_str;
@@ -109,14 +110,16 @@ impl ConnectionString {
         self.password.as_deref()
     }
 
-    /// What nobody is to see, decoded: the password, and the values of options that look secret. For masking messages.
+    /// What nobody is to see, decoded: the password, the values of options that look secret, and the passwords of addresses
+    /// within the others. For masking messages.
     pub fn secrets(&self) -> impl Iterator<Item = &str> {
-        let values = self.options.iter().filter_map(|(name, value)| {
-            if looks_secret(name) {
-                Some(value.as_str())
+        let values = self.options.iter().flat_map(|(name, value)| {
+            let hidden = if looks_secret(name) {
+                vec![0..value.len()]
             } else {
-                split_url(value).map(|(_, password, _)| password)
-            }
+                passwords(value)
+            };
+            hidden.into_iter().map(|range| &value[range])
         });
         self.password().into_iter().chain(values)
     }
@@ -221,11 +224,16 @@ impl fmt::Display for ConnectionString {
         write!(f, "{}{}", self.authority, self.path)?;
         for (index, (name, value)) in self.options.iter().enumerate() {
             write!(f, "{}{name}=", if index == 0 { '?' } else { '&' })?;
-            match split_url(value) {
-                _ if looks_secret(name) => f.write_str("***")?,
-                Some((before, _, after)) => write!(f, "{before}***{after}")?,
-                None => f.write_str(value)?,
+            if looks_secret(name) {
+                f.write_str("***")?;
+                continue;
             }
+            let mut shown = 0;
+            for hidden in passwords(value) {
+                write!(f, "{}***", &value[shown..hidden.start])?;
+                shown = hidden.end;
+            }
+            f.write_str(&value[shown..])?;
         }
         Ok(())
     }
@@ -270,13 +278,32 @@ fn split_userinfo(rest: &str) -> (Option<&str>, &str) {
     }
 }
 
-/// An option's value that is a URL with a password: what comes before it, the password, and the rest. Of several hosts with
-/// one each it is all from the first to the last.
-fn split_url(value: &str) -> Option<(&str, &str, &str)> {
-    let begin = value.find("://")? + 3;
-    let end = value.rfind('@').filter(|&end| end > begin)?;
-    let colon = begin + value[begin..end].find(':')? + 1;
-    Some((&value[..colon], &value[colon..end], &value[end..]))
+/// Where the passwords are in an option's value that is an address, or holds some: what follows `://` and stands between the
+/// first `:` and the last `@`. Of several hosts with a password each, what is between them is hidden, too.
+fn passwords(value: &str) -> Vec<Range<usize>> {
+    let is_begin = |&(at, _): &(usize, &str)| {
+        let before = value[..at].trim_end_matches(|character: char| {
+            character.is_ascii_alphanumeric() || "+-._".contains(character)
+        });
+        // Otherwise it stands in a password.
+        before.len() < at && !before.ends_with([':', '@'])
+    };
+    let begins: Vec<usize> = value
+        .match_indices("://")
+        .filter(is_begin)
+        .map(|(at, _)| at + 3)
+        .collect();
+    let ends = begins.iter().skip(1).copied().chain([value.len()]);
+    begins
+        .iter()
+        .zip(ends)
+        .filter_map(|(&begin, end)| {
+            let (userinfo, _) = split_userinfo(&value[begin..end]);
+            let (user, password) = userinfo?.split_once(':')?;
+            let begin = begin + user.len() + 1;
+            Some(begin..begin + password.len())
+        })
+        .collect()
 }
 
 /// Whether an option of that name holds something to hide.
@@ -359,8 +386,26 @@ mod tests {
                 "x://?a=rabbit%3A%2F%2Fu%3As3cret%40h1,u:s3cret@@h2&b=http://h:1/a:b",
                 "x://?a=rabbit://u:***@h2&b=http://h:1/a:b",
             ),
+            (
+                "x://h?urls=http://a:1/b,amqp://:s3cret@c,amqp://u:d://s3cret@e",
+                "x://h?urls=http://a:1/b,amqp://:***@c,amqp://u:***@e",
+            ),
         ] {
             check(text, expected);
+        }
+    }
+
+    #[test]
+    fn what_messages_must_not_show_is_named() {
+        for (text, expected) in [
+            ("redis://u:a@h?token=b&db=1", &["a", "b"][..]),
+            (
+                "x://h?urls=http://a:1/b,amqp://u:c@d,amqp://:e@f",
+                &["c", "e"],
+            ),
+        ] {
+            let connection = ConnectionString::parse(text).unwrap();
+            assert_eq!(connection.secrets().collect::<Vec<_>>(), expected, "{text}");
         }
     }
 
