@@ -11,7 +11,7 @@ from osprofiler import _outgoing, profiler, urllib3
 
 @pytest.fixture
 def tracing(collected):
-    """A trace with a key; what is sent is signed."""
+    """Return what is told in a trace with a key: what is sent is signed."""
     profiler.init("key", "B")
     return collected
 
