@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::ledger::Ledger;
 use super::messages::Severity;
-use super::queue::{Behind, Limits, Next, Outlet, Queue};
+use super::queue::{Behind, Limits, Next, Outlet, Queue, Trust};
 use super::texts::Texts;
 use crate::recorder::Wording;
 use crate::{Id, Kind, Loss, LossReason, Notification, Timestamp, secrets};
@@ -121,9 +121,22 @@ impl Pipeline {
     }
 
     /// Gives each store one batch. The earliest of their wishes is when to come back.
+    ///
+    /// A store that hangs takes the time of all, so those that answer come first, and as long as one of them has not written what a
+    /// flush waits for, the others wait for their turn: none answers later because of one that does not.
     pub(super) fn step(&mut self, now: &dyn Fn() -> Duration, outlet: Outlet<'_>) -> Next {
-        let steps = self.queues.iter_mut().map(|queue| queue.step(now, outlet));
-        steps.min().unwrap_or(Next::Never)
+        let mut next = Next::Never;
+        let mut answering_is_behind = false;
+        let mut queues: Vec<&mut Queue> = self.queues.iter_mut().collect();
+        queues.sort_by_key(|queue| queue.trust());
+        for queue in queues {
+            if answering_is_behind && queue.trust() != Trust::Answers {
+                break;
+            }
+            next = next.min(queue.step(now, outlet));
+            answering_is_behind |= queue.trust() == Trust::Answers && !queue.has_written_mark();
+        }
+        next
     }
 
     /// How many notifications wait for a store.

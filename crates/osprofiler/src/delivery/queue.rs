@@ -66,6 +66,17 @@ pub(super) enum Next {
     Never,
 }
 
+/// What is known of a store, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Trust {
+    /// It took what it was given last.
+    Answers,
+    /// Nobody has asked it yet.
+    Untried,
+    /// It did not take what it was given last.
+    Failed,
+}
+
 /// Where results go.
 #[derive(Clone, Copy)]
 pub(super) struct Outlet<'a> {
@@ -110,6 +121,8 @@ pub(super) struct Queue {
     next_try: Duration,
     wait: Duration,
     fault: Option<Fault>,
+    /// The store has ever taken something.
+    has_answered: bool,
     last_warning: Option<Duration>,
     /// That memory is full was said, and the store has not caught up since.
     told_overflow: bool,
@@ -162,6 +175,7 @@ impl Queue {
             next_try: Duration::ZERO,
             wait: limits.first_wait,
             fault: None,
+            has_answered: false,
             last_warning: None,
             told_overflow: false,
             lost_untold: 0,
@@ -234,9 +248,23 @@ impl Queue {
         self.mark = self.pushed;
     }
 
-    /// Whether all that had been pushed at the last mark has left: what is pushed later leaves later.
+    /// Whether all that had been pushed at the last mark has left, what was lost is told included: what is pushed later leaves later.
     pub(super) fn is_past_mark(&self) -> bool {
-        self.pushed - self.len() as u64 >= self.mark && self.has_told_losses()
+        self.has_written_mark() && self.has_told_losses()
+    }
+
+    /// Whether all that had been pushed at the last mark has left.
+    pub(super) fn has_written_mark(&self) -> bool {
+        self.pushed - self.len() as u64 >= self.mark
+    }
+
+    /// What is known of the store.
+    pub(super) fn trust(&self) -> Trust {
+        match (&self.fault, self.has_answered) {
+            (Some(_), _) => Trust::Failed,
+            (None, true) => Trust::Answers,
+            (None, false) => Trust::Untried,
+        }
     }
 
     fn has_told_losses(&self) -> bool {
@@ -510,6 +538,7 @@ impl Queue {
     }
 
     fn heal(&mut self, now: Duration, outlet: Outlet<'_>) {
+        self.has_answered = true;
         self.wait = self.limits.first_wait;
         self.next_try = Duration::ZERO;
         let Some(fault) = self.fault.take().filter(|fault| fault.told) else {

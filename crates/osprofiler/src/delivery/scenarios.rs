@@ -189,13 +189,7 @@ impl Scene {
         let clock = Rc::new(Cell::new(self.stores[0].with(|inner| inner.clock_ms)));
         let end = clock.get() + ms;
         loop {
-            let store = self.stores[0].clone();
-            let now = move || Duration::from_millis(store.with(|inner| inner.clock_ms));
-            let outlet = Outlet {
-                tally: &self.tally,
-                messages: &self.messages,
-            };
-            let next = self.pipeline.step(&now, outlet);
+            let next = self.step();
             let counters = self.counters();
             assert_eq!(
                 counters.waiting(),
@@ -214,6 +208,17 @@ impl Scene {
                 }
             }
         }
+    }
+
+    /// One turn.
+    fn step(&mut self) -> Next {
+        let store = self.stores[0].clone();
+        let now = move || Duration::from_millis(store.with(|inner| inner.clock_ms));
+        let outlet = Outlet {
+            tally: &self.tally,
+            messages: &self.messages,
+        };
+        self.pipeline.step(&now, outlet)
     }
 
     fn counters(&self) -> Counters {
@@ -498,6 +503,31 @@ fn a_second_store_is_served_while_the_first_is_down() {
     scene.stores[0].with(|inner| inner.write = Mood::Takes);
     scene.pass(10_000);
     assert_eq!(scene.names(0), scene.names(1));
+}
+
+#[test]
+fn a_flush_serves_stores_that_answer_before_one_that_hangs() {
+    let mut scene = Scene::new(2);
+    // Store 0 hangs; store 1 has answered before the first call to it.
+    scene.stores[0].with(|inner| (inner.write, inner.call_ms) = (Mood::IsDown, 5_000));
+    scene.record(2, "B", 1);
+    scene.pass(0);
+    for tried in [false, true] {
+        scene.record(3, "B", 30);
+        scene.pipeline.mark();
+        scene.pipeline.hurry();
+        let before = scene.stores[0].with(|inner| inner.clock_ms);
+        let stored = scene.counters().stored();
+        for _ in 0..2 {
+            assert_eq!(scene.step(), Next::Now);
+            let now = scene.stores[0].with(|inner| inner.clock_ms);
+            assert_eq!(now, before, "tried before: {tried}");
+        }
+        // With the last batch, it has its turn.
+        scene.step();
+        assert_eq!(scene.counters().stored(), stored + 30);
+        assert!(scene.stores[0].with(|inner| inner.clock_ms) > before);
+    }
 }
 
 #[test]
