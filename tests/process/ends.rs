@@ -82,7 +82,7 @@ fn a_store_that_hangs_at_exit_costs_the_deadline_once_and_is_told() {
         assert_eq!(end.status.code(), Some(3), "{command}");
         assert_eq!(
             end.stderr,
-            "osprofiler: 20 trace notifications are lost: the store did not take them within 100 ms of the process's end\n",
+            "osprofiler: 20 trace notifications are lost: `own:gate` did not take them within 100 ms of the process's end (raise `exit_deadline`)\n",
             "{command}"
         );
     }
@@ -144,6 +144,19 @@ fn a_process_that_lives_on_after_the_end_of_its_delivery_waits_for_it_no_more() 
         assert_eq!(end.stderr, "", "{store}");
         assert_eq!(Stored::read(&store).notifications(), 120, "{store}");
     }
+}
+
+#[test]
+fn what_comes_while_the_end_is_under_way_is_counted() {
+    let mut program = Program::start("own:down");
+    program.ask("record 10");
+    // The driver submits one more while it takes them, in the end's own flush or before.
+    let numbers = program.numbers("end");
+    assert_eq!((numbers.recorded, numbers.waiting), (21, 0), "{numbers:?}");
+    assert!(numbers.stored >= 20, "{numbers:?}");
+    let end = program.end("return");
+    let told = end.stderr.contains("recorded too late to come as far as a store");
+    assert_eq!(told, numbers.lost > 0, "{}", end.stderr);
 }
 
 #[test]

@@ -75,9 +75,29 @@ fn a_store_that_is_down_at_exit_costs_the_other_nothing() {
     program.ask("record 50");
     let end = program.end("return");
     assert!(end.status.success());
-    let told = "100 trace notifications are lost: the store did not take them";
-    assert!(end.stderr.contains(told), "{}", end.stderr);
+    let told = format!(
+        "100 trace notifications are lost: `{}` did not take them within 300 ms of the process's end (raise `exit_deadline`)",
+        stores[0]
+    );
+    assert!(end.stderr.contains(&told), "{}", end.stderr);
+    assert!(!end.stderr.contains(&stores[1]), "{}", end.stderr);
     assert_eq!(Stored::read(&stores[1]).notifications(), 100);
+}
+
+#[test]
+fn what_the_end_gives_up_is_the_loss_of_the_store_that_did_not_take_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let stores = two_stores(folder.path());
+    make_folder(folder.path(), "sqlite");
+    let mut program = Program::start(&stores.join(","));
+    program.ask("exit-deadline 300");
+    program.ask("record 50");
+    check(&program.numbers("end"), 200, 100, 0);
+    for (place, stored) in [(0, 0), (1, 100)] {
+        let numbers = program.numbers(&format!("counters-of {place}"));
+        check(&numbers, 100, stored, 0);
+    }
+    assert!(program.end("_exit").status.success());
 }
 
 #[test]

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use super::messages::{Severity, log_all};
-use super::process::{self, TALLY};
+use super::process::{self, TABLE, TALLIES_BY_STORE, TALLY};
 use super::thread;
 use crate::{Loss, LossReason, recorder};
 
@@ -24,6 +24,8 @@ pub const EXIT_DEADLINE: Duration = Duration::from_secs(2);
 
 static DEADLINE_MS: AtomicU64 = AtomicU64::new(EXIT_DEADLINE.as_millis() as u64);
 static BEGUN: AtomicBool = AtomicBool::new(false);
+/// Somebody counts what is lost: of several ends at once, one does.
+static COUNTING: AtomicBool = AtomicBool::new(false);
 
 /// Sets how long the end of this process, and of those forked from it later, waits for the stores. [`EXIT_DEADLINE`] without this.
 pub fn set_exit_deadline(deadline: Duration) {
@@ -49,6 +51,7 @@ pub(super) fn has_begun() -> bool {
 /// A forked child lives, even if its parent was about to end. Atomics only.
 pub(super) fn forget() {
     BEGUN.store(false, SeqCst);
+    COUNTING.store(false, SeqCst);
 }
 
 extern "C" fn at_exit() {
@@ -87,21 +90,50 @@ pub fn end() {
         return;
     }
     let deadline = Duration::from_millis(DEADLINE_MS.load(SeqCst));
-    let ticket = thread::ask_for_flush();
+    // In this order: a flush that answers the ticket has seen that the end has begun, and closes the stores. Should one that was asked for
+    // earlier have seen it too, and be the last, then the thread has ended, and what was recorded before this call is settled.
     BEGUN.store(true, SeqCst);
-    if thread::await_flush(ticket, Instant::now() + deadline) {
+    let ticket = thread::ask_for_flush();
+    thread::await_flush(ticket, Instant::now() + deadline);
+    if COUNTING.swap(true, SeqCst) {
         return;
     }
-    let count = process::counters().waiting();
-    if count == 0 {
-        return;
-    }
+    count_as_lost(deadline);
+    COUNTING.store(false, SeqCst);
+}
+
+/// Counts what still waits as lost and says so, for each store where it waits. Takes no lock and allocates nothing.
+fn count_as_lost(deadline: Duration) {
     let reason = LossReason::Exit;
+    let mut count = process::counters().waiting();
     TALLY.add_loss(Loss { count, reason });
-    say_on_stderr(format_args!(
-        "{count} trace notifications are lost: the store did not take them within {} ms of the process's end",
-        deadline.as_millis(),
-    ));
+    let deadline = deadline.as_millis();
+    if thread::is_running() {
+        let is_only = TABLE.store(1).is_none();
+        for (number, tally) in TALLIES_BY_STORE.iter().enumerate() {
+            let Some(store) = TABLE.store(number) else {
+                break;
+            };
+            let waiting = tally.counters(|| 0).waiting();
+            tally.add_loss(Loss {
+                count: waiting,
+                reason,
+            });
+            // What no queue has yet is on its way to the only store there is.
+            let told = if is_only { count } else { waiting.min(count) };
+            count -= told;
+            if told > 0 {
+                say_on_stderr(format_args!(
+                    "{told} trace notifications are lost: `{store}` did not take them within {deadline} ms of the process's end (raise `exit_deadline`)",
+                ));
+            }
+        }
+    }
+    if count > 0 {
+        say_on_stderr(format_args!(
+            "{count} trace notifications are lost: they were recorded too late to come as far as a store before the process's end",
+        ));
+    }
 }
 
 /// On the background thread, once all is settled: says what nobody has taken.

@@ -64,12 +64,12 @@ pub(super) fn ask_for_flush() -> Ticket {
     Ticket(ASKED.fetch_add(1, SeqCst).wrapping_add(1))
 }
 
-/// Waits until it is; false if the deadline passed first.
-pub(super) fn await_flush(ticket: Ticket, deadline: Instant) -> bool {
+/// Waits until it is, or there is no thread that could do it; at most until the deadline.
+pub(super) fn await_flush(ticket: Ticket, deadline: Instant) {
     wake();
     futex::wait_until(&ANSWERED, deadline, |answered| {
-        ticket.0.wrapping_sub(answered).cast_signed() <= 0
-    })
+        !is_running() || ticket.0.wrapping_sub(answered).cast_signed() <= 0
+    });
 }
 
 /// A forked child has no such thread. Atomics only.
@@ -92,6 +92,7 @@ fn start() {
     restore_signals(&before);
     if let Err(error) = outcome {
         RUNNING.store(0, SeqCst);
+        futex::wake_all(&ANSWERED);
         // Whoever takes a chunk, or submits something, tries again.
         recorder::nobody_delivers();
         if TOLD.swap(1, SeqCst) == 1 {
@@ -126,9 +127,9 @@ fn serve(worker: &mut Worker) {
         fork::stand_aside(|| worker.close());
         // Read before looking: what was recorded before the call is seen by this turn.
         STATE.store(AWAKE, SeqCst);
-        // The end's own ticket was drawn before it began, so a flush from here on is one for it.
-        let is_last = exit::has_begun();
+        // In this order: the end begins before it draws its ticket, so a flush for that ticket is the last.
         let asked = ASKED.load(SeqCst);
+        let is_last = exit::has_begun();
         let found = worker.collect();
         let wish = flush.wish(asked, ANSWERED.load(SeqCst), is_last);
         if wish.mark {

@@ -306,9 +306,12 @@ fn passwords(value: &str) -> Vec<Range<usize>> {
         .collect()
 }
 
-/// Whether an option of that name holds something to hide.
+/// Whether an option of that name holds something to hide. Allocates nothing: stores are named at a process's end, too.
 fn looks_secret(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
+    let holds = |word: &str| {
+        let mut parts = name.as_bytes().windows(word.len());
+        parts.any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
+    };
     [
         "pass",
         "pwd",
@@ -319,8 +322,8 @@ fn looks_secret(name: &str) -> bool {
         "auth",
         "sign",
     ]
-    .iter()
-    .any(|word| name.contains(word))
+    .into_iter()
+    .any(holds)
 }
 
 #[cfg(test)]
