@@ -155,7 +155,9 @@ fn what_comes_while_the_end_is_under_way_is_counted() {
     assert_eq!((numbers.recorded, numbers.waiting), (21, 0), "{numbers:?}");
     assert!(numbers.stored >= 20, "{numbers:?}");
     let end = program.end("return");
-    let told = end.stderr.contains("recorded too late to come as far as a store");
+    let told = end
+        .stderr
+        .contains("recorded too late to come as far as a store");
     assert_eq!(told, numbers.lost > 0, "{}", end.stderr);
 }
 

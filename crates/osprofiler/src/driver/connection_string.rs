@@ -113,15 +113,15 @@ impl ConnectionString {
     /// What nobody is to see, decoded: the password, the values of options that look secret, and the passwords of addresses
     /// within the others. For masking messages.
     pub fn secrets(&self) -> impl Iterator<Item = &str> {
-        let values = self.options.iter().flat_map(|(name, value)| {
-            let hidden = if looks_secret(name) {
-                vec![0..value.len()]
-            } else {
-                passwords(value)
-            };
-            hidden.into_iter().map(|range| &value[range])
-        });
-        self.password().into_iter().chain(values)
+        let (secret, others): (Vec<_>, Vec<_>) = self
+            .options
+            .iter()
+            .map(|(name, value)| (name, value.as_str()))
+            .partition(|(name, _)| looks_secret(name));
+        let within = |value| passwords(value).into_iter().map(move |range| &value[range]);
+        let values = secret.into_iter().map(|(_, value)| value);
+        let addresses = others.into_iter().flat_map(move |(_, value)| within(value));
+        self.password().into_iter().chain(values).chain(addresses)
     }
 
     /// Hosts with their ports, as written: `a:1,b:2`, `[::1]:6379`; empty before a path alone.

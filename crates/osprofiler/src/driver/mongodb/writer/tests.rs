@@ -162,9 +162,7 @@ fn batch(len: u128, info: &str) -> Notifications {
 }
 
 fn done(command: &Document) -> Document {
-    let n = command
-        .get_array("documents")
-        .map_or(1, |documents| documents.len());
+    let n = command.get_array("documents").map_or(1, Vec::len);
     doc! { "ok": 1, "n": n as i32 }
 }
 
