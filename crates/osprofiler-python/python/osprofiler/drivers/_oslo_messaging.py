@@ -31,11 +31,12 @@ class OsloMessaging:
         name = bus.transport_url.partition("://")[0]
         try:
             self._library = importlib.import_module("oslo_messaging")
-            self._transport = self._library.get_notification_transport(bus.conf, url=bus.transport_url)
         except ImportError:
             raise ValueError(
                 f"the transport `{name}` needs oslo.messaging: `pip install osprofiler[messaging]`"
             ) from None
+        try:
+            self._transport = self._library.get_notification_transport(bus.conf, url=bus.transport_url)
         except Exception as error:
             told = _native.mask_text(_native.safe_str(error), bus.transport_url)
             raise ValueError(f"the transport `{name}` cannot be used: {told}") from None

@@ -402,12 +402,13 @@ impl Refusal {
             _ => ErrorKind::Unavailable,
         };
         let error = Error::new(kind, format!("cannot {what} RabbitMQ at `{shown}`: {text}"));
-        if kind == ErrorKind::Denied {
-            error.set_temporary(true).with_help(
+        match kind {
+            ErrorKind::Denied => error.set_temporary(true).with_help(
                 "check user, password, virtual host, and `rabbitmqctl list_permissions --vhost VHOST`",
-            )
-        } else {
-            error
+            ),
+            // What somebody removed, the next attempt makes anew.
+            ErrorKind::NotFound => error.set_temporary(true),
+            _ => error,
         }
     }
 }
