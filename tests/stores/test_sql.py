@@ -11,6 +11,7 @@ import sys
 import pytest
 from sql_databases import Database, ours, recorded, show
 
+from house.places import CLONE
 from servers.mariadb_stores import MariaDBStores
 from servers.postgresql import PostgreSQL
 
@@ -285,3 +286,19 @@ def test_what_is_older_than_its_time_is_removed(database):
     write(database, notification(base_id="new", timestamp="2999-01-01T00:00:00.000000"), options="ttl=90d")
     assert [trace["base_id"] for trace in json.loads(ours(LIST, database.url()))] == ["new"]
     assert json.loads(ours(LIST_ERRORS, database.url())) == []
+
+
+# What the documents say.
+
+
+def test_the_documents_statements_say_something(database):
+    """Whoever copies a query into the database's own tool sees a trace."""
+    error = {"etype": "E", "message": "x"}
+    write(database, notification(), notification(error, name="db-stop", micros=2))
+    page = CLONE / "docs" / "stores" / ("postgresql.md" if database.is_postgresql else "mysql.md")
+    blocks = [block.partition("```")[0] for block in page.read_text().split("```sql\n")[1:]]
+    statements = "".join(blocks[1:]).replace("'ID'", f"'{ID}'").split(";")
+    assert len(statements) == 6
+    for statement in filter(str.strip, statements):
+        answer = database.ask(statement.strip())
+        assert answer or "CREATE INDEX" in statement, statement
