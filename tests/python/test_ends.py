@@ -131,7 +131,7 @@ def test_a_store_that_hangs_costs_the_deadline_and_is_told(tmp_path, base_id, wa
         # Nothing ends the transaction: that the program ends at all is its deadline's doing.
         ended = run_python(PROGRAM, f"sqlite://{path}", base_id, way)
     assert ended.returncode == 7
-    told = f"{2 * COUNT} trace notifications are lost: `sqlite://{path}` did not take them within 2000 ms of the process's end"
+    told = f"{2 * COUNT} trace notifications are lost: `sqlite://{path}` did not take them within 2000 ms"
     assert told in ended.stderr
 
 
