@@ -558,8 +558,8 @@ profiler.init("SECRET")
 for _ in range(3):
     with profiler.Trace("x"):
         pass
-    counters = _native.flush(10)
-assert counters["lost"] == counters["recorded"] == 6, counters
+    counters = _native.flush(0.5)
+assert counters["waiting"] == counters["recorded"] == 6, counters
 """
     url = f"rabbit://{USER}:wrong-secret@127.0.0.1:{rabbitmq.port}/"
     told = capture([sys.executable, "-c", text, url], tmp_path / "service.log").messages
