@@ -24,13 +24,17 @@ pub(crate) struct PyOrigin(pub(crate) Origin);
 /// This machine's name, as notifications tell it.
 pub(crate) fn host() -> &'static str {
     static HOST: OnceLock<String> = OnceLock::new();
-    HOST.get_or_init(|| {
-        Python::attach(|py| {
-            py.import("socket")
-                .and_then(|socket| socket.call_method0("gethostname")?.extract())
-                .unwrap_or_default()
-        })
-    })
+    if let Some(name) = HOST.get() {
+        return name;
+    }
+    // Asked before the cell is filled: Python lets other threads run meanwhile, and one that waited for the cell would
+    // wait with the interpreter's lock.
+    let name = Python::attach(|py| {
+        py.import("socket")
+            .and_then(|socket| socket.call_method0("gethostname")?.extract())
+            .unwrap_or_default()
+    });
+    HOST.get_or_init(|| name)
 }
 
 /// Raises `ValueError` if no driver can serve the connection string.
