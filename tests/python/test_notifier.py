@@ -342,3 +342,85 @@ def test_importing_the_profiler_brings_four_modules():
     )
     brought = ["osprofiler", "osprofiler._native", "osprofiler._suspending", "osprofiler.profiler"]
     assert ended.stdout.split() == brought
+
+
+HOST = """
+    import socket
+    import threading
+    from osprofiler import notifier, profiler
+
+    both = threading.Barrier(2, timeout=30)
+
+    def gethostname():
+        both.wait()
+        return "name"
+
+    def work():
+        profiler.init("key", "B")
+        with profiler.Trace("x"):
+            pass
+
+    socket.gethostname = gethostname
+    hosts = []
+    notifier.set(lambda notification: hosts.append(notification["info"]["host"]))
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    print(hosts)
+"""
+
+
+def test_two_threads_that_ask_for_the_host_at_once_get_it():
+    """Both are let in before either gets an answer: whoever held the interpreter's lock meanwhile would end neither."""
+    ended = run_python(HOST)
+    assert (ended.stdout.strip(), ended.returncode) == (str(["name"] * 4), 0), ended.stderr
+
+
+REFUSING = """
+    import logging
+    import os
+    import sys
+    from osprofiler import _native, notifier, profiler
+
+    class Interruption(BaseException):
+        pass
+
+    class Handler(logging.Handler):
+        def handle(self, record):
+            print(record.getMessage(), flush=True)
+            raise Interruption
+
+    def notify(notification):
+        raise ValueError("a secret")
+
+    def work():
+        try:
+            with profiler.Trace("x"):
+                pass
+        except Interruption:
+            print("interrupted", end=" ")
+        print(_native.counters()["refused_by_notifier"], flush=True)
+
+    logging.getLogger("osprofiler").addHandler(Handler())
+    notifier.set(notify)
+    profiler.init("key", "B")
+    work()
+    work()
+    pid = os.fork()
+    if pid:
+        assert os.waitpid(pid, 0)[1] == 0
+    work()
+"""
+
+
+def test_a_notifier_that_raises_is_told_once_and_by_each_process():
+    """And an interruption of who logs it reaches the program."""
+    ended = run_python(REFUSING)
+    told = (
+        "a notifier made in Python raised `ValueError`, and its notification is gone; further ones are dropped silently"
+    )
+    lines = [told, "interrupted 2", "4", told, "interrupted 2", "6"]
+    assert ended.stdout.splitlines() == lines, ended.stderr
+    assert ended.returncode == 0, ended.stderr

@@ -22,6 +22,7 @@ mod arguments;
 mod json_text;
 mod value;
 
+mod dropped;
 mod notifier;
 mod secrets;
 

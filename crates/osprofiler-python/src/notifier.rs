@@ -5,7 +5,6 @@
 //! thread, in order; what it raises is counted and forgotten, unless it is no `Exception`: that is the program's own.
 
 use std::ptr;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use osprofiler::delivery::{self, Severity};
@@ -16,6 +15,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use crate::context::id_text;
+use crate::dropped::Dropped;
 use crate::gil::GilCell;
 use crate::secrets;
 use crate::store::{PyOrigin, host};
@@ -35,9 +35,9 @@ static ROUTE: GilCell<Route> = GilCell::new(Route::Off);
 static NOTIFIER: GilCell<*mut ffi::PyObject> = GilCell::new(ptr::null_mut());
 
 /// Notifications that a callable refused by raising.
-static REFUSED: AtomicU64 = AtomicU64::new(0);
+static REFUSED: Dropped = Dropped::new();
 /// Points that were not opened because their trace had been over for too long.
-static LATE: AtomicU64 = AtomicU64::new(0);
+static LATE: Dropped = Dropped::new();
 
 /// Makes `notifier` the current one: `origin` is where its store's records come from, `off` says that it does nothing.
 #[pyfunction]
@@ -244,8 +244,7 @@ impl Prepared<'_, '_> {
                 let told = notification(kind, name, ids, info)
                     .and_then(|notification| notifier.call1((notification,)));
                 if let Err(error) = told {
-                    raise_anew(name.py(), error)?;
-                    REFUSED.fetch_add(1, Ordering::Relaxed);
+                    refused(name.py(), error)?;
                 }
                 Ok(())
             }
@@ -294,29 +293,58 @@ pub(crate) fn now() -> Timestamp {
     Timestamp::from_micros(since.map_or(0, |since| since.as_micros() as i64))
 }
 
-pub(crate) fn count_late() {
-    LATE.fetch_add(1, Ordering::Relaxed);
+#[cold]
+fn refused(py: Python<'_>, error: PyErr) -> PyResult<()> {
+    // Its class alone: what its text quotes may be secret.
+    let class = error.get_type(py).name();
+    raise_anew(py, error)?;
+    REFUSED.count(py, || {
+        let class = class.map_or_else(|_| "an error".to_owned(), |name| format!("`{name}`"));
+        format!(
+            "a notifier made in Python raised {class}, and its notification is gone; further ones are dropped silently"
+        )
+    });
+    Ok(())
 }
 
-/// Logs what delivery has to say through Python's `logging`. An atomic load when there is nothing. Never raises.
-pub(crate) fn log_messages(py: Python<'_>) {
-    let messages = delivery::take_messages();
-    if messages.is_empty() {
-        return;
+#[cold]
+pub(crate) fn count_late(py: Python<'_>) {
+    LATE.count(py, || {
+        "a point was not recorded, because its trace has been over for more than 60 seconds; further ones are dropped silently"
+            .to_owned()
+    });
+}
+
+/// Logs what delivery has to say through Python's `logging`. An atomic load when there is nothing. Returns an error only for what is
+/// no `Exception`: a handler of the program's was interrupted.
+pub(crate) fn log_messages(py: Python<'_>) -> PyResult<()> {
+    if !delivery::has_messages() {
+        return Ok(());
     }
+    Python::attach(|_| write_messages(py).or_else(|error| value::raise_if_not_exception(py, error)))
+}
+
+#[cold]
+fn write_messages(py: Python<'_>) -> PyResult<()> {
     let logger = py
-        .import("logging")
-        .and_then(|logging| logging.call_method1("getLogger", ("osprofiler",)));
-    let Ok(logger) = logger else { return };
-    for message in messages {
+        .import("logging")?
+        .call_method1("getLogger", ("osprofiler",))?;
+    let mut interruption = None;
+    for message in delivery::take_messages() {
         let method = match message.severity {
             Severity::Info => "info",
             Severity::Warning => "warning",
             Severity::Error => "error",
         };
-        // A handler of the program may raise; the message is then gone, the program goes on.
-        let _ = logger.call_method1(method, ("%s", message.text));
+        // A handler of the program's may raise: its message is then gone, the others are not.
+        let logged = logger.call_method1(method, ("%s", message.text));
+        if let Err(error) = logged
+            && let Err(error) = value::raise_if_not_exception(py, error)
+        {
+            interruption = Some(error);
+        }
     }
+    interruption.map_or(Ok(()), Err)
 }
 
 /// What was recorded, stored and lost in this process so far, and what waits.
@@ -331,7 +359,7 @@ pub(crate) fn counters(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
 pub(crate) fn flush(py: Python<'_>, seconds: f64) -> PyResult<Bound<'_, PyDict>> {
     let deadline = std::time::Duration::try_from_secs_f64(seconds).unwrap_or_default();
     let counters = py.detach(|| delivery::flush(deadline));
-    log_messages(py);
+    log_messages(py)?;
     as_dict(py, &counters)
 }
 
@@ -344,8 +372,8 @@ pub(crate) fn end(py: Python<'_>) {
 /// Logs what delivery has to say: registered with `atexit`.
 #[pyfunction]
 #[pyo3(name = "log_messages")]
-pub(crate) fn log_messages_now(py: Python<'_>) {
-    log_messages(py);
+pub(crate) fn log_messages_now(py: Python<'_>) -> PyResult<()> {
+    log_messages(py)
 }
 
 fn as_dict<'py>(py: Python<'py>, counters: &delivery::Counters) -> PyResult<Bound<'py, PyDict>> {
@@ -359,7 +387,7 @@ fn as_dict<'py>(py: Python<'py>, counters: &delivery::Counters) -> PyResult<Boun
     dict.set_item("lost", counters.lost())?;
     dict.set_item("lost_by_reason", lost)?;
     dict.set_item("waiting", counters.waiting())?;
-    dict.set_item("refused_by_notifier", REFUSED.load(Ordering::Relaxed))?;
-    dict.set_item("late", LATE.load(Ordering::Relaxed))?;
+    dict.set_item("refused_by_notifier", REFUSED.number(py))?;
+    dict.set_item("late", LATE.number(py))?;
     Ok(dict)
 }

@@ -48,7 +48,7 @@ pub(crate) fn open_numbered<'py>(
     let py = name.py();
     let profiler = around.profiler().get();
     if profiler.is_over() {
-        notifier::count_late();
+        notifier::count_late(py);
         return Ok(None);
     }
     let (Some((base_id, _)), Some(parent_id)) = (profiler.ids(), around.id_for_children()) else {
@@ -107,14 +107,14 @@ pub(crate) fn close<'py>(
             .and(Err(error)),
     };
     if !parent.is_open() {
-        notifier::log_messages(py);
+        return told.and(notifier::log_messages(py));
     }
     told
 }
 
 /// Whether the caller is at `place` or inside it.
 #[inline]
-fn is_around_here<'py>(py: Python<'py>, place: &Place<'py>) -> bool {
+pub(crate) fn is_around_here<'py>(py: Python<'py>, place: &Place<'py>) -> bool {
     let mut around = context::current(py);
     while let Some(here) = around {
         if here.is(place) {

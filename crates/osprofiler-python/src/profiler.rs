@@ -193,7 +193,7 @@ impl Profiler {
         }
         let this = slf.get();
         if this.is_over() {
-            notifier::count_late();
+            notifier::count_late(slf.py());
             return Ok(());
         }
         let Some((base_id, top_id)) = &this.ids else {
@@ -351,8 +351,7 @@ pub(crate) fn clean(py: Python<'_>) -> PyResult<()> {
     };
     place.profiler().get().close();
     context::set(py, None)?;
-    notifier::log_messages(py);
-    Ok(())
+    notifier::log_messages(py)
 }
 
 /// The id as Python has it, or what was given.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `profiler.Trace`: a point as a context manager.
 //!
-//! An object may be entered again before it is left, and its class may be derived from. It is made by vectorcall, in memory that an earlier
+//! An object may be entered again before it is left, in several threads and tasks at once; who leaves it leaves what was
+//! entered where it is. Its class may be derived from. It is made by vectorcall, in memory that an earlier
 //! one has left; outside of any trace nothing but its name and info is kept.
 
 #![expect(unsafe_code, reason = "an object of C's interface")]
@@ -331,9 +332,9 @@ unsafe extern "C" fn exit(
     unsafe {
         let py = Python::assume_attached();
         let this = object.cast::<Trace>();
-        let opened = (&raw mut (*this).opened).replace(ptr::null_mut());
+        let mut opened = (&raw mut (*this).opened).replace(ptr::null_mut());
         if !(*this).around.is_null() {
-            take_around(py, this);
+            opened = take_entered(py, this, opened);
         }
         let Some(opened) = Bound::from_owned_ptr_or_opt(py, opened) else {
             return ffi::Py_NewRef(ffi::Py_None());
@@ -388,21 +389,54 @@ unsafe fn put_around(py: Python<'_>, this: *mut Trace) -> PyResult<()> {
     }
 }
 
-/// Takes what was open before the object was entered once more.
+/// Takes what the caller has entered: the newest that is where the caller is, or around that; the newest if none is. The newest
+/// of the others is in `opened` afterwards.
 ///
 /// # Safety
-/// `this` is alive, and its `around` is not null.
+/// `this` is alive, its `around` is not null, and its `opened` is; `newest` was there, and is taken over.
 #[cold]
-unsafe fn take_around(py: Python<'_>, this: *mut Trace) {
-    // SAFETY: as the caller vouches; `around` is a list, and `opened` was just emptied.
+unsafe fn take_entered(
+    py: Python<'_>,
+    this: *mut Trace,
+    newest: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: as the caller vouches; `around` is a list.
     unsafe {
         let around = Bound::from_borrowed_ptr(py, (*this).around).cast_into_unchecked::<PyList>();
-        if let Some(last) = around.len().checked_sub(1)
-            && let Ok(opened) = around.get_item(last)
-            && around.del_item(last).is_ok()
-        {
-            (&raw mut (*this).opened).write(opened.into_ptr());
-        }
+        let Some(newest) = Bound::from_owned_ptr_or_opt(py, newest) else {
+            return ptr::null_mut();
+        };
+        let Some(last) = around.len().checked_sub(1) else {
+            return newest.into_ptr();
+        };
+        let is_entered = |at: &usize| around.get_item(*at).is_ok_and(|held| is_here(py, &held));
+        let elsewhere = if is_here(py, &newest) {
+            None
+        } else {
+            (0..=last).rev().find(is_entered)
+        };
+        let at = elsewhere.unwrap_or(last);
+        let taken = match around.get_item(at) {
+            Ok(held) if around.del_item(at).is_ok() => held,
+            _ => return newest.into_ptr(),
+        };
+        let (left, kept) = match elsewhere {
+            Some(_) => (taken, newest),
+            None => (newest, taken),
+        };
+        (&raw mut (*this).opened).write(kept.into_ptr());
+        left.into_ptr()
+    }
+}
+
+/// Whether an `__enter__` where the caller is may have opened this.
+fn is_here<'py>(py: Python<'py>, opened: &Bound<'py, PyAny>) -> bool {
+    if opened.is_none() {
+        return context::current(py).is_none_or(|here| here.profiler().get().is_over());
+    }
+    match Opened::from_any(opened) {
+        Ok(Opened::Here(place, _)) => points::is_around_here(py, &place),
+        Ok(Opened::Elsewhere) | Err(_) => true,
     }
 }
 

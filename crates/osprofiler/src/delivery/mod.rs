@@ -40,6 +40,6 @@ pub use fork::{FORK_DEADLINE, set_fork_deadline};
 pub use messages::{Message, Severity};
 pub(crate) use process::log_waiting_messages;
 pub use process::{
-    attach, attach_alone, attach_each, attach_own, counters, counters_by_store, flush, submit,
-    take_messages,
+    attach, attach_alone, attach_each, attach_own, counters, counters_by_store, flush,
+    has_messages, say, submit, take_messages,
 };

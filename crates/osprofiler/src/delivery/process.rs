@@ -326,6 +326,12 @@ pub fn counters_by_store() -> Vec<(String, Counters)> {
     names.zip(counters).collect()
 }
 
+/// Whether [`take_messages`] has any to give. One load.
+pub fn has_messages() -> bool {
+    recorder::generation();
+    MESSAGES_WAIT.load(Ordering::Relaxed)
+}
+
 /// What delivery has to say since the last call, oldest first; whoever takes it logs it. One load if there is nothing.
 pub fn take_messages() -> Vec<Message> {
     recorder::generation();
@@ -349,8 +355,8 @@ fn log_messages() {
     }
 }
 
-/// Adds a message of this process.
-pub(super) fn say(severity: Severity, text: String) {
+/// Adds a message of this process, for whoever calls [`take_messages`] next.
+pub fn say(severity: Severity, text: String) {
     Process::get().messages.push(severity, text);
 }
 
