@@ -8,7 +8,7 @@
 #![expect(clippy::print_stdout, reason = "says what a test runner would say")]
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use osprofiler::recorder::{
     Context, Event, Origin, Sweeper, announce_idle, clock, recorded, set_waker, take_losses,
@@ -91,6 +91,9 @@ impl Seen {
 const THREADS: u32 = 4;
 const ROUNDS: u32 = 3_000;
 
+/// How many events are recorded for sure: a sweep that begins then sees them all, which is what a flush says.
+static CERTAIN: AtomicU64 = AtomicU64::new(0);
+
 fn record_rounds(thread: u32) {
     for round in 0..ROUNDS {
         let _trace = Context::new_trace(origin()).attach();
@@ -98,6 +101,7 @@ fn record_rounds(thread: u32) {
         let text = "x".repeat(round as usize * 7 % 600 * (1 + round as usize % 97 / 96 * 40));
         let inner = point!("inner", {"thread": thread, "round": round, "text": text});
         stop!(inner, {"round": round});
+        CERTAIN.fetch_add(3, Ordering::Release);
         if round % 8 == 0 {
             // Lets the sweeper find this thread idle.
             std::thread::yield_now();
@@ -108,6 +112,7 @@ fn record_rounds(thread: u32) {
 /// Lets threads record while another sweeps as fast as it can, and checks that everything arrived, once and whole.
 fn race(now: fn(u64) -> u64) {
     let before = recorded();
+    CERTAIN.store(0, Ordering::Relaxed);
     let ended = AtomicBool::new(false);
     let mut seen = Seen::default();
     std::thread::scope(|scope| {
@@ -116,7 +121,9 @@ fn race(now: fn(u64) -> u64) {
             loop {
                 let last = ended.load(Ordering::Acquire);
                 sweeps += 1;
+                let certain = CERTAIN.load(Ordering::Acquire);
                 Sweeper::new().sweep_at(now(sweeps), &mut |event| seen.add(event));
+                assert!(seen.events >= certain, "{} of {certain}", seen.events);
                 if last {
                     return;
                 }

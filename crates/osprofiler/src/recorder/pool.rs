@@ -53,7 +53,7 @@ unsafe impl Sync for Pool {}
 /// A recording thread's place. Its thread writes all but `revoked` and the lane's way back to the pool.
 #[repr(C, align(64))]
 pub(super) struct Lane {
-    /// `slots used in the current chunk << 1 | a record is being written`. The release store that publishes.
+    /// `place in the current chunk << 1 | a record is being written` (see [`Place`]). The release store that publishes.
     pub(super) word: AtomicU32,
     /// The sweeper has taken the current chunk away (see [`sweep`](super::sweep)): take another before writing.
     pub(super) revoked: AtomicU32,
@@ -68,9 +68,51 @@ pub(super) struct Lane {
     pub(super) recorded: AtomicU64,
 }
 
+/// In a lane's word: no record is being written, or one is.
+pub(super) const AT_REST: u32 = 0;
+pub(super) const BUSY: u32 = 1;
+
 pub(super) const LANE_FREE: u32 = 0;
 pub(super) const LANE_LIVE: u32 = 1;
 pub(super) const LANE_ENDED: u32 = 2;
+
+/// How far a thread is: in which chunk, and how many of its slots are used. One number, so that one store says both.
+#[derive(Clone, Copy)]
+pub(super) struct Place(u32);
+
+impl Place {
+    const USED_BITS: u32 = 8;
+
+    pub(super) const fn new(chunk: u32, used: u32) -> Self {
+        Self(chunk << Self::USED_BITS | used)
+    }
+
+    /// What a lane's word says.
+    pub(super) const fn of_word(word: u32) -> Self {
+        Self(word >> 1)
+    }
+
+    /// The word that says it.
+    #[inline(always)]
+    pub(super) const fn word(self, state: u32) -> u32 {
+        self.0 << 1 | state
+    }
+
+    pub(super) const fn chunk(self) -> u32 {
+        self.0 >> Self::USED_BITS
+    }
+
+    #[inline(always)]
+    pub(super) const fn used(self) -> u32 {
+        self.0 & ((1 << Self::USED_BITS) - 1)
+    }
+
+    /// Further on in the same chunk.
+    #[inline(always)]
+    pub(super) const fn behind(self, slots: u32) -> Self {
+        Self(self.0 + slots)
+    }
+}
 
 /// What is known of a chunk, apart from its slots.
 #[repr(C)]
@@ -254,3 +296,5 @@ impl Stack {
 
 const _: () = assert!(size_of::<Chunk>() == SLOTS as usize * SLOT_BYTES);
 const _: () = assert!(size_of::<Lane>() == 64);
+const _: () = assert!(SLOTS < 1 << Place::USED_BITS);
+const _: () = assert!(CHUNKS < 1 << (31 - Place::USED_BITS));

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //!   sweeper                                   thread, at each record
-//!   revoked = 1                               word = used, busy
+//!   revoked = 1                               word = chunk, used, busy
 //!   membarrier: a full fence on each thread   (compiler fence)
 //!   word busy?  -> look again next time       revoked?  -> leave the chunk, begin a new chain at `first`
 //!   else the chunk is ours
@@ -28,7 +28,7 @@ use super::info::{Info, Source};
 use super::losses;
 use super::names::{self, Wording};
 use super::origin::Origin;
-use super::pool::{LANE_ENDED, LANE_FREE, Lane, NONE, Pool, SLOTS};
+use super::pool::{AT_REST, BUSY, LANE_ENDED, LANE_FREE, Lane, NONE, Place, Pool, SLOTS};
 use super::record::{
     BASE_TEXT, CONTINUED, FORM, FORM_JSON, FORM_SHAPE, FORM_SITE, NAME_TEXT, PARENT_TEXT, Record,
     SLOT_BYTES, STOP, TRACE_TEXT,
@@ -269,8 +269,8 @@ fn sweep_lane(
             };
         }
         let header = pool.header(cursor.chunk);
-        // In this order: a word that is about a later chunk was written after the link to that chunk. One about an earlier chunk
-        // was replaced, by one that says nothing is published, before the link by which we came here.
+        // In this order: a word that is about a later chunk was written after the link to that chunk. One about an earlier chunk says
+        // that nothing is published in this one yet.
         let word = lane.word.load(Ordering::Acquire);
         let first = lane.first.load(Ordering::Acquire);
         let next = header.next.load(Ordering::Acquire);
@@ -279,7 +279,9 @@ fn sweep_lane(
         } else if first != NONE {
             (lane.left.load(Ordering::Relaxed), false)
         } else {
-            (word >> 1, true)
+            let place = Place::of_word(word);
+            let is_here = place.chunk() == cursor.chunk;
+            (if is_here { place.used() } else { 0 }, true)
         };
         if length > cursor.read {
             cursor.active = now;
@@ -292,7 +294,7 @@ fn sweep_lane(
             continue;
         }
         if is_last {
-            if state == LANE_ENDED || (cursor.revoking && word & 1 == 0) {
+            if state == LANE_ENDED || (cursor.revoking && word & BUSY == AT_REST) {
                 pool.free_chunk(chunk);
                 *cursor = Cursor::default();
             }

@@ -9,10 +9,10 @@
 //! [`sweep`](super::sweep)):
 //!
 //! ```text
-//!   lane.word = used, busy        (1)
+//!   lane.word = chunk, used, busy        (1)
 //!   lane.revoked?  -> another chunk
 //!   slots of the chunk = record, bytes
-//!   lane.word = used + slots      (2) publishes, release
+//!   lane.word = chunk, used + slots      (2) publishes, release
 //! ```
 
 use std::cell::{Cell, UnsafeCell};
@@ -26,7 +26,7 @@ use super::generation::{self, NOWHERE, generation};
 use super::ids::Generator;
 use super::losses;
 use super::plain::Room;
-use super::pool::{LANE_ENDED, Lane, NONE, Pool, SLOTS};
+use super::pool::{AT_REST, BUSY, LANE_ENDED, Lane, NONE, Place, Pool, SLOTS};
 use super::record::{CONTINUED, Record, SLOT_BYTES};
 use super::value::Encoder;
 use super::value::sealed::EncodeAll;
@@ -36,12 +36,10 @@ pub(super) struct Thread {
     pub(super) current: Current,
     /// The generation that `lane` and `ids` belong to.
     generation: Cell<u32>,
-    /// Slots used in the chunk; all of them if there is no chunk.
-    used: Cell<u32>,
+    /// The chunk, or `NONE`, and the slots used in it; all of them before the first.
+    place: Cell<Place>,
     lane: Cell<*const Lane>,
     slots: Cell<*mut Record>,
-    /// The chunk's number, or `NONE`.
-    chunk: Cell<u32>,
     /// The lane was ended by the thread's end.
     gone: Cell<bool>,
     ids: Generator,
@@ -58,10 +56,9 @@ thread_local! {
         Thread {
             current: Current::OFF,
             generation: Cell::new(NOWHERE),
-            used: Cell::new(SLOTS),
+            place: Cell::new(Place::new(NONE, SLOTS)),
             lane: Cell::new(ptr::null()),
             slots: Cell::new(ptr::null_mut()),
-            chunk: Cell::new(NONE),
             gone: Cell::new(false),
             ids: Generator::new(),
             seeded_for: Cell::new(NOWHERE),
@@ -232,7 +229,7 @@ impl Thread {
     /// room for.
     #[inline(always)]
     fn bytes_behind(&self, slot: *mut Record) -> (*mut u8, usize) {
-        let room = (SLOTS - self.used.get() - 1) as usize * SLOT_BYTES - 4;
+        let room = (SLOTS - self.place.get().used() - 1) as usize * SLOT_BYTES - 4;
         // `begin` gave us the slots from `slot` to the end of the chunk, two at least: this lies in the second.
         (slot.wrapping_add(1).cast::<u8>().wrapping_add(4), room)
     }
@@ -340,13 +337,14 @@ impl Thread {
     /// As [`begin`](Self::begin), if the thread has a chunk with room; in this process, it has ids to draw, too.
     #[inline(always)]
     pub(super) fn begin_here(&self, slots: u32) -> Option<*mut Record> {
-        let used = self.used.get();
+        let place = self.place.get();
+        let used = place.used();
         if self.generation.get() != generation::on_page() || used + slots > SLOTS {
             return None;
         }
         // SAFETY: the generation is this process's, so the lane is in its pool, which is never unmapped.
         let lane = unsafe { &*self.lane.get() };
-        lane.word.store(used << 1 | 1, Ordering::Release);
+        lane.word.store(place.word(BUSY), Ordering::Release);
         // The sweeper's side of this fence is `membarrier`.
         compiler_fence(Ordering::SeqCst);
         if lane.revoked.load(Ordering::Relaxed) != 0 {
@@ -359,20 +357,21 @@ impl Thread {
     /// Publishes a record of `slots` slots.
     #[inline(always)]
     pub(super) fn end(&self, slots: u32) {
-        let used = self.used.get() + slots;
-        self.used.set(used);
+        let place = self.place.get().behind(slots);
+        self.place.set(place);
         // SAFETY: `begin` succeeded, so the lane is in the process's pool.
         let lane = unsafe { &*self.lane.get() };
         let recorded = lane.recorded.load(Ordering::Relaxed);
         lane.recorded.store(recorded + 1, Ordering::Relaxed);
-        lane.word.store(used << 1, Ordering::Release);
+        lane.word.store(place.word(AT_REST), Ordering::Release);
     }
 
     /// Ends a record that was begun, without a trace.
     fn leave(&self) {
         // SAFETY: only called after `begin` succeeded.
         let lane = unsafe { &*self.lane.get() };
-        lane.word.store(self.used.get() << 1, Ordering::Release);
+        lane.word
+            .store(self.place.get().word(AT_REST), Ordering::Release);
     }
 
     #[cold]
@@ -392,25 +391,30 @@ impl Thread {
     fn link(&self, pool: &Pool, first: u32, last: u32, used: u32) {
         // SAFETY: `enter` succeeded, so the lane is in the process's pool.
         let lane = unsafe { &*self.lane.get() };
-        let old = self.used.get();
-        // Before the link: whoever comes by it to a new chunk must not take for its own what was used of the old one.
-        lane.word.store(1, Ordering::Release);
+        let (old, new) = (self.place.get(), Place::new(last, used));
+        // Says of the old chunk what it said before: whoever is there still reads it all, and whoever comes by the link to a new one
+        // sees that this is about another.
+        lane.word.store(old.word(BUSY), Ordering::Release);
         compiler_fence(Ordering::SeqCst);
         if lane.revoked.load(Ordering::Relaxed) != 0 {
             // The old chunk is, or is about to be, somebody else's.
-            lane.left.store(old, Ordering::Relaxed);
+            lane.left.store(old.used(), Ordering::Relaxed);
             lane.revoked.store(0, Ordering::Relaxed);
+            if old.chunk() == last {
+                // It was taken back, and came here again by the pool: what was used of it is no more.
+                lane.word
+                    .store(Place::new(last, 0).word(BUSY), Ordering::Release);
+            }
             lane.first.store(first, Ordering::Release);
         } else {
-            let header = pool.header(self.chunk.get());
-            header.length.store(old, Ordering::Relaxed);
+            let header = pool.header(old.chunk());
+            header.length.store(old.used(), Ordering::Relaxed);
             header.next.store(first, Ordering::Release);
         }
-        self.chunk.set(last);
         self.slots.set(pool.slots(last));
-        self.used.set(used);
-        // After the link: whoever sees this word knows that it is about `last`.
-        lane.word.store(used << 1 | 1, Ordering::Release);
+        self.place.set(new);
+        // After the link: whoever sees this word at an earlier chunk finds the link there.
+        lane.word.store(new.word(BUSY), Ordering::Release);
     }
 
     /// Makes sure that the thread has a lane in this process's pool.
@@ -428,8 +432,7 @@ impl Thread {
             self.seed();
         }
         self.lane.set(lane);
-        self.chunk.set(NONE);
-        self.used.set(0);
+        self.place.set(Place::new(NONE, 0));
         self.generation.set(generation);
         Ok(pool)
     }
