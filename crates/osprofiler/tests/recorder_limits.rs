@@ -172,6 +172,47 @@ fn what_is_recorded_while_a_thread_ends_is_swept_or_counted() {
 }
 
 #[test]
+fn a_loss_after_idleness_wakes() {
+    static WOKEN: AtomicU32 = AtomicU32::new(0);
+    struct Recording;
+    impl Drop for Recording {
+        fn drop(&mut self) {
+            let _trace = Context::new_trace(origin()).attach();
+            // Delivery falls asleep while this thread, whose lane has ended, is about to record.
+            Sweeper::new().sweep(&mut |_| {});
+            losses();
+            let slept = announce_idle();
+            let before = WOKEN.load(Ordering::Relaxed);
+            drop(point!("ending"));
+            let woken = WOKEN.load(Ordering::Relaxed) - before;
+            if losses().contains_key(&LossReason::ThreadGone) {
+                SEEN.store(1 + u32::from(slept && woken == 1), Ordering::Relaxed);
+            }
+        }
+    }
+    static SEEN: AtomicU32 = AtomicU32::new(0);
+    thread_local! {
+        static BEFORE: RefCell<Option<Recording>> = const { RefCell::new(None) };
+        static AFTER: RefCell<Option<Recording>> = const { RefCell::new(None) };
+    }
+    alone(|| {
+        set_waker(|| {
+            WOKEN.fetch_add(1, Ordering::Relaxed);
+        });
+        std::thread::spawn(|| {
+            BEFORE.with(|value| value.replace(Some(Recording)));
+            let _trace = Context::new_trace(origin()).attach();
+            drop(point!("living"));
+            AFTER.with(|value| value.replace(Some(Recording)));
+        })
+        .join()
+        .expect("the thread did not panic");
+        // As in the test above, one of the two values is destroyed after the lane ends.
+        assert_eq!(SEEN.load(Ordering::Relaxed), 2);
+    });
+}
+
+#[test]
 fn the_first_record_after_idleness_wakes() {
     static WOKEN: AtomicU32 = AtomicU32::new(0);
     alone(|| {

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::{Id, Loss, LossReason};
 
 use super::generation::generation;
+use super::signal;
 
 /// How many traces and reasons are told apart between two calls of [`take_losses`].
 const CAPACITY: usize = 256;
@@ -21,6 +22,7 @@ static LOSSES: Losses = Losses {
     entries: UnsafeCell::new([const { Entry::EMPTY }; CAPACITY]),
     unknown: [const { AtomicU64::new(0) }; REASONS],
     total: AtomicU64::new(0),
+    wait: AtomicBool::new(false),
 };
 
 struct Losses {
@@ -31,6 +33,8 @@ struct Losses {
     unknown: [AtomicU64; REASONS],
     /// All since the process began, taken or not.
     total: AtomicU64,
+    /// Something was counted since the last [`take_losses`] began.
+    wait: AtomicBool,
 }
 
 // SAFETY: `entries` is touched only through `with_entries`, by the one thread that has set `taken`.
@@ -66,7 +70,7 @@ impl Entry {
     }
 }
 
-/// Counts one notification of the trace `base_id` as lost.
+/// Counts one notification of the trace `base_id` as lost. Wakes delivery if it is idle, with the first since it last took any.
 #[cold]
 pub(super) fn count(base_id: Id<'_>, reason: LossReason) {
     LOSSES.total.fetch_add(1, Ordering::Relaxed);
@@ -93,6 +97,14 @@ pub(super) fn count(base_id: Id<'_>, reason: LossReason) {
     if counted != Some(true) {
         LOSSES.unknown[position(reason)].fetch_add(1, Ordering::Relaxed);
     }
+    if !LOSSES.wait.swap(true, Ordering::SeqCst) {
+        signal::end_idleness();
+    }
+}
+
+/// Whether there is something to take.
+pub(super) fn are_waiting() -> bool {
+    LOSSES.wait.load(Ordering::SeqCst)
 }
 
 /// Gives `each` what was lost since the last call, with the trace where it is known. Numbers of several calls add up to
@@ -106,6 +118,7 @@ pub(super) fn count(base_id: Id<'_>, reason: LossReason) {
 /// ```
 pub fn take_losses(each: &mut dyn FnMut(Option<Id<'_>>, Loss)) {
     generation();
+    LOSSES.wait.store(false, Ordering::SeqCst);
     // Copied out first: `each` may take its time, or record.
     let mut taken = Vec::new();
     with_entries(|entries, length| {
@@ -146,6 +159,7 @@ pub(super) fn forget() {
         count.store(0, Ordering::Relaxed);
     }
     LOSSES.total.store(0, Ordering::Relaxed);
+    LOSSES.wait.store(false, Ordering::SeqCst);
     LOSSES.taken.store(false, Ordering::Release);
 }
 

@@ -2,11 +2,12 @@
 //! What recording threads and delivery tell each other: idleness, and the one wake-up call.
 //!
 //! Delivery sleeps without a timer only while no thread has a chunk, so whoever records next takes one, and looks here; who
-//! writes on in a chunk looks nowhere. Both sides leave their own mark before they look at the other's, so one of them sees it:
+//! writes on in a chunk looks nowhere. Who gets no chunk counts a loss, and looks here as well. Both sides leave their own mark before they look at the other's, so one of them sees it:
 //!
 //! ```text
 //!   delivery                       recording thread              submitting thread
-//!   IDLE = true                    takes a chunk, counts it      leaves what it brings
+//!   IDLE = true                    takes a chunk, counts it,     leaves what it brings
+//!                                  or counts a loss
 //!   a chunk in use?  -> go on      IDLE?  -> wake                IDLE?  -> wake
 //!   something left?  -> go on      writes and publishes
 //!   sleep
@@ -17,6 +18,7 @@
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering::SeqCst};
 
+use super::losses;
 use super::pool::Pool;
 
 /// Delivery sleeps until it is woken. True from the start: the first record of a process starts delivery.
@@ -58,11 +60,12 @@ pub fn set_waker(wake: fn()) {
 }
 
 /// Says that the caller is going to sleep until it is woken, and whether it may: if a thread has a chunk, what it records
-/// there calls nobody. Then what was said is taken back.
+/// there calls nobody, and a loss that waits to be taken has called already. Then what was said is taken back.
 pub fn announce_idle() -> bool {
     WOKEN.store(false, SeqCst);
     IDLE.store(true, SeqCst);
-    let may_sleep = Pool::existing().is_none_or(|pool| pool.chunks_in_use() == 0);
+    let may_sleep =
+        Pool::existing().is_none_or(|pool| pool.chunks_in_use() == 0) && !losses::are_waiting();
     if !may_sleep {
         IDLE.store(false, SeqCst);
     }
