@@ -45,7 +45,7 @@ static FRAGILE: AtomicBool = AtomicBool::new(false);
 
 /// Forks under way.
 static FORKS: AtomicU32 = AtomicU32::new(0);
-/// 1 while a store may be open, or be opened.
+/// 1 while a store that does not survive a fork may be open, or be opened.
 static OPEN: AtomicU32 = AtomicU32::new(0);
 /// A fork under way goes ahead although a call to a store has not ended.
 static HASTY: AtomicBool = AtomicBool::new(false);
@@ -86,7 +86,7 @@ pub(super) fn stand_aside(mut close: impl FnMut()) {
     }
 }
 
-/// For the background thread, after a turn that left no store open.
+/// For the background thread: no such store is open, nor will be before it has next stood aside.
 pub(super) fn nothing_is_open() {
     OPEN.store(0, SeqCst);
     futex::wake_all(&OPEN);

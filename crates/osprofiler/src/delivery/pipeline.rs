@@ -124,15 +124,32 @@ impl Pipeline {
     ///
     /// A store that hangs takes the time of all, so those that answer come first, and as long as one of them has not written what a
     /// flush waits for, the others wait for their turn: none answers later because of one that does not.
-    pub(super) fn step(&mut self, now: &dyn Fn() -> Duration, outlet: Outlet<'_>) -> Next {
+    ///
+    /// Nor does a fork: stores that would not survive one come before those that may hang, and are closed for those, which
+    /// `nothing_is_open` is told. None of them is opened again in this step.
+    pub(super) fn step(
+        &mut self,
+        now: &dyn Fn() -> Duration,
+        outlet: Outlet<'_>,
+        nothing_is_open: &dyn Fn(),
+    ) -> Next {
         let mut next = Next::Never;
         let mut answering_is_behind = false;
         let mut queues: Vec<&mut Queue> = self.queues.iter_mut().collect();
-        queues.sort_by_key(|queue| queue.trust());
-        for queue in queues {
+        queues.sort_by_key(|queue| (queue.may_hang_in_forks(), queue.trust()));
+        for place in 0..queues.len() {
+            let queue = &queues[place];
             if answering_is_behind && queue.trust() != Trust::Answers {
                 break;
             }
+            if queue.may_hang_in_forks() && queue.is_due(now()) {
+                let before = queues[..place].iter_mut();
+                before
+                    .filter(|queue| queue.is_open_and_fragile())
+                    .for_each(|queue| queue.close(outlet));
+                nothing_is_open();
+            }
+            let queue = &mut queues[place];
             next = next.min(queue.step(now, outlet));
             answering_is_behind |= queue.trust() == Trust::Answers && !queue.has_written_mark();
         }
@@ -152,9 +169,9 @@ impl Pipeline {
         }
     }
 
-    /// Whether a store is open.
-    pub(super) fn has_open_store(&self) -> bool {
-        self.queues.iter().any(Queue::is_open)
+    /// Whether a store is open that would not survive a fork.
+    pub(super) fn has_open_fragile_store(&self) -> bool {
+        self.queues.iter().any(Queue::is_open_and_fragile)
     }
 
     /// Remembers what has been accepted so far.

@@ -89,6 +89,8 @@ pub(super) struct Behind {
     /// What messages call it, without its password.
     pub(super) name: String,
     pub(super) open: Open,
+    /// A fork in mid-call, or while it is open, does no harm (see [`fork`](super::fork)).
+    pub(super) survives_fork: bool,
     /// Its own numbers, beside those of the process.
     pub(super) tally: &'static Tally,
 }
@@ -98,6 +100,7 @@ pub(super) struct Queue {
     /// The store as messages name it, without its password.
     store: String,
     open: Open,
+    survives_fork: bool,
     /// Of this store alone; written by the background thread only.
     tally: &'static Tally,
     limits: Limits,
@@ -158,6 +161,7 @@ impl Queue {
         Self {
             store: behind.name,
             open: behind.open,
+            survives_fork: behind.survives_fork,
             tally: behind.tally,
             limits,
             writer: None,
@@ -238,9 +242,19 @@ impl Queue {
         self.tail.len() + self.sealed.iter().map(Notifications::len).sum::<usize>()
     }
 
-    /// Whether the store is open.
-    pub(super) fn is_open(&self) -> bool {
-        self.writer.is_some()
+    /// Whether a fork now would harm the store.
+    pub(super) fn is_open_and_fragile(&self) -> bool {
+        self.writer.is_some() && !self.survives_fork
+    }
+
+    /// Whether a call to the store may take long, and a fork meanwhile does it no harm.
+    pub(super) fn may_hang_in_forks(&self) -> bool {
+        self.survives_fork && self.trust() != Trust::Answers
+    }
+
+    /// Whether a [`step`](Self::step) now would call the store.
+    pub(super) fn is_due(&self, now: Duration) -> bool {
+        !self.is_done() && now >= self.next_try
     }
 
     /// Remembers what has been pushed so far.

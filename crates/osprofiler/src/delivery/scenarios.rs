@@ -116,6 +116,8 @@ struct Scene {
     messages: Messages,
     stores: Vec<Store>,
     recorded: u64,
+    /// How often it was said that no store is open which a fork would harm.
+    closed: Cell<u32>,
 }
 
 const LIMITS: Limits = Limits {
@@ -141,6 +143,8 @@ impl Scene {
             store: Box::new(move |number| Behind {
                 name: format!("test:{number}"),
                 open: behind[number].opener(),
+                // As a file, and a server.
+                survives_fork: number == 0,
                 tally: &tallies[number],
             }),
         };
@@ -150,6 +154,7 @@ impl Scene {
             messages: Messages::new(Box::leak(Box::default())),
             stores,
             recorded: 0,
+            closed: Cell::new(0),
         }
     }
 
@@ -218,7 +223,16 @@ impl Scene {
             tally: &self.tally,
             messages: &self.messages,
         };
-        self.pipeline.step(&now, outlet)
+        let calls = || self.stores[0].with(|inner| inner.calls);
+        let before = calls();
+        self.pipeline.step(&now, outlet, &|| {
+            assert_eq!(
+                calls(),
+                before,
+                "said before the store that may hang is called"
+            );
+            self.closed.set(self.closed.get() + 1);
+        })
     }
 
     fn counters(&self) -> Counters {
@@ -531,6 +545,34 @@ fn a_flush_serves_stores_that_answer_before_one_that_hangs() {
 }
 
 #[test]
+fn no_store_that_a_fork_would_harm_is_open_while_another_may_hang() {
+    let mut scene = Scene::new(2);
+    scene.stores[0].with(|inner| (inner.write, inner.call_ms) = (Mood::IsDown, 5_000));
+    scene.record(2, "B", 1);
+    scene.step();
+    assert!(scene.pipeline.has_open_fragile_store());
+    for turn in 1..=2 {
+        scene.record(3, "B", 5);
+        scene.pipeline.hurry();
+        scene.step();
+        assert!(!scene.pipeline.has_open_fragile_store());
+        assert_eq!(scene.closed.get(), turn);
+    }
+    // While the one waits, the other is served and stays open.
+    scene.record(3, "B", 5);
+    scene.step();
+    assert!(scene.pipeline.has_open_fragile_store());
+    assert_eq!((scene.closed.get(), scene.names(1).len()), (2, 16));
+    // Once it answers, both stay open.
+    scene.stores[0].with(|inner| (inner.write, inner.call_ms) = (Mood::Takes, 0));
+    scene.pass(60_000);
+    scene.record(3, "B", 5);
+    scene.pass(0);
+    assert!(scene.pipeline.has_open_fragile_store());
+    assert_eq!(scene.closed.get(), 3);
+}
+
+#[test]
 fn an_origin_without_a_store_is_counted_and_said_once() {
     let mut scene = Scene::new(1);
     scene.record(4, "B", 3);
@@ -613,7 +655,7 @@ fn a_flush_ends_although_others_go_on_recording() {
             tally: &scene.tally,
             messages: &scene.messages,
         };
-        scene.pipeline.step(&|| Duration::ZERO, outlet);
+        scene.pipeline.step(&|| Duration::ZERO, outlet, &|| {});
     }
     assert!(scene.pipeline.is_past_mark());
     assert_eq!(scene.pipeline.len(), 25);

@@ -36,6 +36,15 @@ pub(super) enum Store {
 }
 
 impl Store {
+    /// Whether its library keeps no state that a fork could cut in two.
+    pub(super) fn survives_fork(&self) -> bool {
+        match self {
+            Self::Connection(connection) => registry::capabilities(connection)
+                .is_ok_and(|capabilities| capabilities.contains(&Capability::SurvivesFork)),
+            Self::Own { .. } => true,
+        }
+    }
+
     /// Opens it.
     ///
     /// # Errors

@@ -232,6 +232,7 @@ mod tests {
                 Behind {
                     name: "test".to_owned(),
                     open: Box::new(move || Ok(Box::new(store.clone()) as Box<dyn Writer>)),
+                    survives_fork: true,
                     tally: Box::leak(Box::default()),
                 }
             }),
@@ -264,7 +265,7 @@ mod tests {
             };
             pipeline.accept(&event, outlet);
         }
-        while pipeline.step(&|| Duration::ZERO, outlet) != Next::Never {}
+        while pipeline.step(&|| Duration::ZERO, outlet, &|| {}) != Next::Never {}
         let lines = std::mem::take(&mut *store.0.lock().unwrap());
         (lines, made.get())
     }

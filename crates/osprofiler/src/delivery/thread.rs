@@ -139,7 +139,7 @@ fn serve(worker: &mut Worker) {
             worker.hurry();
         }
         let pace = worker.write(found);
-        if !worker.has_open_store() {
+        if !worker.has_open_fragile_store() {
             fork::nothing_is_open();
         }
         if let Some((ticket, is_last)) = flush.under_way

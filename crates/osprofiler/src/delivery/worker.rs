@@ -5,10 +5,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use super::fork;
 use super::messages::Severity;
 use super::pipeline::{Directory, Incoming, Pipeline, Route};
 use super::process::{Process, TABLE, TALLIES_BY_STORE, TALLY};
 use super::queue::{Behind, Limits, Next, Outlet};
+use super::table::Store;
 use crate::recorder::clock::Calibration;
 use crate::recorder::{self, Origin, Sweeper};
 use crate::{Error, ErrorKind, Loss, LossReason};
@@ -71,7 +73,9 @@ impl Worker {
     /// Gives each store a batch. `found` is what [`collect`](Self::collect) just said.
     pub(super) fn write(&mut self, found: bool) -> Pace {
         let begin = self.begin;
-        let next = self.pipeline.step(&|| begin.elapsed(), self.outlet);
+        let next = self
+            .pipeline
+            .step(&|| begin.elapsed(), self.outlet, &fork::nothing_is_open);
         let is_idle = next != Next::Now && !found && self.is_idle();
         match next {
             Next::Now => Pace::Now,
@@ -105,9 +109,9 @@ impl Worker {
         self.pipeline.is_past_mark()
     }
 
-    /// Whether a store is open.
-    pub(super) fn has_open_store(&self) -> bool {
-        self.pipeline.has_open_store()
+    /// Whether a store is open that would not survive a fork.
+    pub(super) fn has_open_fragile_store(&self) -> bool {
+        self.pipeline.has_open_fragile_store()
     }
 
     /// Closes the stores until the next turn.
@@ -224,6 +228,7 @@ fn store(number: usize) -> Behind {
             Some(store) => store.open(),
             None => Err(Error::new(ErrorKind::NotFound, "no such store")),
         }),
+        survives_fork: store.is_none_or(Store::survives_fork),
         tally: &TALLIES_BY_STORE[number],
     }
 }
