@@ -3,6 +3,7 @@
 
 import json
 import logging
+import os
 import sqlite3
 import subprocess
 
@@ -175,7 +176,9 @@ def test_the_command_reads_the_first_of_several(tmp_path, capfd):
     out, err = capfd.readouterr()
     assert list(json.loads(out)["stats"]) == ["x"]
     assert err.startswith(f"warning: `file://{tmp_path}/gone` is passed over: ")
-    done = subprocess.run(["osprofiler", "trace", "list", *arguments], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [os.environ["OSPROFILER_BIN"], "trace", "list", *arguments], capture_output=True, text=True, check=True
+    )
     assert "| A " in done.stdout
 
 
