@@ -337,8 +337,8 @@ fn write_messages(py: Python<'_>) -> PyResult<()> {
             Severity::Error => "error",
         };
         // A handler of the program's may raise: its message is then gone, the others are not.
-        let logged = logger.call_method1(method, ("%s", message.text));
-        if let Err(error) = logged
+        let outcome = logger.call_method1(method, ("%s", message.text));
+        if let Err(error) = outcome
             && let Err(error) = value::raise_if_not_exception(py, error)
         {
             interruption = Some(error);

@@ -149,7 +149,7 @@ impl Pipeline {
                     .for_each(|queue| queue.close(outlet));
                 nothing_is_open();
             }
-            let queue = &mut queues[place];
+            let queue = &mut *queues[place];
             next = next.min(queue.step(now, outlet));
             answering_is_behind |= queue.trust() == Trust::Answers && !queue.has_written_mark();
         }

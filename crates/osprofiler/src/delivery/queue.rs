@@ -96,6 +96,10 @@ pub(super) struct Behind {
 }
 
 /// The queue before one store.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each says one thing of the store or of what was said, and any of them may hold together"
+)]
 pub(super) struct Queue {
     /// The store as messages name it, without its password.
     store: String,

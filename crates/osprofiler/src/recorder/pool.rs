@@ -93,7 +93,7 @@ impl Place {
     }
 
     /// The word that says it.
-    #[inline(always)]
+    #[inline]
     pub(super) const fn word(self, state: u32) -> u32 {
         self.0 << 1 | state
     }
@@ -102,13 +102,13 @@ impl Place {
         self.0 >> Self::USED_BITS
     }
 
-    #[inline(always)]
+    #[inline]
     pub(super) const fn used(self) -> u32 {
         self.0 & ((1 << Self::USED_BITS) - 1)
     }
 
     /// Further on in the same chunk.
-    #[inline(always)]
+    #[inline]
     pub(super) const fn behind(self, slots: u32) -> Self {
         Self(self.0 + slots)
     }
