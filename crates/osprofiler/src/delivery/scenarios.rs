@@ -2,6 +2,8 @@
 //! Tests of the pipeline with stores that fail on purpose, on a clock that only the test moves: whatever a store does,
 //! recorded = stored + lost + waiting, nothing is stored twice, and the order of ticks holds within a batch.
 
+mod several;
+
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -503,73 +505,6 @@ fn losses_are_told_once_the_store_takes_something_and_at_most_once_a_second() {
     scene.pass(100);
     let counts: Vec<u64> = scene.told(0).iter().map(|told| told.1).collect();
     assert_eq!(counts, [1, 9]);
-}
-
-#[test]
-fn a_second_store_is_served_while_the_first_is_down() {
-    let mut scene = Scene::new(2);
-    scene.stores[0].with(|inner| inner.write = Mood::IsDown);
-    scene.record(3, "B", 20);
-    scene.pass(1_000);
-    assert_eq!(scene.names(1), (1..=20).collect::<Vec<_>>());
-    let counters = scene.counters();
-    assert_eq!((counters.recorded(), counters.waiting()), (40, 20));
-    scene.stores[0].with(|inner| inner.write = Mood::Takes);
-    scene.pass(10_000);
-    assert_eq!(scene.names(0), scene.names(1));
-}
-
-#[test]
-fn a_flush_serves_stores_that_answer_before_one_that_hangs() {
-    let mut scene = Scene::new(2);
-    // Store 0 hangs; store 1 has answered before the first call to it.
-    scene.stores[0].with(|inner| (inner.write, inner.call_ms) = (Mood::IsDown, 5_000));
-    scene.record(2, "B", 1);
-    scene.pass(0);
-    for tried in [false, true] {
-        scene.record(3, "B", 30);
-        scene.pipeline.mark();
-        scene.pipeline.hurry();
-        let before = scene.stores[0].with(|inner| inner.clock_ms);
-        let stored = scene.counters().stored();
-        for _ in 0..2 {
-            assert_eq!(scene.step(), Next::Now);
-            let now = scene.stores[0].with(|inner| inner.clock_ms);
-            assert_eq!(now, before, "tried before: {tried}");
-        }
-        // With the last batch, it has its turn.
-        scene.step();
-        assert_eq!(scene.counters().stored(), stored + 30);
-        assert!(scene.stores[0].with(|inner| inner.clock_ms) > before);
-    }
-}
-
-#[test]
-fn no_store_that_a_fork_would_harm_is_open_while_another_may_hang() {
-    let mut scene = Scene::new(2);
-    scene.stores[0].with(|inner| (inner.write, inner.call_ms) = (Mood::IsDown, 5_000));
-    scene.record(2, "B", 1);
-    scene.step();
-    assert!(scene.pipeline.has_open_fragile_store());
-    for turn in 1..=2 {
-        scene.record(3, "B", 5);
-        scene.pipeline.hurry();
-        scene.step();
-        assert!(!scene.pipeline.has_open_fragile_store());
-        assert_eq!(scene.closed.get(), turn);
-    }
-    // While the one waits, the other is served and stays open.
-    scene.record(3, "B", 5);
-    scene.step();
-    assert!(scene.pipeline.has_open_fragile_store());
-    assert_eq!((scene.closed.get(), scene.names(1).len()), (2, 16));
-    // Once it answers, both stay open.
-    scene.stores[0].with(|inner| (inner.write, inner.call_ms) = (Mood::Takes, 0));
-    scene.pass(60_000);
-    scene.record(3, "B", 5);
-    scene.pass(0);
-    assert!(scene.pipeline.has_open_fragile_store());
-    assert_eq!(scene.closed.get(), 3);
 }
 
 #[test]
