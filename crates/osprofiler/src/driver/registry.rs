@@ -302,10 +302,19 @@ mod tests {
                 "nope://h",
                 "no driver for the scheme `nope://` | use one of ",
             ),
-            ("nope://h", "`postgresql+psycopg://`"),
+            ("nope://h", "`otlps://`"),
         ] {
             check(connection, expected);
         }
+    }
+
+    #[cfg(not(feature = "redis"))]
+    #[test]
+    fn a_driver_left_out_of_the_build_answers_by_name() {
+        check(
+            "redis://h",
+            "the driver `redis` is not part of this build | build with the Cargo feature `redis`",
+        );
     }
 
     #[cfg(feature = "file")]
