@@ -361,6 +361,10 @@ impl Notifications {
 
     /// Removes, from `start` on, what is there twice: a batch that was written again after an answer that did not come. Equal
     /// point, name and time are the same notification.
+    #[allow(
+        dead_code,
+        reason = "whether a driver needs it depends on the features"
+    )]
     pub(crate) fn remove_duplicates(&mut self, start: usize) {
         let mut seen = HashSet::with_capacity(self.len() - start);
         let keep: Vec<bool> = (0..self.len())

@@ -17,12 +17,16 @@ mod messaging;
 mod mongodb;
 #[cfg(feature = "mysql")]
 mod mysql;
+#[allow(
+    dead_code,
+    reason = "which of the options are used depends on the features"
+)]
 mod options;
 #[cfg(feature = "postgresql")]
 mod postgresql;
 #[cfg(feature = "redis")]
 mod redis;
-#[cfg(any(feature = "mongodb", feature = "otlp", feature = "postgresql"))]
+#[cfg(any(feature = "mongodb", feature = "postgresql"))]
 mod runtime;
 #[cfg(any(feature = "mysql", feature = "postgresql"))]
 mod sql;
