@@ -5,14 +5,16 @@ Erlang's name service, `epmd`, would outlive the server that needs it and be sha
 that is started and ended beside it.
 """
 
+import contextlib
 import os
 import re
 import shutil
+import signal
 import socket
 from pathlib import Path
 
 from house.process import Server
-from house.waiting import answers, free_port
+from house.waiting import answers, free_port, wait_until
 from servers.certificates import Certificates
 
 USER = "osprofiler"
@@ -76,8 +78,16 @@ class RabbitMQ:
         return self
 
     def start_again(self) -> None:
-        """Start it, at first and after an end of `server`; return when it answers."""
+        """Start it, at first and after `stop`; return when it answers."""
         self.server.start(self._greeting, READY_SECONDS)
+
+    def stop(self) -> None:
+        """End it so that it knows at its next start all that it knew: the shell that it runs in would not wait for it."""
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            erlang = int((self.folder / "erlang.pid").read_text())
+            os.kill(erlang, signal.SIGTERM)
+            wait_until(lambda: not Path(f"/proc/{erlang}/cmdline").exists(), "the broker to end", READY_SECONDS)
+        self.server.end()
 
     def __exit__(self, *_) -> None:
         """End it, and its name service after it."""
