@@ -121,6 +121,8 @@ def frozen(server):
     processes = [pid, *map(int, children)]
     for process in processes:
         os.kill(process, signal.SIGSTOP)
+    threads = [thread for process in processes for thread in Path(f"/proc/{process}/task").iterdir()]
+    wait_until(lambda: all(map(_stands_still, threads)), "the server to stand still", SECONDS)
     try:
         yield
     finally:
@@ -128,6 +130,13 @@ def frozen(server):
             # One that was about to end may have.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGCONT)
+
+
+def _stands_still(thread):
+    """Whether a thread of a process is stopped, or gone."""
+    with contextlib.suppress(FileNotFoundError):
+        return (thread / "stat").read_text().rpartition(")")[2].split()[0] == "T"
+    return True
 
 
 def stored(database):
