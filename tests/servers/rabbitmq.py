@@ -82,7 +82,7 @@ class RabbitMQ:
         self.server.start(self._greeting, READY_SECONDS)
 
     def stop(self) -> None:
-        """End it so that it knows at its next start all that it knew: the shell that it runs in would not wait for it."""
+        """End it so that it knows at its next start all that it knew: its shell would not wait for it."""
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             erlang = int((self.folder / "erlang.pid").read_text())
             os.kill(erlang, signal.SIGTERM)

@@ -6,7 +6,6 @@
 //! its way to a report take the same, small room, whatever the point of view. Notifications are views into it; order is the
 //! order of insertion. Nothing here knows JSON: [`wire`](crate::wire) does.
 
-use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 
@@ -357,27 +356,6 @@ impl Notifications {
     pub fn retain(&mut self, mut keep: impl FnMut(usize) -> bool) {
         let mut index = 0..;
         self.rows.retain(|_| index.next().is_some_and(&mut keep));
-    }
-
-    /// Removes, from `start` on, what is there twice: a batch that was written again after an answer that did not come. Equal
-    /// point, name and time are the same notification.
-    #[allow(
-        dead_code,
-        reason = "whether a driver needs it depends on the features"
-    )]
-    pub(crate) fn remove_duplicates(&mut self, start: usize) {
-        let mut seen = HashSet::with_capacity(self.len() - start);
-        let keep: Vec<bool> = (0..self.len())
-            .map(|index| {
-                let ([_, trace_id, _], timestamp) = self.ids_and_timestamp(index);
-                let [name, ..] = self.text_numbers(index);
-                index < start || seen.insert((trace_id, name, timestamp))
-            })
-            .collect();
-        drop(seen);
-        if keep.contains(&false) {
-            self.retain(|index| keep[index]);
-        }
     }
 
     /// Makes room for `more` notifications.

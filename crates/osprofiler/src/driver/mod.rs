@@ -9,6 +9,14 @@ pub mod registry;
 
 mod connection_string;
 mod connection_strings;
+#[cfg(any(
+    feature = "mongodb",
+    feature = "mysql",
+    feature = "postgresql",
+    feature = "redis",
+    feature = "sqlite"
+))]
+mod duplicates;
 #[cfg(feature = "file")]
 mod file;
 #[cfg(feature = "messaging")]
@@ -17,9 +25,15 @@ mod messaging;
 mod mongodb;
 #[cfg(feature = "mysql")]
 mod mysql;
-#[allow(
-    dead_code,
-    reason = "which of the options are used depends on the features"
+#[cfg_attr(
+    not(any(
+        feature = "messaging",
+        feature = "mongodb",
+        feature = "mysql",
+        feature = "postgresql",
+        feature = "redis"
+    )),
+    expect(dead_code, reason = "drivers of servers have these options")
 )]
 mod options;
 #[cfg(feature = "postgresql")]
