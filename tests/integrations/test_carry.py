@@ -271,9 +271,13 @@ def test_work_more_than_a_minute_after_the_end_is_dropped_and_counted(store, bas
     run_program(
         """
         import ctypes
+        import io
+        import logging
         from osprofiler import _native
         from osprofiler.context import carry
 
+        log = io.StringIO()
+        logging.basicConfig(stream=log)
         profiler.init("key", base_id)
         with profiler.Trace("request"):
             late = carry(work)
@@ -281,7 +285,10 @@ def test_work_more_than_a_minute_after_the_end_is_dropped_and_counted(store, bas
         late()
         ctypes.c_long.in_dll(ctypes.CDLL(None), "seconds_later").value = 62
         late()
-        assert _native.counters()["late"] == 1, _native.counters()
+        late()
+        assert _native.counters()["late"] == 2, _native.counters()
+        _native.log_messages()
+        assert log.getvalue().count("its trace has been over for more than 60 seconds") == 1, log.getvalue()
         """,
         store,
         base_id,
