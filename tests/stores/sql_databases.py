@@ -2,12 +2,7 @@
 """An empty database for a test, on a PostgreSQL or a MariaDB server, and how each party reaches it."""
 
 import json
-import os
-import subprocess
-import sys
-import textwrap
 from itertools import count
-from pathlib import Path
 
 from servers import mariadb, mariadb_stores, postgresql
 
@@ -47,21 +42,6 @@ class Database:
         return self.ask(f"SELECT {columns}, {data} FROM data ORDER BY id").splitlines()
 
 
-def ours(text: str, *arguments, lines: str = "", **environment: str) -> str:
-    """Run Python beside our package; return what it prints."""
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(text), *map(str, arguments)],
-        input=lines,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def told(command, url: str, *arguments: str) -> str:
     """Return what the command says of a store that it cannot list."""
     done = command("trace", "list", "--connection-string", url, *arguments)
@@ -76,12 +56,3 @@ def show(command, url: str, base_id: str) -> dict:
     done = command("trace", "show", "--json", base_id, "--connection-string", url)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
-
-
-FIXTURES = Path(__file__).parents[2] / "fixtures"
-
-
-def recorded(name: str) -> tuple[str, str]:
-    """Return the id of a recorded trace, and its notifications, one a line."""
-    lines = (FIXTURES / f"{name}.jsonl").read_text(encoding="utf-8")
-    return json.loads(lines.splitlines()[0])["base_id"], lines

@@ -9,56 +9,20 @@ import json
 import os
 import re
 import subprocess
-import sys
-import textwrap
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
 import pymongo
 import pytest
+from either import LIST, REPORT, WRITE, ours, recorded
 
 from servers.ferretdb import FerretDB
-from servers.redis import Redis
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 PAGE = Path(__file__).parents[2] / "docs" / "stores" / "mongodb.md"
 NUMBERS = count(1)
 ID = "4e3e0ec6-2938-40b1-8504-09eb1d4b0dee"
-
-# Runs beside any osprofiler: notifications of standard input, one in JSON a line, through the driver of a store.
-WRITE = """
-import json, sys
-from osprofiler import opts
-from osprofiler.drivers import base
-drivers = {}
-for line in sys.stdin:
-    notification = json.loads(line)
-    origin = notification.pop("project"), notification.pop("service")
-    if origin not in drivers:
-        drivers[origin] = base.get_driver(sys.argv[1], project=origin[0], service=origin[1], host="h")
-    drivers[origin].notify(notification)
-try:
-    from osprofiler import _native
-except ImportError:
-    pass
-else:
-    assert _native.flush(60)["waiting"] == 0
-"""
-REPORT = """
-import json, sys
-from osprofiler import opts
-from osprofiler.drivers import base
-print(json.dumps(base.get_driver(sys.argv[1]).get_report(sys.argv[2])))
-"""
-LIST = """
-import json, sys
-from osprofiler import opts
-from osprofiler.drivers import base
-driver = base.get_driver(sys.argv[1])
-traces = driver.list_error_traces() if sys.argv[2:] else driver.list_traces()
-print(json.dumps(sorted(traces, key=lambda trace: trace["base_id"]), default=str))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -74,34 +38,6 @@ def database(server):
     with pymongo.MongoClient(server.url) as client:
         client.drop_database("osprofiler")
         yield client["osprofiler"]
-
-
-@pytest.fixture
-def redis(tmp_path):
-    """Return a server of another kind."""
-    with Redis(tmp_path / "redis") as redis:
-        yield redis
-
-
-def ours(text, *arguments, lines="", **environment):
-    """Run Python beside our package; return what it prints."""
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(text), *map(str, arguments)],
-        input=lines,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def recorded(name):
-    """Return the id of a recorded trace, and its notifications, one a line."""
-    lines = (FIXTURES / f"{name}.jsonl").read_text(encoding="utf-8")
-    return json.loads(lines.splitlines()[0])["base_id"], lines
 
 
 def notification(info, name="db-start", second=1, **members):

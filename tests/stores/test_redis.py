@@ -3,13 +3,12 @@
 
 import json
 import re
-import subprocess
-import sys
 from itertools import count
 from pathlib import Path
 
 import pytest
 import redis as client
+from either import LIST, REPORT, WRITE, ours, recorded
 from recording import Service
 
 from house.waiting import wait_until
@@ -19,41 +18,6 @@ FIXTURES = Path(__file__).parents[2] / "fixtures"
 NUMBERS = count(1)
 ID = "4e3e0ec6-2938-40b1-8504-09eb1d4b0dee"
 SECONDS = 30
-
-# Runs beside any osprofiler: notifications of standard input, one in JSON a line, through the driver of a store.
-WRITE = """
-import json, sys
-from osprofiler import opts
-from osprofiler.drivers import base
-drivers = {}
-for line in sys.stdin:
-    notification = json.loads(line)
-    origin = notification.pop("project"), notification.pop("service")
-    if origin not in drivers:
-        drivers[origin] = base.get_driver(sys.argv[1], project=origin[0], service=origin[1], host="h")
-        drivers[origin].filter_error_trace = True
-    drivers[origin].notify(notification)
-try:
-    from osprofiler import _native
-except ImportError:
-    pass
-else:
-    assert _native.flush(60)["waiting"] == 0
-"""
-REPORT = """
-import json, sys
-from osprofiler import opts
-from osprofiler.drivers import base
-print(json.dumps(base.get_driver(sys.argv[1]).get_report(sys.argv[2])))
-"""
-LIST = """
-import json, sys
-from osprofiler import opts
-from osprofiler.drivers import base
-driver = base.get_driver(sys.argv[1])
-traces = driver.list_error_traces() if sys.argv[2:] else driver.list_traces()
-print(json.dumps(sorted(traces, key=lambda trace: trace["base_id"])))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -69,26 +33,6 @@ def database(server):
     with client.Redis.from_url(server.url, decode_responses=True) as database:
         database.flushall()
         yield database
-
-
-def ours(text, *arguments, lines=""):
-    """Run Python beside our package; return what it prints."""
-    done = subprocess.run(
-        [sys.executable, "-c", text, *map(str, arguments)],
-        input=lines,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def recorded(name):
-    """Return the id of a recorded trace, and its notifications, one a line."""
-    lines = (FIXTURES / f"{name}.jsonl").read_text(encoding="utf-8")
-    return json.loads(lines.splitlines()[0])["base_id"], lines
 
 
 def notification(name="db-start", second=1, **members):
@@ -140,7 +84,7 @@ def by_id(report):
 def test_what_upstream_wrote_is_read(server, database, upstream, command, name):
     """A recorded trace; the reports are equal."""
     base_id, lines = recorded(name)
-    upstream(WRITE, server.url, lines=lines)
+    upstream(WRITE, server.url, "errors", lines=lines)
     theirs = json.loads(upstream(REPORT, server.url, base_id))
     assert theirs["children"]
     assert by_id(show(command, server.url, base_id)) == by_id(theirs)
@@ -151,7 +95,7 @@ def test_what_upstream_wrote_is_read(server, database, upstream, command, name):
 def test_what_we_write_upstream_reads(server, database, upstream, command, name):
     """Byte for byte what upstream writes, and the report is the same from both."""
     base_id, lines = recorded(name)
-    ours(WRITE, server.url, lines=lines)
+    ours(WRITE, server.url, "errors", lines=lines)
     assert by_id(show(command, server.url, base_id)) == by_id(json.loads(upstream(REPORT, server.url, base_id)))
     assert [trace["base_id"] for trace in json.loads(upstream(LIST, server.url))] == [base_id]
     stored = database.lrange(f"osprofiler_opt:{base_id}", 0, -1)
@@ -169,8 +113,8 @@ def test_services_of_both_share_a_trace(server, database, upstream, command):
         by_service.setdefault(json.loads(line)["service"], []).append(line)
     assert len(by_service) > 1
     theirs, *others = by_service.values()
-    upstream(WRITE, server.url, lines="".join(theirs))
-    ours(WRITE, server.url, lines="".join(line for lines in others for line in lines))
+    upstream(WRITE, server.url, "errors", lines="".join(theirs))
+    ours(WRITE, server.url, "errors", lines="".join(line for lines in others for line in lines))
     report = show(command, server.url, base_id)
     assert by_id(report) == by_id(json.loads(upstream(REPORT, server.url, base_id)))
     assert list(listed(server)) == [base_id]
@@ -212,7 +156,7 @@ def test_what_the_page_says_of_the_stores_own_tools(server, database, command):
     assert database.execute_command(*acl[0].split()) == "OK"
     url = f"redis://osprofiler:PASSWORD@{address}/1"
     error = {"host": "h", "etype": "ValueError"}
-    ours(WRITE, f"{url}?ttl=7d", lines=lines_of(notification(), notification("db-stop", info=error)))
+    ours(WRITE, f"{url}?ttl=7d", "errors", lines=lines_of(notification(), notification("db-stop", info=error)))
     assert list(listed(server, "errors")) == []
     with client.Redis.from_url(f"{server.url}/1", decode_responses=True) as other:
         assert all(other.execute_command(*look.replace("ID", ID).split()) for look in looks[:-1])
@@ -231,24 +175,34 @@ def test_what_the_page_says_of_the_stores_own_tools(server, database, command):
 
 def test_every_trace_is_listed_at_its_first_notification(server, database, upstream):
     """D-05: also one with a single notification, and upstream's beside ours."""
-    ours(WRITE, server.url, lines=lines_of(*(notification(second=second, base_id="ours") for second in (3, 2, 4))))
-    upstream(WRITE, server.url, lines=lines_of(notification(second=5, base_id="theirs")))
+    ours(
+        WRITE,
+        server.url,
+        "errors",
+        lines=lines_of(*(notification(second=second, base_id="ours") for second in (3, 2, 4))),
+    )
+    upstream(WRITE, server.url, "errors", lines=lines_of(notification(second=5, base_id="theirs")))
     moments = {"ours": "2026-01-01T00:00:02.000000", "theirs": "2026-01-01T00:00:05.000000"}
     assert listed(server) == moments
 
 
 def test_siblings_come_in_the_order_of_recording(server, database, command):
     """D-44: also those of one microsecond."""
-    ours(WRITE, server.url, lines=lines_of(*(notification(trace_id=name) for name in "dabc")))
+    ours(WRITE, server.url, "errors", lines=lines_of(*(notification(trace_id=name) for name in "dabc")))
     assert [node["trace_id"] for node in show(command, server.url)["children"]] == list("dabc")
 
 
 def test_errors_that_upstream_found_are_listed_beside_ours(server, database, upstream):
     """The earlier one of a trace counts where a trace has both."""
     error = {"host": "h", "etype": "ValueError", "message": "x"}
-    ours(WRITE, server.url, lines=lines_of(notification("db-stop", 5, info=error), notification(base_id="fine")))
-    upstream(WRITE, server.url, lines=lines_of(notification("db-stop", 7, base_id="theirs", info=error)))
-    upstream(WRITE, server.url, lines=lines_of(notification("db-stop", 3, base_id="fine", info=error)))
+    ours(
+        WRITE,
+        server.url,
+        "errors",
+        lines=lines_of(notification("db-stop", 5, info=error), notification(base_id="fine")),
+    )
+    upstream(WRITE, server.url, "errors", lines=lines_of(notification("db-stop", 7, base_id="theirs", info=error)))
+    upstream(WRITE, server.url, "errors", lines=lines_of(notification("db-stop", 3, base_id="fine", info=error)))
     assert {base_id: time[17:19] for base_id, time in listed(server, "errors").items()} == {
         ID: "05",
         "theirs": "07",
@@ -270,9 +224,11 @@ def statistics(server):
 
 def test_keys_are_looked_through_only_where_somebody_else_wrote(server, database, command):
     """Not for a report; for a list where there are keys that are not ours."""
-    ours(WRITE, server.url, lines=lines_of(*(notification(base_id=f"trace {number}") for number in range(50))))
+    ours(
+        WRITE, server.url, "errors", lines=lines_of(*(notification(base_id=f"trace {number}") for number in range(50)))
+    )
     error = {"host": "h", "etype": "ValueError"}
-    ours(WRITE, server.url, lines=lines_of(notification("db-stop", info=error)))
+    ours(WRITE, server.url, "errors", lines=lines_of(notification("db-stop", info=error)))
     assert "cmdstat_scan" not in commands_of(server, lambda: show(command, server.url))
     assert "cmdstat_scan" not in commands_of(server, lambda: listed(server))
     assert "cmdstat_scan" not in commands_of(server, lambda: listed(server, "errors"))
@@ -283,7 +239,7 @@ def test_keys_are_looked_through_only_where_somebody_else_wrote(server, database
 
 def test_a_trace_that_was_deleted_is_not_listed(server, database):
     """As by upstream's users, who know its list only."""
-    ours(WRITE, server.url, lines=lines_of(notification(base_id="a"), notification(base_id="b")))
+    ours(WRITE, server.url, "errors", lines=lines_of(notification(base_id="a"), notification(base_id="b")))
     database.delete("osprofiler_opt:a")
     assert list(listed(server)) == ["b"]
 
@@ -292,7 +248,7 @@ def test_traces_expire_and_leave_the_index(server, database):
     """Each new notification keeps its trace; the index is cleared by those who write later."""
     url = f"{server.url}?ttl=90s"
     error = {"host": "h", "etype": "ValueError"}
-    ours(WRITE, url, lines=lines_of(notification("db-stop", info=error)))
+    ours(WRITE, url, "errors", lines=lines_of(notification("db-stop", info=error)))
     for key in (f"osprofiler_opt:{ID}", f"osprofiler_error:{ID}"):
         assert 80 < database.ttl(key) <= 90
         database.pexpire(key, 1)
@@ -300,7 +256,7 @@ def test_traces_expire_and_leave_the_index(server, database):
     assert listed(server) == {}
     assert listed(server, "errors") == {}
     assert database.zcard("osprofiler_traces") == 1
-    ours(WRITE, url, lines=lines_of(*(notification(base_id=f"trace {number}") for number in range(2000))))
+    ours(WRITE, url, "errors", lines=lines_of(*(notification(base_id=f"trace {number}") for number in range(2000))))
     assert database.zscore("osprofiler_traces", ID) is None
     assert database.zscore("osprofiler_errors", ID) is None
     assert len(listed(server)) == 2000
@@ -308,7 +264,7 @@ def test_traces_expire_and_leave_the_index(server, database):
 
 def test_fields_of_the_first_notification_are_listed(server, database):
     """As Horizon asks for them."""
-    ours(WRITE, server.url, lines=lines_of(notification(info={"host": "h", "request": {"path": "/v3"}})))
+    ours(WRITE, server.url, "errors", lines=lines_of(notification(info={"host": "h", "request": {"path": "/v3"}})))
     text = (
         "import sys; from osprofiler.drivers import base;"
         "print(base.get_driver(sys.argv[1]).list_traces(['info.request.path']))"
@@ -323,7 +279,7 @@ def test_fields_of_the_first_notification_are_listed(server, database):
 def test_odd_values_come_back(server, database, upstream, command):
     """As the JSON that upstream writes, and reads."""
     info = {"host": "h", "big": 2**70, "nan": float("nan"), "surrogate": "\ud800", "é": ["ключ", "\0"]}
-    ours(WRITE, server.url, lines=lines_of(notification(info=info)))
+    ours(WRITE, server.url, "errors", lines=lines_of(notification(info=info)))
     for report in (show(command, server.url), json.loads(upstream(REPORT, server.url, ID))):
         (point,) = report["children"]
         assert repr(point["info"]["meta.raw_payload.db-start"]["info"]) == repr(info)
@@ -380,7 +336,7 @@ def test_junk_is_skipped_and_counted(server, database, command):
 
 def test_what_somebody_put_into_the_index_is_passed_over(server, database):
     """Members that are no ids, times beyond all years, traces that are not there."""
-    ours(WRITE, server.url, lines=lines_of(notification()))
+    ours(WRITE, server.url, "errors", lines=lines_of(notification()))
     database.zadd("osprofiler_traces", {b"\xff": 1, "": 2, "x" * 300: 3, "gone": 4, "y": float("inf")})
     assert list(listed(server)) == [ID]
 

@@ -9,7 +9,8 @@ import subprocess
 import sys
 
 import pytest
-from sql_databases import Database, ours, recorded, show
+from either import REPORT, ours, recorded
+from sql_databases import Database, show
 
 from house.places import CLONE
 from servers.mariadb_stores import MariaDBStores
@@ -36,11 +37,6 @@ else:
     counters = _native.flush(60)
     assert counters["waiting"] == 0, counters
     print(json.dumps(counters))
-"""
-REPORT = """
-import json, sys
-from osprofiler.drivers import base
-print(json.dumps(base.get_driver(sys.argv[1]).get_report(sys.argv[2])))
 """
 LIST = """
 import json, sys

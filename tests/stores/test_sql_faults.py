@@ -15,7 +15,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from sql_databases import Database, ours, show, told
+from either import ours
+from sql_databases import Database, show, told
 
 from house.waiting import free_port, wait_until
 from servers import mariadb_stores, postgresql
