@@ -2,6 +2,7 @@
 """`make test` and `make lint`: the sections one after the other, their seconds, and the sum."""
 
 import argparse
+import shutil
 import sys
 import time
 
@@ -46,15 +47,24 @@ def _run(section: Section) -> tuple[Tally, float]:
     started = time.monotonic()
     try:
         tally = section.run()
-    except Failure as failure:
+    except (Failure, OSError) as failure:
         say(f"{paint('failed', '31')}: {failure}")
-        tally = Tally(failed=1)
+        tally = Tally(failed=1, reasons=[str(failure)])
     seconds = time.monotonic() - started
-    say(f"-- {section.name}: {tally} in {seconds:.0f} s")
+    say(f"-- {section.name}: {tally} in {seconds:.0f} s; {_free_gib():.0f} GiB of the disk are free")
     return tally, seconds
 
 
+def _free_gib() -> float:
+    """Return the space that is left where everything is built."""
+    return shutil.disk_usage(TARGET).free / 2**30
+
+
 def _summary(done: list[tuple[Section, Tally, float]]) -> int:
+    for section, tally, _ in done:
+        for reason in tally.reasons:
+            heading(f"== the end of what failed in {section.name}")
+            say(reason)
     heading("== all sections")
     for section, tally, seconds in done:
         mark = paint("failed", "31") if tally.failed else paint("passed", "32")

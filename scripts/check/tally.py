@@ -2,7 +2,7 @@
 """How many tests passed and failed, read from what the runners print; a skipped test counts as failed."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 CARGO = re.compile(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored;")
 PYTEST = re.compile(r"^(?:=+ )?((?:\d+ \w+(?:, )?)+) in [\d.]+s")
@@ -14,14 +14,15 @@ NEITHER = {"warning", "warnings"}
 
 @dataclass
 class Tally:
-    """Tests counted so far."""
+    """Tests counted so far, and for the person what the failures had to say: texts of some lines."""
 
     passed: int = 0
     failed: int = 0
+    reasons: list[str] = field(default_factory=list, compare=False)
 
     def __add__(self, other: "Tally") -> "Tally":
         """Add two counts."""
-        return Tally(self.passed + other.passed, self.failed + other.failed)
+        return Tally(self.passed + other.passed, self.failed + other.failed, self.reasons + other.reasons)
 
     def __str__(self) -> str:
         """Say both numbers, as the last line of `make test` does."""

@@ -59,7 +59,8 @@ def capture(
         end_group(child)
     failed = child.returncode != 0
     with log.open("ab") as record:
-        record.write(f"$ {' '.join(map(str, command))}\n".encode() + messages + (data if failed else b""))
+        # The messages come last: the end of the log is what a failure shows.
+        record.write(f"$ {' '.join(map(str, command))}\n".encode() + (data if failed else b"") + messages)
     if failed:
         raise Failure(f"`{Path(command[0]).name}` ended with status {child.returncode}", log)
     return Output(data.decode(errors="replace"), messages.decode(errors="replace"))

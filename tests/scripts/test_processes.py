@@ -90,6 +90,14 @@ def test_a_failing_step_shows_the_end_of_its_log(tmp_path):
     assert "    10" not in told
 
 
+def test_a_failing_step_whose_output_is_data_shows_its_messages(tmp_path):
+    """Cargo's data is a line of JSON for each crate; why one failed stands in the messages."""
+    program = "import sys; [print(n) for n in range(100)]; sys.exit('no such crate')"
+    with pytest.raises(Failure) as caught:
+        process.capture([sys.executable, "-c", program], tmp_path / "log")
+    assert str(caught.value).splitlines()[-1].strip() == "no such crate"
+
+
 def test_a_port_in_use_is_said_in_one_line():
     """With what to do about it."""
     with socket.socket() as taken:
