@@ -6,17 +6,33 @@ In: a name, `make demo STORE=mongodb`. Out: a connection string to an empty stor
 
 import importlib
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from house import debian
 from house.places import DEMO
 from house.progress import step
 
-# A store's name, and the class of its server: a context manager, made with a folder, that has a `url`.
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of server."""
+
+    # A context manager, made with a folder, and which of its attributes is the connection string.
+    connection_string: str
+    # What Debian brings for it, by a program of each package.
+    programs: tuple[str, ...] = ()
+
+
+# By the store's name.
 SERVERS = {
-    "mongodb": "servers.ferretdb.FerretDB",
+    "mongodb": Kind("servers.ferretdb.FerretDB.url"),
+    "redis": Kind("servers.redis.Redis.url", ("redis-server",)),
+    "mysql": Kind("servers.mariadb.MariaDB.url", ("mariadbd", "my_print_defaults")),
+    "postgresql": Kind("servers.postgresql.PostgreSQL.url", ("initdb",)),
+    "messaging": Kind("servers.rabbitmq.RabbitMQ.connection_string", ("rabbitmq-server",)),
 }
 FILE = "sqlite"
 NAMES = (FILE, *SERVERS)
@@ -30,10 +46,13 @@ class Store:
     stays: bool
 
 
-def server_class(name: str) -> Callable[[Path], AbstractContextManager]:
-    """Return what makes the server of that name, with its data in a folder."""
-    module, _, class_name = SERVERS[name].rpartition(".")
-    return getattr(importlib.import_module(module), class_name)
+@contextmanager
+def running(name: str, folder: Path) -> Iterator[str]:
+    """Have the server of that name, its data in the folder, while the block lasts; give the connection string."""
+    class_path, _, attribute = SERVERS[name].connection_string.rpartition(".")
+    module, _, class_name = class_path.rpartition(".")
+    with getattr(importlib.import_module(module), class_name)(folder) as server:
+        yield getattr(server, attribute)
 
 
 @contextmanager
@@ -46,12 +65,13 @@ def started(name: str) -> Iterator[Store]:
         yield Store(f"sqlite://{file}", stays=True)
         return
     folder = DEMO / "stores" / name
-    with step(f"starting the store, {name}"):
-        shutil.rmtree(folder / "data", ignore_errors=True)
-        server = server_class(name)(folder)
-        server.__enter__()
-    try:
-        yield Store(server.url, stays=False)
-    finally:
-        with step(f"ending {name}"):
-            server.__exit__(None, None, None)
+    with ExitStack() as ending:
+        with step(f"starting the store, {name}"):
+            debian.ensure(DEMO / "logs" / "debian.log", SERVERS[name].programs)
+            shutil.rmtree(folder / "data", ignore_errors=True)
+            connection_string = ending.enter_context(running(name, folder))
+        try:
+            yield Store(connection_string, stays=False)
+        finally:
+            with step(f"ending {name}"):
+                ending.close()

@@ -8,7 +8,7 @@ there while packages are installed, and says no.
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from glob import glob
 from pathlib import Path
@@ -32,14 +32,14 @@ POLICY = Path("/usr/sbin/policy-rc.d")
 SAYS_NO = "exit 101"
 
 
-def ensure(log: Path) -> None:
-    """Install the packages whose programs are absent; start no daemon."""
-    absent = sorted({package for program, package in PACKAGES.items() if find(program) is None})
+def ensure(log: Path, programs: Iterable[str] = PACKAGES) -> None:
+    """Install the packages of those programs that are absent; start no daemon."""
+    absent = sorted({PACKAGES[program] for program in programs if find(program) is None})
     if not absent:
         return
     become = _become_root()
     if shutil.which("apt-get") is None or become is None:
-        raise Failure(f"the tests need {', '.join(absent)}: on Debian, apt install {' '.join(absent)}")
+        raise Failure(f"there is no {', '.join(absent)}: on Debian, apt install {' '.join(absent)}")
     env = ["env", "DEBIAN_FRONTEND=noninteractive"]
     run([*become, *env, "apt-get", "update", "-q"], log, what="apt-get update")
     install = ["apt-get", "install", "-q", "-y", "--no-install-recommends", *absent]

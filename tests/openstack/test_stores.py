@@ -14,10 +14,10 @@ from demo import stores
 
 @pytest.fixture(scope="module", params=stores.SERVERS)
 def recorded(request, ours, template, command, tmp_path_factory):
-    """Record the scenario into a server; return it with the server, which runs for as long as the tests."""
+    """Record the scenario into a server; return it with the connection string, which holds for as long as the tests."""
     folder = tmp_path_factory.mktemp(request.param)
-    with stores.server_class(request.param)(folder / "store") as server:
-        yield record(ours, template, folder / "cloud", server.url, command), server
+    with stores.running(request.param, folder / "store") as store:
+        yield record(ours, template, folder / "cloud", store, command), store
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -29,9 +29,9 @@ def test_a_server_holds_what_a_file_does(view, recorded, recorded_by_us):
 
 def test_a_report_is_written_as_everybody_is_used_to(recorded, command, tmp_path):
     """With the connection string that the services have, as a page and as JSON."""
-    recording, server = recorded
+    recording, store = recorded
     for form in ("html", "json"):
-        show = ["trace", "show", f"--{form}", recording.trace_id, "--connection-string", server.url]
+        show = ["trace", "show", f"--{form}", recording.trace_id, "--connection-string", store]
         done = subprocess.run(
             [command, *show, "-o", tmp_path / f"report.{form}"], capture_output=True, text=True, check=False
         )

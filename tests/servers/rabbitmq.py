@@ -33,7 +33,9 @@ class RabbitMQ:
         self.folder = folder.resolve()
         shutil.rmtree(self.folder / "data", ignore_errors=True)
         self.port, self.tls_port, self.names_port, peers_port = free_ports(4)
-        self.url = f"rabbit://{USER}:{PASSWORD}@127.0.0.1:{self.port}/"
+        address = f"{USER}:{PASSWORD}@127.0.0.1:{self.port}/"
+        self.url = f"rabbit://{address}"
+        self.connection_string = f"messaging://{address}"
         self.certificates = Certificates(self.folder / "certificates")
         self.stores: list[str] = []
         env = {name: value for name, value in os.environ.items() if not name.startswith(("RABBITMQ_", "ERL_"))}
