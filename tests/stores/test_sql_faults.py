@@ -371,6 +371,30 @@ def holding_a_lock(database):
         client.communicate()
 
 
+def slow_down(database, seconds):
+    """Let each row that is inserted take that long."""
+    if database.is_postgresql:
+        database.ask(
+            "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS "
+            f"$$BEGIN PERFORM pg_sleep({seconds}); RETURN NEW; END$$;"
+            "CREATE TRIGGER slow BEFORE INSERT ON data FOR EACH ROW EXECUTE FUNCTION slow()"
+        )
+    else:
+        database.ask(f"CREATE TRIGGER slow BEFORE INSERT ON data FOR EACH ROW DO SLEEP({seconds})")
+
+
+def test_a_slow_server_is_waited_for_as_long_as_it_goes_on(database):
+    """All rows of a batch take longer than `socket_timeout`, those of one statement do not."""
+    with service(database.url("socket_timeout=3")) as running:
+        running.ask("record", 1)
+        assert running.flush()["stored"] == 2
+        slow_down(database, 0.001)
+        running.ask("record", 5000)
+        assert running.flush()["stored"] == 10_002
+        assert "no answer" not in running.end()
+    assert stored(database) == 10_002
+
+
 # SQLSTATEs, MySQL's numbers, and whether what was refused is kept and tried again.
 RAISED = {
     "postgresql": [
@@ -392,6 +416,11 @@ RAISED = {
         (1290, "waiting"),
         (1467, "waiting"),
         (1142, "waiting"),
+        # All numbers are used: in the words of MariaDB, and of MySQL.
+        (167, "waiting"),
+        (1062, "waiting", "Duplicate entry ''2147483647'' for key ''data.PRIMARY''"),
+        # An index that somebody else made.
+        (1062, "lost", "Duplicate entry ''x'' for key ''data.only_once''"),
         (1364, "lost"),
         (1644, "lost"),
     ],
@@ -405,7 +434,7 @@ def test_what_a_server_refuses_is_kept_if_that_may_pass(database):
         running.ask("record", 1)
         expected = {"stored": 2, "lost": 0}
         assert running.flush()["stored"] == 2
-        for code, becomes in RAISED[kind]:
+        for code, becomes, *text in RAISED[kind]:
             if database.is_postgresql:
                 database.ask(
                     "CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
@@ -415,7 +444,7 @@ def test_what_a_server_refuses_is_kept_if_that_may_pass(database):
             else:
                 database.ask(
                     "CREATE TRIGGER refuse BEFORE INSERT ON data FOR EACH ROW "
-                    f"SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = {code}, MESSAGE_TEXT = 'no'"
+                    f"SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = {code}, MESSAGE_TEXT = '{''.join(text) or 'no'}'"
                 )
             running.ask("record", 1)
             counters = running.flush(0.5)
@@ -429,6 +458,25 @@ def test_what_a_server_refuses_is_kept_if_that_may_pass(database):
             assert {name: counters[name] for name in expected} == expected, code
         running.end()
     assert stored(database) == expected["stored"]
+
+
+def test_a_table_whose_numbers_are_used_is_told_and_waited_for(database):
+    """As upstream makes it, of 32 bits: until somebody widens it, nothing is lost."""
+    with service(database.url()) as running:
+        running.ask("record", 1)
+        assert running.flush()["stored"] == 2
+        if database.is_postgresql:
+            database.ask("ALTER SEQUENCE data_id_seq AS integer; SELECT setval('data_id_seq', 2147483647)")
+            widen = "ALTER SEQUENCE data_id_seq AS bigint"
+        else:
+            database.ask("ALTER TABLE data MODIFY id INT NOT NULL AUTO_INCREMENT; UPDATE data SET id = 2147483647 LIMIT 1")
+            widen = "ALTER TABLE data MODIFY id BIGINT NOT NULL AUTO_INCREMENT"
+        running.ask("record", 1)
+        assert running.flush(0.5)["waiting"] == 2
+        database.ask(widen)
+        assert running.flush()["stored"] == 4
+        assert widen in running.end()
+    assert stored(database) == 4
 
 
 def test_what_is_larger_than_the_server_takes_is_lost_and_nothing_else(server, database, command):

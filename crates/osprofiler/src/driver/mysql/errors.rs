@@ -10,6 +10,7 @@ use std::io;
 use mysql::{DriverError, Error as Failure};
 
 use crate::driver::sql::shorten;
+use crate::driver::tls::untrusted;
 use crate::{Error, ErrorKind};
 
 pub(super) fn sort(failure: &Failure) -> Error {
@@ -61,9 +62,7 @@ pub(super) fn sort(failure: &Failure) -> Error {
 fn sort_io(error: &io::Error) -> Error {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
     match (inner, error.kind()) {
-        (Some(rustls::Error::InvalidCertificate(why)), _) => {
-            tls(&format!("its certificate is not trusted: {why:?}"))
-        }
+        (Some(rustls::Error::InvalidCertificate(why)), _) => tls(&untrusted(why)),
         (Some(other), _) => tls(&shorten(&other.to_string())),
         (None, io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => no_answer(),
         (None, _) => Error::new(ErrorKind::Unavailable, error.to_string()),
@@ -83,6 +82,8 @@ fn tls(why: &str) -> Error {
     )
     .set_temporary(true)
 }
+
+const WIDEN: &str = "widen it: `ALTER TABLE data MODIFY id BIGINT NOT NULL AUTO_INCREMENT`";
 
 /// Sorts what the server said, by its number.
 fn sort_said(code: u16, message: &str) -> Error {
@@ -109,9 +110,10 @@ fn sort_said(code: u16, message: &str) -> Error {
         1021 | 1114 => error(ErrorKind::Full),
         // An engine's own error: 28 is the system's for no space.
         1030 if message.contains("28") => error(ErrorKind::Full),
-        // All numbers of a table that upstream made are used.
-        1467 => error(ErrorKind::Full)
-            .with_help("widen it: `ALTER TABLE data MODIFY id BIGINT NOT NULL AUTO_INCREMENT`"),
+        // All numbers of a table that upstream made are used: in the words of both servers, of MariaDB, and of MySQL, which
+        // gives the last number once more. Any other duplicate is one to an index that somebody else made.
+        1467 | 167 => error(ErrorKind::Full).with_help(WIDEN),
+        1062 if message.ends_with("PRIMARY'") => error(ErrorKind::Full).with_help(WIDEN),
         // Connections, shutdown, memory, locks, Galera; tables that were removed or altered: the next connection sees.
         1030 | 1037 | 1038 | 1040 | 1041 | 1047 | 1050 | 1053 | 1077 | 1078 | 1079 | 1146 | 1152 | 1154..=1161
         | 1180 | 1184 | 1203 | 1205 | 1206 | 1213 | 1226 | 1317 | 1412 | 1684 | 1879 | 1927 | 1969 | 3024 | 3168 | 3169

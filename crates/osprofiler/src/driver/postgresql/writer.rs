@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Writing batches: one `COPY` in one transaction each.
+//! Writing batches: one transaction each, of a few `COPY`s, so that a server that is slow has done one before its answer is due.
 
 use std::cell::Cell;
 use std::io::Cursor;
@@ -16,7 +16,9 @@ use crate::driver::sql::expiry::{self, Expiry};
 use crate::driver::sql::row::{self, COLUMNS};
 use crate::{Id, Loss, Notification, Notifications, Result, Timestamp};
 
-/// So many bytes are handed to the server at once.
+/// A `COPY` has at most so many rows: how long the answer to it may take does not grow with the batch...
+const ROWS: usize = 1_000;
+/// ...and so many bytes of it are handed to the server at once.
 const PIECE_BYTES: usize = 256 << 10;
 
 pub(super) struct PostgresqlWriter {
@@ -89,18 +91,22 @@ impl Writer for PostgresqlWriter {
 
 fn copy(connection: &Connection, batch: &Notifications) -> Result<()> {
     let statement = format!("COPY data ({COLUMNS}) FROM STDIN");
-    let sink = connection.step(connection.client.copy_in(&statement))?;
-    let mut sink = pin!(sink);
-    let mut lines = Vec::new();
-    for notification in batch.iter() {
-        push_line(&notification, connection.holds, &mut lines);
-        if lines.len() >= PIECE_BYTES {
-            let piece = Cursor::new(std::mem::take(&mut lines));
-            connection.step(sink.send(piece))?;
+    let statement = connection.step(connection.client.prepare(&statement))?;
+    for from in (0..batch.len()).step_by(ROWS) {
+        let sink = connection.step(connection.client.copy_in(&statement))?;
+        let mut sink = pin!(sink);
+        let mut lines = Vec::new();
+        for index in from..batch.len().min(from + ROWS) {
+            push_line(&batch.get(index), connection.holds, &mut lines);
+            if lines.len() >= PIECE_BYTES {
+                let piece = Cursor::new(std::mem::take(&mut lines));
+                connection.step(sink.send(piece))?;
+            }
         }
+        connection.step(sink.send(Cursor::new(lines)))?;
+        connection.step(sink.finish())?;
     }
-    connection.step(sink.send(Cursor::new(lines)))?;
-    connection.step(sink.finish()).map(|_| ())
+    Ok(())
 }
 
 /// Appends a line of `COPY`'s text format.
