@@ -48,8 +48,21 @@ mod sql;
 mod sqlite;
 #[cfg(any(feature = "file", feature = "sqlite"))]
 mod store_file;
-#[cfg(any(feature = "messaging", feature = "postgresql"))]
+#[cfg(any(
+    feature = "messaging",
+    feature = "mongodb",
+    feature = "mysql",
+    feature = "postgresql",
+    feature = "redis"
+))]
 mod tls;
+#[cfg(any(
+    feature = "messaging",
+    feature = "mysql",
+    feature = "postgresql",
+    feature = "redis"
+))]
+mod words;
 
 use std::ops::ControlFlow;
 

@@ -13,11 +13,9 @@ pub(super) mod trace;
 pub(super) mod address;
 pub(super) mod expiry;
 
-/// The most of a server's message that is repeated.
-const MESSAGE_CHARACTERS: usize = 200;
+use super::words::one_line;
 
 /// The first line of what a server said, or a part of it: details may hold what was to be stored.
 pub(super) fn shorten(message: &str) -> String {
-    let line = message.lines().next().unwrap_or_default();
-    line.chars().take(MESSAGE_CHARACTERS).collect()
+    one_line(message.lines().next().unwrap_or_default())
 }

@@ -1,208 +1,79 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Whom a store's certificate is trusted from, for clients that take rustls's own settings.
+//! What drivers that speak TLS have in common: whom to trust, and how it is told that somebody is not trusted.
 //!
-//! In: the options `tls_ca_file` and `tls_verify`, and a certificate of ours where the store wants one. Out: rustls's
-//! settings, with `ring`. Files are read when a connection is made, so a renewed certificate is taken up by the next.
+//! Clients that take rustls's own settings get them from [`trust`]; the others take a file with authorities, the system's
+//! where none is named.
 
-use std::path::Path;
-use std::sync::Arc;
+#[cfg(any(feature = "messaging", feature = "postgresql"))]
+mod trust;
 
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-};
+#[cfg(any(feature = "mongodb", feature = "mysql"))]
+use std::path::PathBuf;
 
-use crate::{Error, ErrorKind, Result};
+#[cfg(any(feature = "messaging", feature = "postgresql"))]
+pub(super) use trust::Trust;
 
-/// What a connection string says of trust.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Trust {
-    /// A PEM file with further authorities.
-    pub(super) authorities: Option<String>,
-    /// Whether any certificate will do.
-    pub(super) anybody: bool,
-    /// Whether a certificate may be for another host. Then those of `authorities` are the only ones.
-    pub(super) any_name: bool,
-    /// PEM files with our own certificate, and its key.
-    pub(super) identity: Option<(String, String)>,
+/// Where systems keep the authorities that they trust.
+#[cfg(any(feature = "mongodb", feature = "mysql"))]
+const SYSTEM_AUTHORITIES: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// The file with the authorities that the system trusts, for a client that would bring a list of its own otherwise: the one
+/// that the variable `SSL_CERT_FILE` names, or the first that is where systems keep it. `None` if there is none.
+#[cfg(any(feature = "mongodb", feature = "mysql"))]
+pub(super) fn system_authorities() -> Option<PathBuf> {
+    let told = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
+    let known = SYSTEM_AUTHORITIES.iter().map(PathBuf::from);
+    told.into_iter().chain(known).find(|path| path.is_file())
 }
 
-impl Trust {
-    /// The settings of a client. Reads the files.
-    pub(super) fn client(&self) -> Result<ClientConfig> {
-        let provider = Arc::new(ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| usage(format!("cannot prepare TLS: {error}")))?;
-        let builder = if self.anybody {
-            let anybody = Arc::new(Anybody(provider));
-            builder
-                .dangerous()
-                .with_custom_certificate_verifier(anybody)
-        } else if self.any_name {
-            let verifier =
-                WebPkiServerVerifier::builder_with_provider(self.roots()?.into(), provider)
-                    .build()
-                    .map_err(|error| usage(format!("cannot prepare TLS: {error}")))?;
-            builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(AnyName(verifier)))
-        } else {
-            builder.with_root_certificates(self.roots()?)
+/// Why a certificate is not trusted. It may name as many hosts as whoever shows it likes: only a part is repeated.
+#[cfg(any(
+    feature = "messaging",
+    feature = "mysql",
+    feature = "postgresql",
+    feature = "redis"
+))]
+pub(super) fn untrusted(why: &rustls::CertificateError) -> String {
+    let why = super::words::one_line(&why.to_string());
+    format!("its certificate is not trusted: {why}")
+}
+
+#[cfg(all(
+    test,
+    any(
+        feature = "messaging",
+        feature = "mysql",
+        feature = "postgresql",
+        feature = "redis"
+    )
+))]
+mod tests {
+    use rustls::CertificateError;
+    use rustls::pki_types::ServerName;
+
+    use super::*;
+
+    #[test]
+    fn a_certificate_of_many_names_is_told_in_a_line() {
+        let error = CertificateError::NotValidForNameContext {
+            expected: ServerName::try_from("db.example").unwrap(),
+            presented: (0..10_000)
+                .map(|number| format!("DnsName(\"\u{1b}[2J\nhost-{number}\")"))
+                .collect(),
         };
-        let Some((certificate, key)) = &self.identity else {
-            return Ok(builder.with_no_client_auth());
-        };
-        let chain = certificates(certificate)?;
-        let private = PrivateKeyDer::from_pem_file(key)
-            .map_err(|error| unreadable(key, "a private key", &error))?;
-        builder
-            .with_client_auth_cert(chain, private)
-            .map_err(|error| usage(format!("`{key}` is no key for `{certificate}`: {error}")))
-    }
-
-    fn roots(&self) -> Result<RootCertStore> {
-        let mut roots = RootCertStore::empty();
-        // Public authorities certify anybody: without a look at the name they would let anybody in.
-        if !self.any_name {
-            // A certificate of the system's that rustls cannot read is one that it would not trust.
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-        if let Some(file) = &self.authorities {
-            for certificate in certificates(file)? {
-                roots.add(certificate).map_err(|error| {
-                    usage(format!(
-                        "`{file}` holds a certificate that is none: {error}"
-                    ))
-                })?;
-            }
-        }
-        Ok(roots)
-    }
-}
-
-fn certificates(file: &str) -> Result<Vec<CertificateDer<'static>>> {
-    let unreadable = |error| unreadable(file, "certificates", &error);
-    let all: Vec<_> = CertificateDer::pem_file_iter(file)
-        .and_then(Iterator::collect)
-        .map_err(unreadable)?;
-    if all.is_empty() {
-        return Err(unreadable(rustls::pki_types::pem::Error::NoItemsFound));
-    }
-    Ok(all)
-}
-
-fn unreadable(file: &str, what: &str, error: &rustls::pki_types::pem::Error) -> Error {
-    let why = match error {
-        rustls::pki_types::pem::Error::Io(error) => error.to_string(),
-        rustls::pki_types::pem::Error::NoItemsFound => "it holds none".to_owned(),
-        other => other.to_string(),
-    };
-    let error = usage(format!("cannot read {what} from `{file}`: {why}"))
-        // The next connection reads it anew.
-        .set_temporary(true);
-    if Path::new(file).is_absolute() {
-        error
-    } else {
-        error.with_help("name the file by its whole path: a service may start in any folder")
-    }
-}
-
-fn usage(message: String) -> Error {
-    Error::new(ErrorKind::Usage, message)
-}
-
-/// Takes any certificate, for who asked for it. Signatures are still checked: the peer has the key to what it shows.
-#[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> std::result::Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// Takes a certificate of an authority, whatever host it is for.
-#[derive(Debug)]
-struct AnyName(Arc<WebPkiServerVerifier>);
-
-impl ServerCertVerifier for AnyName {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> std::result::Result<ServerCertVerified, rustls::Error> {
-        let verified =
-            self.0
-                .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
-        match verified {
-            // The name is what is looked at last.
-            Err(rustls::Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
-            other => other,
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
-        self.0
-            .verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
-        self.0
-            .verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
+        let told = untrusted(&error);
+        assert!(
+            told.starts_with(
+                "its certificate is not trusted: certificate not valid for name \"db.example\""
+            ),
+            "{told}"
+        );
+        assert!(told.len() < 300, "{told}");
+        assert!(!told.contains(char::is_control), "{told:?}");
     }
 }

@@ -15,6 +15,8 @@ use rustls::{ClientConnection, StreamOwned};
 use super::Settings;
 use super::address::Broker;
 use super::frame::{self, Arguments};
+use crate::driver::tls::untrusted;
+use crate::driver::words::one_line;
 use crate::{Error, ErrorKind, Result};
 
 /// The largest frame that we ask for and take.
@@ -334,16 +336,14 @@ fn tls_error(shown: &str, error: &rustls::Error) -> Error {
         Error::new(ErrorKind::Denied, message).set_temporary(true)
     };
     match error {
-        rustls::Error::InvalidCertificate(why) => {
-            failed(&format!("its certificate is not trusted: {why}")).with_help(
-                "name the authority that it comes from: `ssl_ca_file` in the section \
+        rustls::Error::InvalidCertificate(why) => failed(&untrusted(why)).with_help(
+            "name the authority that it comes from: `ssl_ca_file` in the section \
                  `[oslo_messaging_rabbit]`, or `tls_ca_file=/path/ca.pem` in the connection string",
-            )
-        }
+        ),
         rustls::Error::InvalidMessage(_) => failed("what answers there speaks no TLS")
             .with_help("leave `ssl` out, or name the port for TLS, usually 5671"),
         rustls::Error::AlertReceived(why) => failed(&format!("it refuses: {why:?}"))
             .with_help("it may want a certificate of ours: `ssl_cert_file` and `ssl_key_file`"),
-        other => failed(&other.to_string()),
+        other => failed(&one_line(&other.to_string())),
     }
 }

@@ -5,7 +5,6 @@
 //! ours are taken out. A call ends within its deadline whatever the server does. Between two calls nothing runs: the
 //! client's own tasks go on in the next one.
 
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,16 +16,8 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::errors::{self, Failure};
 use crate::driver::runtime::Runtime;
-use crate::driver::{ConnectionString, options};
+use crate::driver::{ConnectionString, options, tls};
 use crate::{Error, ErrorKind, Result};
-
-/// Where systems keep the authorities that they trust; the client would bring a list of its own.
-const SYSTEM_AUTHORITIES: [&str; 4] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
 
 /// What a connection string says.
 pub(super) struct Settings {
@@ -119,7 +110,7 @@ impl Settings {
         if let Some(Tls::Enabled(tls)) = &mut options.tls
             && tls.ca_file_path.is_none()
         {
-            tls.ca_file_path = system_authorities();
+            tls.ca_file_path = tls::system_authorities();
         }
         Ok(options)
     }
@@ -134,16 +125,6 @@ fn millis(connection: &ConnectionString, name: &str) -> Option<Duration> {
     let (_, text) = options.find(|(other, _)| other.eq_ignore_ascii_case(name))?;
     let millis = text.parse().ok().filter(|&millis| millis > 0)?;
     Some(Duration::from_millis(millis))
-}
-
-fn system_authorities() -> Option<std::path::PathBuf> {
-    let told = std::env::var("SSL_CERT_FILE").ok();
-    told.iter()
-        .map(String::as_str)
-        .chain(SYSTEM_AUTHORITIES)
-        .map(Path::new)
-        .find(|path| path.is_file())
-        .map(Path::to_owned)
 }
 
 /// The connection string without the options that are ours or only Python's, for the client to read. Written anew, so that a

@@ -4,25 +4,18 @@
 //! In: a connection string whose options are known to be the driver's. Out: checked values, or one error that says what would
 //! do. Options of the Python clients' that mean the same as one of ours are read here; ours go first. Opens nothing.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use mysql::{ClientIdentity, OptsBuilder, SslOpts};
 
 use crate::driver::sql::address::{self, Address};
-use crate::driver::{ConnectionString, options};
+use crate::driver::{ConnectionString, options, tls};
 use crate::{Error, ErrorKind, Result};
 
 const PORT: u16 = 3306;
 /// The most that is taken from the server for one row, and given to it.
 pub(super) const ROW_BYTES: usize = 64 << 20;
-/// Where systems keep the authorities that they trust; the client would bring a list of its own.
-const SYSTEM_AUTHORITIES: [&str; 4] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
 
 /// A connection string, understood.
 pub(super) struct Settings {
@@ -154,7 +147,11 @@ fn tls(connection: &ConnectionString) -> Result<Tls> {
     let options = |anybody: bool, any_name: bool| {
         SslOpts::default()
             .with_client_identity(identity.clone())
-            .with_root_cert_path(authorities.map(PathBuf::from).or_else(system_authorities))
+            .with_root_cert_path(
+                authorities
+                    .map(PathBuf::from)
+                    .or_else(tls::system_authorities),
+            )
             .with_danger_accept_invalid_certs(anybody)
             .with_danger_skip_domain_validation(any_name)
     };
@@ -179,14 +176,6 @@ fn tls(connection: &ConnectionString) -> Result<Tls> {
             return Err(refused("ssl_mode", text, help));
         }
     })
-}
-
-fn system_authorities() -> Option<PathBuf> {
-    let told = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
-    let known = SYSTEM_AUTHORITIES.iter().map(PathBuf::from);
-    told.into_iter()
-        .chain(known)
-        .find(|path: &PathBuf| Path::is_file(path))
 }
 
 fn refused(name: &str, text: &str, help: &str) -> Error {

@@ -10,6 +10,7 @@ use std::io;
 use tokio_postgres::error::DbError;
 
 use crate::driver::sql::shorten;
+use crate::driver::tls::untrusted;
 use crate::{Error, ErrorKind};
 
 pub(super) fn sort(error: &tokio_postgres::Error) -> Error {
@@ -29,17 +30,16 @@ pub(super) fn sort(error: &tokio_postgres::Error) -> Error {
     if let Some(io) = source.downcast_ref::<io::Error>() {
         let inner = io.get_ref().and_then(|inner| inner.downcast_ref());
         return match inner {
-            Some(rustls::Error::InvalidCertificate(why)) => Error::new(
-                ErrorKind::Denied,
-                format!("the server's certificate is not trusted: {why:?}"),
-            )
+            Some(rustls::Error::InvalidCertificate(why)) => Error::new(ErrorKind::Denied, untrusted(why))
             .with_help("name the file with its authority, `?tls_ca_file=/path/ca.pem`, and the server as its certificate does")
             .set_temporary(true),
-            Some(other) => Error::new(ErrorKind::Denied, format!("TLS fails: {other}"))
-                .set_temporary(true),
+            Some(other) => {
+                let why = shorten(&other.to_string());
+                Error::new(ErrorKind::Denied, format!("TLS fails: {why}")).set_temporary(true)
+            }
             // How the client says that what it read was no message.
             None if io.kind() == io::ErrorKind::InvalidInput => not_postgresql(io),
-            None => Error::new(ErrorKind::Unavailable, io.to_string()),
+            None => Error::new(ErrorKind::Unavailable, shorten(&io.to_string())),
         };
     }
     let message = format!("{error}: {source}");
@@ -61,7 +61,10 @@ const IS_IT_POSTGRESQL: &str = "is it a PostgreSQL server that listens there?";
 fn not_postgresql(why: impl std::fmt::Display) -> Error {
     Error::new(
         ErrorKind::Corrupt,
-        format!("what answers is not what a PostgreSQL server says: {why}"),
+        format!(
+            "what answers is not what a PostgreSQL server says: {}",
+            shorten(&why.to_string())
+        ),
     )
     .with_help(IS_IT_POSTGRESQL)
     .set_temporary(true)

@@ -9,10 +9,9 @@ use std::sync::Arc;
 
 use ::redis::{ErrorKind as ClientKind, RedisError};
 
+use crate::driver::tls::untrusted;
+use crate::driver::words::one_line;
 use crate::{Error, ErrorKind};
-
-/// The most of a server's words that a message repeats.
-const MOST_WORDS: usize = 200;
 
 /// An error, understood.
 pub(super) struct Cause {
@@ -184,7 +183,7 @@ fn explain_tls(error: &rustls::Error) -> Cause {
     let (kind, why, help) = match error {
         rustls::Error::InvalidCertificate(reason) => (
             ErrorKind::Denied,
-            format!("its certificate is not trusted ({reason})"),
+            untrusted(reason),
             "name the authority it comes from: `?tls_ca_file=/etc/ssl/redis-ca.pem`",
         ),
         rustls::Error::InvalidMessage(_) => (
@@ -211,23 +210,10 @@ fn io_error(error: &RedisError) -> Option<&io::Error> {
     })
 }
 
-/// A text from outside as part of a message.
-fn one_line(text: &str) -> String {
-    text.chars()
-        .map(|character| {
-            if character.is_control() {
-                ' '
-            } else {
-                character
-            }
-        })
-        .take(MOST_WORDS)
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::driver::words::MOST_CHARACTERS;
 
     /// What a server's error is told as: kind, whether it passes, and the words.
     fn check(answer: &str, kind: ErrorKind, passes: bool, why: &str) {
@@ -283,6 +269,6 @@ mod tests {
             "{}",
             cause.why
         );
-        assert!(cause.why.len() < MOST_WORDS + 50, "{}", cause.why);
+        assert!(cause.why.len() < MOST_CHARACTERS + 50, "{}", cause.why);
     }
 }
