@@ -9,6 +9,8 @@ pub mod registry;
 
 mod connection_string;
 mod connection_strings;
+#[cfg(feature = "mongodb")]
+mod document_ids;
 #[cfg(any(
     feature = "mongodb",
     feature = "mysql",

@@ -6,7 +6,6 @@
 //! `_id`s, and a document that is there already is stored. Each insert is bounded, and so is its time and memory.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use mongodb::IndexModel;
@@ -14,8 +13,9 @@ use mongodb::bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
 use mongodb::error::ErrorKind as Client;
 use mongodb::options::IndexOptions;
 
-use super::document::{DocumentIds, Documents, expire_at_millis};
+use super::document::{Documents, expire_at_millis};
 use super::{Connection, ERRORS, LOSSES, NOTIFICATIONS, WRITE, errors};
+use crate::driver::document_ids::{DocumentIds, fingerprint};
 use crate::driver::{ConnectionString, Writer};
 use crate::{Error, Id, Loss, LossReason, Notifications, Result, Timestamp, wire};
 
@@ -338,15 +338,6 @@ impl Insert {
         }
         insert
     }
-}
-
-/// What a batch is known by when it comes again.
-fn fingerprint(batch: &Notifications) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    for one in batch.iter() {
-        (one.base_id, one.trace_id, one.name, one.timestamp).hash(&mut hasher);
-    }
-    hasher.finish()
 }
 
 /// The document that counts a loss, and what is to be done to it.
