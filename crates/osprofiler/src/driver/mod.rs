@@ -9,9 +9,10 @@ pub mod registry;
 
 mod connection_string;
 mod connection_strings;
-#[cfg(feature = "mongodb")]
+#[cfg(any(feature = "elasticsearch", feature = "mongodb"))]
 mod document_ids;
 #[cfg(any(
+    feature = "elasticsearch",
     feature = "mongodb",
     feature = "mysql",
     feature = "postgresql",
@@ -19,6 +20,8 @@ mod document_ids;
     feature = "sqlite"
 ))]
 mod duplicates;
+#[cfg(feature = "elasticsearch")]
+mod elasticsearch;
 #[cfg(feature = "file")]
 mod file;
 #[cfg(feature = "messaging")]
@@ -29,6 +32,7 @@ mod mongodb;
 mod mysql;
 #[cfg_attr(
     not(any(
+        feature = "elasticsearch",
         feature = "messaging",
         feature = "mongodb",
         feature = "mysql",
@@ -51,6 +55,7 @@ mod sqlite;
 #[cfg(any(feature = "file", feature = "sqlite"))]
 mod store_file;
 #[cfg(any(
+    feature = "elasticsearch",
     feature = "messaging",
     feature = "mongodb",
     feature = "mysql",

@@ -110,7 +110,7 @@ pub const DRIVERS: &[Driver] = &[
     Driver { name: "file", schemes: &["file"], summary: "one file of JSON lines, a notification each", availability: built_in!("file", file) },
     Driver { name: "redis", schemes: &["redis", "rediss", "unix", "redissentinel"], summary: "a Redis server, directly or found through its sentinels", availability: built_in!("redis", redis) },
     Driver { name: "mongodb", schemes: &["mongodb", "mongodb+srv"], summary: "a MongoDB server or replica set", availability: built_in!("mongodb", mongodb) },
-    to_come("elasticsearch", &["elasticsearch", "elasticsearchs", "opensearch"], "an Elasticsearch or OpenSearch server"),
+    Driver { name: "elasticsearch", schemes: &["elasticsearch", "elasticsearchs", "opensearch", "opensearchs"], summary: "an Elasticsearch or OpenSearch server", availability: built_in!("elasticsearch", elasticsearch) },
     Driver { name: "mysql", schemes: &["mysql", "mysql+pymysql", "mysql+mysqldb", "mariadb", "mariadb+pymysql", "mariadb+mysqldb"], summary: "a MySQL or MariaDB database", availability: built_in!("mysql", mysql) },
     Driver { name: "postgresql", schemes: &["postgresql", "postgresql+psycopg2", "postgresql+psycopg"], summary: "a PostgreSQL database", availability: built_in!("postgresql", postgresql) },
     Driver { name: "messaging", schemes: &["messaging"], summary: "the message bus of the services (oslo.messaging), RabbitMQ", availability: built_in!("messaging", messaging) },

@@ -4,13 +4,21 @@
 //! Clients that take rustls's own settings get them from [`trust`]; the others take a file with authorities, the system's
 //! where none is named.
 
-#[cfg(any(feature = "messaging", feature = "postgresql"))]
+#[cfg(any(
+    feature = "elasticsearch",
+    feature = "messaging",
+    feature = "postgresql"
+))]
 mod trust;
 
 #[cfg(any(feature = "mongodb", feature = "mysql"))]
 use std::path::PathBuf;
 
-#[cfg(any(feature = "messaging", feature = "postgresql"))]
+#[cfg(any(
+    feature = "elasticsearch",
+    feature = "messaging",
+    feature = "postgresql"
+))]
 pub(super) use trust::Trust;
 
 /// Where systems keep the authorities that they trust.

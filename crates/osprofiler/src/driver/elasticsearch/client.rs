@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Asking one of the servers, within a time and for an answer of bounded size.
+//!
+//! In: a request as method, path and body. Out: a status and a JSON object, or an error that says what to do. A server that cannot
+//! be reached is passed over for the next; the one that answered last is asked first. Connections stay open between two
+//! calls. Every request here may be made twice.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ureq::unversioned::transport::{Connector as _, TcpConnector};
+use ureq::{Agent, http::Response};
+
+use super::errors;
+use super::settings::Settings;
+use super::transport::{Names, Tls};
+use crate::Result;
+use crate::driver::tls::Trust;
+
+/// The largest answer that is read: some pages of notifications, or one that holds the largest.
+pub(super) const MAX_ANSWER_BYTES: u64 = 64 << 20;
+
+const JSON: &str = "application/json";
+const LINES: &str = "application/x-ndjson";
+
+/// What a call is for.
+pub(super) struct Call {
+    /// As in "cannot {action} `elasticsearch://host`: ...".
+    pub(super) action: &'static str,
+    /// What an answer may take where the connection string does not say it.
+    pub(super) answer_timeout: Duration,
+}
+
+/// What is asked.
+#[derive(Clone, Copy)]
+pub(super) enum Ask<'a> {
+    Get,
+    /// Without a body if it is empty.
+    Post(&'a str),
+    /// Lines of JSON.
+    PostLines(&'a [u8]),
+    Put(&'a str),
+}
+
+/// What a server answered.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    /// The body: a JSON object, if the status is one of success. `None` if it is larger than what is read.
+    pub(super) text: Option<String>,
+}
+
+/// The servers of a connection string.
+pub(super) struct Client {
+    pub(super) settings: Settings,
+    agent: Option<Agent>,
+    /// The server to ask first.
+    first: usize,
+}
+
+impl Client {
+    pub(super) fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            agent: None,
+            first: 0,
+        }
+    }
+
+    /// The same, for what is neither a success nor one of the statuses `also`: an error.
+    pub(super) fn ask_for(
+        &mut self,
+        call: &Call,
+        ask: Ask<'_>,
+        path: &str,
+        also: &[u16],
+    ) -> Result<Answer> {
+        let answer = self.ask(call, ask, path)?;
+        if (200..300).contains(&answer.status) || also.contains(&answer.status) {
+            return Ok(answer);
+        }
+        let text = answer.text.as_deref().unwrap_or_default();
+        Err(errors::of_answer(answer.status, text).told(call.action, &self.settings.shown))
+    }
+
+    /// Asks the servers, one after the other, until one answers, within the time for connecting and the answer together.
+    fn ask(&mut self, call: &Call, ask: Ask<'_>, path: &str) -> Result<Answer> {
+        let settings = &self.settings;
+        let told = |sorted: errors::Sorted| sorted.told(call.action, &settings.shown);
+        let answer_timeout = settings.answer_timeout.unwrap_or(call.answer_timeout);
+        let deadline = Instant::now() + settings.connect_timeout + answer_timeout;
+        let servers = &settings.servers;
+        let mut failure = None;
+        for turn in 0..servers.len() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let number = (self.first + turn) % servers.len();
+            let agent = match &self.agent {
+                Some(agent) => agent,
+                None => self.agent.insert(agent(settings)?),
+            };
+            let url = format!("{}{path}", servers[number]);
+            let answered = send(agent, settings, ask, &url, left).and_then(receive);
+            match answered {
+                Ok(answer) if errors::is_gateway(&answer) && turn + 1 < servers.len() => {
+                    let text = answer.text.as_deref().unwrap_or_default();
+                    failure.get_or_insert(errors::of_answer(answer.status, text));
+                }
+                Ok(answer) => {
+                    self.first = number;
+                    let is_success = (200..300).contains(&answer.status);
+                    let speaks = |text: &str| text.trim_start().starts_with('{');
+                    if is_success && !answer.text.as_deref().is_none_or(speaks) {
+                        return Err(told(errors::stranger()));
+                    }
+                    return Ok(answer);
+                }
+                Err(error) => {
+                    // The next connection reads the files of certificates anew.
+                    self.agent = None;
+                    failure.get_or_insert(errors::of_client(&error, settings));
+                }
+            }
+        }
+        // Whoever comes next begins with another.
+        self.first = (self.first + 1) % servers.len();
+        Err(told(failure.unwrap_or_else(errors::late)))
+    }
+}
+
+fn agent(settings: &Settings) -> Result<Agent> {
+    let tls = settings.tls.as_ref().map(Trust::client);
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .proxy(None)
+        .user_agent(concat!("osprofiler/", env!("CARGO_PKG_VERSION")))
+        .timeout_connect(Some(settings.connect_timeout))
+        .build();
+    let connector = ().chain(TcpConnector::default()).chain(Tls(tls.transpose()?.map(Arc::new)));
+    Ok(Agent::with_parts(config, connector, Names))
+}
+
+fn send(
+    agent: &Agent,
+    settings: &Settings,
+    ask: Ask<'_>,
+    url: &str,
+    left: Duration,
+) -> std::result::Result<Response<ureq::Body>, ureq::Error> {
+    let (request, body, kind) = match ask {
+        Ask::Get => {
+            let mut request = agent.get(url);
+            if let Some(text) = &settings.authorization {
+                request = request.header("authorization", text);
+            }
+            return request.config().timeout_global(Some(left)).build().call();
+        }
+        Ask::Post(body) => (agent.post(url), body.as_bytes(), JSON),
+        Ask::PostLines(body) => (agent.post(url), body, LINES),
+        Ask::Put(body) => (agent.put(url), body.as_bytes(), JSON),
+    };
+    let mut request = request
+        .config()
+        .timeout_global(Some(left))
+        .build()
+        .header("content-type", kind);
+    if let Some(text) = &settings.authorization {
+        request = request.header("authorization", text);
+    }
+    if body.is_empty() {
+        request.send_empty()
+    } else {
+        request.send(body)
+    }
+}
+
+fn receive(mut response: Response<ureq::Body>) -> std::result::Result<Answer, ureq::Error> {
+    let status = response.status().as_u16();
+    let body = response.body_mut().with_config().limit(MAX_ANSWER_BYTES);
+    let text = match body.read_to_vec() {
+        // What is no text is no JSON either.
+        Ok(bytes) => Some(String::from_utf8(bytes).unwrap_or_default()),
+        Err(ureq::Error::BodyExceedsLimit(_)) => None,
+        Err(error) => return Err(error),
+    };
+    Ok(Answer { status, text })
+}

@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Writing: a batch is a few bulk requests, then a document for each trace with an error; losses are documents, too.
+//!
+//! What the server refuses of a request is sent once more with its info as text; what it refuses again is lost and counted. After
+//! a temporary error the whole batch comes again with the same ids, and a document that is there already is stored. Each request
+//! is bounded, and halved where a server finds it too large.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde::Deserialize;
+
+use super::client::{Ask, Client};
+use super::documents::{self, Documents, Form};
+use super::errors::{self, Refusal, Sorted};
+use super::settings::Settings;
+use super::{ERRORS, LOSSES, WRITE, template};
+use crate::driver::Writer;
+use crate::driver::document_ids::{DocumentIds, fingerprint};
+use crate::{Error, Id, Loss, LossReason, Notifications, Result, Timestamp, wire};
+
+/// A request ends at this many documents, so that a slow server has done it before the answer is due...
+const BULK_LEN: usize = 2_000;
+/// ...or bytes. One document more may be in it.
+const BULK_BYTES: usize = 4 << 20;
+/// From one removal of what is too old to the next.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(600);
+
+pub(super) struct ElasticsearchWriter {
+    client: Client,
+    ids: DocumentIds,
+    /// The batch or loss that failed for the time being and comes again, and its ids.
+    unfinished: Option<(u64, DocumentIds)>,
+    is_prepared: bool,
+    refused: u64,
+    expired: Option<Instant>,
+}
+
+/// What became of a request.
+enum Bulk {
+    /// Of each document: nothing if it is stored.
+    Done(Vec<Option<Sorted>>),
+    TooLarge,
+    Refused(Sorted),
+}
+
+#[derive(Deserialize)]
+struct BulkAnswer {
+    #[serde(default)]
+    items: Vec<Element>,
+}
+
+#[derive(Deserialize)]
+struct Element {
+    create: Item,
+}
+
+#[derive(Deserialize)]
+struct Item {
+    status: u16,
+    error: Option<Refusal>,
+}
+
+impl ElasticsearchWriter {
+    pub(super) fn new(settings: Settings) -> Self {
+        Self {
+            client: Client::new(settings),
+            ids: DocumentIds::new(),
+            unfinished: None,
+            is_prepared: false,
+            refused: 0,
+            expired: None,
+        }
+    }
+
+    /// Does `work` with ids that are the same if it failed the last time.
+    fn with_ids<T>(
+        &mut self,
+        print: u64,
+        work: impl FnOnce(&mut Self, DocumentIds) -> Result<T>,
+    ) -> Result<T> {
+        let ids = match self.unfinished.take() {
+            Some((of, ids)) if of == print => ids,
+            _ => {
+                self.ids.take_time();
+                self.ids.clone()
+            }
+        };
+        if !self.is_prepared {
+            template::prepare(&mut self.client)?;
+            self.is_prepared = true;
+        }
+        let done = work(self, ids.clone());
+        if done.as_ref().is_err_and(Error::is_temporary) {
+            self.unfinished = Some((print, ids));
+        }
+        done
+    }
+
+    /// Stores the batch; returns which of its notifications were refused.
+    fn store(&mut self, batch: &Notifications, mut ids: DocumentIds) -> Result<Vec<usize>> {
+        let ids_of: Vec<_> = (0..batch.len()).map(|_| ids.next()).collect();
+        let mut made = Documents::new(batch);
+        let mut waiting: VecDeque<_> = (0..batch.len()).map(|index| (index, Form::Whole)).collect();
+        let (mut taken, mut body) = (Vec::new(), Vec::new());
+        let (mut refused, mut last_refusal) = (Vec::new(), None);
+        let mut most_bytes = BULK_BYTES;
+        while !waiting.is_empty() {
+            body.clear();
+            while taken.len() < BULK_LEN
+                && body.len() < most_bytes
+                && let Some((index, form)) = waiting.pop_front()
+            {
+                made.push(index, ids_of[index], form, &mut body);
+                taken.push((index, form));
+            }
+            let mut refuse = |(index, form), sorted: Sorted, waiting: &mut VecDeque<_>| {
+                match form {
+                    Form::Whole if sorted.is_too_large => waiting.push_back((index, Form::Outline)),
+                    Form::Whole => waiting.push_back((index, Form::Text)),
+                    Form::Text => waiting.push_back((index, Form::Outline)),
+                    Form::Outline => refused.push(index),
+                }
+                last_refusal = Some(sorted);
+            };
+            match self.bulk("", &body, taken.len())? {
+                Bulk::Done(fates) => {
+                    for (document, fate) in taken.drain(..).zip(fates) {
+                        match fate {
+                            None => {}
+                            Some(sorted) if sorted.is_temporary => return Err(self.told(sorted)),
+                            Some(sorted) => refuse(document, sorted, &mut waiting),
+                        }
+                    }
+                }
+                Bulk::TooLarge if taken.len() > 1 => {
+                    most_bytes = (body.len() / 2).max(1);
+                    for document in taken.drain(..).rev() {
+                        waiting.push_front(document);
+                    }
+                }
+                Bulk::TooLarge => {
+                    for document in taken.drain(..) {
+                        refuse(document, errors::document_too_large(), &mut waiting);
+                    }
+                }
+                Bulk::Refused(sorted) => {
+                    for document in taken.drain(..) {
+                        refuse(document, sorted.clone(), &mut waiting);
+                    }
+                }
+            }
+        }
+        match last_refusal {
+            Some(sorted) if refused.len() == batch.len() => return Err(self.told(sorted)),
+            _ => {}
+        }
+        self.list_errors(batch, &mut ids)?;
+        Ok(refused)
+    }
+
+    /// Lists the traces of the batch that have errors, each with its first error's time.
+    fn list_errors(&mut self, batch: &Notifications, ids: &mut DocumentIds) -> Result<()> {
+        let mut first = BTreeMap::<Id<'_>, Timestamp>::new();
+        for notification in batch.iter().filter(wire::has_error) {
+            first
+                .entry(notification.base_id)
+                .and_modify(|first| *first = notification.timestamp.min(*first))
+                .or_insert(notification.timestamp);
+        }
+        let mut body = Vec::new();
+        for (&base_id, &first) in &first {
+            documents::push_error(ids.next(), base_id, first, &mut body);
+        }
+        // The traces are stored; only the list of errors may lack some.
+        self.add(ERRORS, &body, first.len()).map(drop)
+    }
+
+    /// Adds documents to one of the smaller indexes; returns what was refused of them.
+    fn add(&mut self, end: &str, body: &[u8], count: usize) -> Result<Option<Sorted>> {
+        if count == 0 {
+            return Ok(None);
+        }
+        let refusal = match self.bulk(end, body, count)? {
+            Bulk::Done(fates) => fates
+                .into_iter()
+                .flatten()
+                .max_by_key(|sorted| sorted.is_temporary),
+            Bulk::TooLarge => Some(errors::document_too_large()),
+            Bulk::Refused(sorted) => Some(sorted),
+        };
+        match refusal {
+            Some(sorted) if sorted.is_temporary => Err(self.told(sorted)),
+            refusal => Ok(refusal),
+        }
+    }
+
+    /// Has the server create `count` documents in the index whose name ends so.
+    fn bulk(&mut self, end: &str, body: &[u8], count: usize) -> Result<Bulk> {
+        let index = &self.client.settings.index;
+        let path = format!(
+            "/{index}{end}/_bulk?filter_path=items.*.status,items.*.error.type,items.*.error.reason"
+        );
+        let ask = Ask::PostLines(body);
+        let answer = self.client.ask_for(&WRITE, ask, &path, &[400, 413])?;
+        let text = answer.text.unwrap_or_default();
+        if answer.status == 413 {
+            return Ok(Bulk::TooLarge);
+        }
+        if answer.status == 400 {
+            let sorted = errors::of_answer(400, &text);
+            return if sorted.is_temporary {
+                Err(self.told(sorted))
+            } else {
+                Ok(Bulk::Refused(sorted))
+            };
+        }
+        let items = serde_json::from_str(&text).map_or(Vec::new(), |BulkAnswer { items }| items);
+        if items.len() != count {
+            return Err(self.told(errors::stranger()));
+        }
+        let fates = items.into_iter().map(|element| {
+            let Item { status, error } = element.create;
+            // It is there already: the answer that said so the first time did not come.
+            let is_stored = matches!(status, 200..300 | 409);
+            (!is_stored).then(|| errors::of_refusal(status, &error.unwrap_or_default()))
+        });
+        Ok(Bulk::Done(fates.collect()))
+    }
+
+    /// Counts the refused ones, and tells the store of them, as far as it can be told: delivery is in any case.
+    fn refuse(&mut self, batch: &Notifications, refused: &[usize]) {
+        self.refused += refused.len() as u64;
+        let mut by_trace = HashMap::<Id<'_>, u64>::new();
+        for &index in refused {
+            *by_trace.entry(batch.get(index).base_id).or_default() += 1;
+        }
+        self.ids.take_time();
+        let mut body = Vec::new();
+        for (&base_id, &count) in &by_trace {
+            let reason = LossReason::Refused;
+            let (id, loss) = (self.ids.next(), Loss { count, reason });
+            documents::push_loss(id, Some(base_id), loss, now(), &mut body);
+        }
+        let _ = self.add(LOSSES, &body, by_trace.len());
+    }
+
+    /// Has the server remove what is older than the option `ttl`. It goes on by itself; the next time comes what it leaves.
+    fn expire(&mut self) {
+        let Some(ttl) = self.client.settings.ttl else {
+            return;
+        };
+        let is_due = |last: Instant| last.elapsed() >= EXPIRY_INTERVAL;
+        if !self.expired.is_none_or(is_due) {
+            return;
+        }
+        self.expired = Some(Instant::now());
+        let ttl = i64::try_from(ttl.as_micros()).unwrap_or(i64::MAX);
+        let oldest = Timestamp::from_micros(now().as_micros().saturating_sub(ttl));
+        let index = &self.client.settings.index;
+        let path = format!(
+            "/{index},{index}{ERRORS},{index}{LOSSES}/_delete_by_query?conflicts=proceed&ignore_unavailable=true&wait_for_completion=false"
+        );
+        let body = format!(r#"{{"query": {{"range": {{"timestamp": {{"lt": "{oldest}"}}}}}}}}"#);
+        // The batch is stored: what is not removed now is removed later.
+        let _ = self.client.ask_for(&WRITE, Ask::Post(&body), &path, &[]);
+    }
+
+    fn told(&self, sorted: Sorted) -> Error {
+        sorted.told(WRITE.action, &self.client.settings.shown)
+    }
+}
+
+impl Writer for ElasticsearchWriter {
+    fn write(&mut self, batch: &Notifications) -> Result<()> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let refused = self.with_ids(fingerprint(batch), |writer, ids| writer.store(batch, ids))?;
+        if !refused.is_empty() {
+            self.refuse(batch, &refused);
+        }
+        self.expire();
+        Ok(())
+    }
+
+    fn write_loss(&mut self, base_id: Option<Id<'_>>, loss: Loss) -> Result<()> {
+        let print = loss_print(base_id, loss);
+        let refusal = self.with_ids(print, |writer, mut ids| {
+            let mut body = Vec::new();
+            documents::push_loss(ids.next(), base_id, loss, now(), &mut body);
+            writer.add(LOSSES, &body, 1)
+        })?;
+        match refusal {
+            Some(sorted) => Err(self.told(sorted)),
+            None => Ok(()),
+        }
+    }
+
+    fn take_losses(&mut self) -> Vec<Loss> {
+        match std::mem::take(&mut self.refused) {
+            0 => Vec::new(),
+            count => vec![Loss {
+                count,
+                reason: LossReason::Refused,
+            }],
+        }
+    }
+}
+
+/// What a loss is known by when it comes again.
+fn loss_print(base_id: Option<Id<'_>>, loss: Loss) -> u64 {
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+    let mut hasher = DefaultHasher::new();
+    (base_id, loss).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The time, by this machine's clock.
+fn now() -> Timestamp {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+    let micros = since_1970.unwrap_or_default().as_micros();
+    Timestamp::from_micros(i64::try_from(micros).unwrap_or(i64::MAX))
+}
