@@ -29,6 +29,7 @@ class Kind:
 # By the store's name.
 SERVERS = {
     "mongodb": Kind("servers.ferretdb.FerretDB.url"),
+    "opensearch": Kind("servers.opensearch.OpenSearch.url"),
     "redis": Kind("servers.redis.Redis.url", ("redis-server",)),
     "mysql": Kind("servers.mariadb.MariaDB.url", ("mariadbd", "my_print_defaults")),
     "postgresql": Kind("servers.postgresql.PostgreSQL.url", ("initdb",)),

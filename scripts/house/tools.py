@@ -14,7 +14,9 @@ REMEDIES = {
     "cargo": "install Rust from https://rustup.rs, and open a new shell",
     "cc": "install a C compiler, on Debian: apt install build-essential",
     "go": "install Go 1.22 or later from https://go.dev/dl",
+    "java": "install a Java runtime 17 or later with its compiler, on Debian: apt install default-jdk-headless",
     "make": "install make, on Debian: apt install make",
+    "mvn": "install Maven, on Debian: apt install maven",
     "node": "install Node.js 20 or later, on Debian: apt install nodejs",
 }
 PYTHON_WANTED = (3, 11)

@@ -9,6 +9,7 @@ from house import debian
 from house.waiting import answers, wait_until
 from servers.ferretdb import FerretDB
 from servers.mariadb import MariaDB
+from servers.opensearch import OpenSearch
 from servers.postgresql import PostgreSQL
 from servers.rabbitmq import RabbitMQ
 from servers.redis import Redis
@@ -30,7 +31,7 @@ def left_running(folder: Path) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("kind", [FerretDB, MariaDB, PostgreSQL, RabbitMQ, Redis])
+@pytest.mark.parametrize("kind", [FerretDB, MariaDB, OpenSearch, PostgreSQL, RabbitMQ, Redis])
 def test_two_run_side_by_side_and_nothing_is_left(kind, tmp_path):
     """Each on ports of its own; what a server starts beside itself ends with it."""
     with kind(tmp_path / "one") as one, kind(tmp_path / "two") as two:

@@ -22,6 +22,7 @@ if __name__ == "__main__":
 from house.ending import framed
 from servers import ferretdb
 from servers.mariadb_stores import MariaDBStores
+from servers.opensearch_stores import OpenSearchStores
 from servers.postgresql import PostgreSQL
 from servers.rabbitmq import RabbitMQ
 from servers.redis_stores import RedisStores
@@ -33,6 +34,7 @@ STORES: dict[str, Callable[[Path], AbstractContextManager]] = {
     "mysql": MariaDBStores,
     "postgresql": PostgreSQL,
     "messaging": RabbitMQ,
+    "elasticsearch": OpenSearchStores,
 }
 
 
