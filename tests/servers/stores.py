@@ -20,7 +20,7 @@ if __name__ == "__main__":
         sys.path.insert(0, str(Path(__file__).resolve().parents[2] / folder))
 
 from house.ending import framed
-from servers import ferretdb
+from servers import ferretdb, loginsight
 from servers.mariadb_stores import MariaDBStores
 from servers.opensearch_stores import OpenSearchStores
 from servers.postgresql import PostgreSQL
@@ -35,6 +35,7 @@ STORES: dict[str, Callable[[Path], AbstractContextManager]] = {
     "postgresql": PostgreSQL,
     "messaging": RabbitMQ,
     "elasticsearch": OpenSearchStores,
+    "loginsight": loginsight.Stores,
 }
 
 

@@ -13,6 +13,7 @@ mod connection_strings;
 mod document_ids;
 #[cfg(any(
     feature = "elasticsearch",
+    feature = "loginsight",
     feature = "mongodb",
     feature = "mysql",
     feature = "postgresql",
@@ -24,6 +25,10 @@ mod duplicates;
 mod elasticsearch;
 #[cfg(feature = "file")]
 mod file;
+#[cfg(any(feature = "elasticsearch", feature = "loginsight"))]
+mod http;
+#[cfg(feature = "loginsight")]
+mod loginsight;
 #[cfg(feature = "messaging")]
 mod messaging;
 #[cfg(feature = "mongodb")]
@@ -39,7 +44,7 @@ mod mysql;
         feature = "postgresql",
         feature = "redis"
     )),
-    expect(dead_code, reason = "drivers of servers have these options")
+    expect(dead_code, reason = "most drivers of servers have these options")
 )]
 mod options;
 #[cfg(feature = "postgresql")]
@@ -56,6 +61,7 @@ mod sqlite;
 mod store_file;
 #[cfg(any(
     feature = "elasticsearch",
+    feature = "loginsight",
     feature = "messaging",
     feature = "mongodb",
     feature = "mysql",

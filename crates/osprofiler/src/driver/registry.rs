@@ -115,7 +115,7 @@ pub const DRIVERS: &[Driver] = &[
     Driver { name: "postgresql", schemes: &["postgresql", "postgresql+psycopg2", "postgresql+psycopg"], summary: "a PostgreSQL database", availability: built_in!("postgresql", postgresql) },
     Driver { name: "messaging", schemes: &["messaging"], summary: "the message bus of the services (oslo.messaging), RabbitMQ", availability: built_in!("messaging", messaging) },
     to_come("otlp", &["otlp", "otlps"], "an OpenTelemetry collector, over OTLP/HTTP; it can't be read back"),
-    to_come("loginsight", &["loginsight"], "a VMware Aria Operations for Logs server"),
+    Driver { name: "loginsight", schemes: &["loginsight"], summary: "a VMware Aria Operations for Logs (Log Insight) server", availability: built_in!("loginsight", loginsight) },
     Driver { name: "jaeger", schemes: &["jaeger"], summary: "gone: Jaeger takes OTLP itself", availability: Availability::Gone("Jaeger takes OTLP itself: use `otlp://host:4318`") },
 ];
 
@@ -293,7 +293,10 @@ mod tests {
                 "otlp://h",
                 "the driver `otlp` is still to come | until then, use one of",
             ),
-            ("loginsight://h", "the driver `loginsight` is still to come"),
+            (
+                "elasticsearch://h",
+                "the driver `elasticsearch` is still to come",
+            ),
             (
                 "jaeger://h",
                 "the driver `jaeger` is gone | Jaeger takes OTLP itself: use `otlp://",

@@ -6,6 +6,7 @@
 
 #[cfg(any(
     feature = "elasticsearch",
+    feature = "loginsight",
     feature = "messaging",
     feature = "postgresql"
 ))]
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 
 #[cfg(any(
     feature = "elasticsearch",
+    feature = "loginsight",
     feature = "messaging",
     feature = "postgresql"
 ))]
