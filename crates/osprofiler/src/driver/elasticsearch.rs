@@ -10,7 +10,6 @@
 mod settings;
 
 mod client;
-mod transport;
 
 mod documents;
 mod template;

@@ -5,15 +5,21 @@
 //! answer, sorted. No redirection is followed and no proxy asked: what was meant for the store goes to nobody else. A
 //! connection is kept for the next request; one that the server has closed meanwhile is replaced, so a request may be sent twice.
 
+mod transport;
+
 use std::io::{self, Read};
+use std::sync::Arc;
 use std::time::Duration;
 
-use ureq::config::AutoHeaderValue;
+use ureq::config::ConfigBuilder;
 use ureq::http::{Request, Response};
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::typestate::AgentScope;
+use ureq::unversioned::transport::{Connector as _, TcpConnector};
 use ureq::{Agent, Body, BodyReader, Timeout};
 
-use super::tls::Trust;
+use self::transport::{Names, Tls};
+
+use super::tls::{Trust, untrusted};
 use crate::{Error, ErrorKind, Result};
 
 /// How long the steps of a request may take.
@@ -55,35 +61,15 @@ const CHECK_TRUST: &str = "name the authority of the server's certificate: `tls_
 impl Http {
     /// Makes a client. Reads the certificates of authorities, opens no connection.
     pub(super) fn new(trust: &Trust, deadlines: Deadlines) -> Result<Self> {
-        let tls = TlsConfig::builder();
-        let tls = if trust.anybody {
-            tls.disable_verification(true)
-        } else {
-            let authorities = trust.authorities()?;
-            let own = |der: &rustls::pki_types::CertificateDer<'_>| {
-                Certificate::from_der(der.as_ref()).to_owned()
-            };
-            tls.root_certs(RootCerts::from(authorities.iter().map(own)))
-        };
-        let config = Agent::config_builder()
-            .tls_config(tls.build())
-            .proxy(None)
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .user_agent(AutoHeaderValue::from(concat!(
-                "osprofiler/",
-                env!("CARGO_PKG_VERSION")
-            )))
-            // Not the search for a host's address, which would be given a thread, nor the whole, which includes that.
+        let config = config()
+            // Not the search for a host's address, which takes as long as it takes, nor the whole, which includes that.
             .timeout_connect(Some(deadlines.connect))
             .timeout_send_request(Some(deadlines.answer))
             .timeout_send_body(Some(deadlines.answer))
             .timeout_recv_response(Some(deadlines.answer))
             .timeout_per_read(Some(deadlines.answer))
-            .timeout_recv_body(Some(deadlines.body))
-            .build();
-        Ok(Self(config.new_agent()))
+            .timeout_recv_body(Some(deadlines.body));
+        Ok(Self(agent(config, Some(trust))?))
     }
 
     /// Sends a request and returns the beginning of its answer. The request may reach the server twice.
@@ -124,6 +110,24 @@ impl Answer {
     }
 }
 
+/// The settings that every client has.
+pub(super) fn config() -> ConfigBuilder<AgentScope> {
+    Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .proxy(None)
+        .user_agent(concat!("osprofiler/", env!("CARGO_PKG_VERSION")))
+}
+
+/// A client of these settings, which speaks TLS if it is told whom to trust. Reads the certificates of authorities, opens no
+/// connection, and starts no thread, ever.
+pub(super) fn agent(config: ConfigBuilder<AgentScope>, trust: Option<&Trust>) -> Result<Agent> {
+    let tls = trust.map(Trust::client).transpose()?.map(Arc::new);
+    let connector = ().chain(TcpConnector::default()).chain(Tls(tls));
+    Ok(Agent::with_parts(config.build(), connector, Names))
+}
+
 /// What an error of reading a body means.
 pub(super) fn failure_of(error: io::Error) -> Failure {
     sort(&ureq::Error::from(error))
@@ -148,8 +152,6 @@ fn sort(error: &ureq::Error) -> Failure {
         }
         ureq::Error::Timeout(_) => unavailable("it does not answer in time".to_owned()),
         ureq::Error::HostNotFound => unavailable("there is no such host".to_owned()),
-        ureq::Error::Rustls(error) => sort_tls(error),
-        ureq::Error::Tls(text) => sort_tls(&rustls::Error::General((*text).to_owned())),
         ureq::Error::Io(error) => sort_io(error),
         ureq::Error::Protocol(error) => {
             stranger(format!("what answers there does not speak HTTP ({error})"))
@@ -185,12 +187,9 @@ fn sort_io(error: &io::Error) -> Failure {
 
 fn sort_tls(error: &rustls::Error) -> Failure {
     match error {
-        rustls::Error::InvalidCertificate(_) => Failure {
+        rustls::Error::InvalidCertificate(why) => Failure {
             help: Some(CHECK_TRUST),
-            ..Failure::new(
-                ErrorKind::Denied,
-                format!("the server's certificate is not trusted: {error}"),
-            )
+            ..Failure::new(ErrorKind::Denied, untrusted(why))
         },
         _ => Failure::new(
             ErrorKind::Denied,

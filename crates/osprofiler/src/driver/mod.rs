@@ -70,6 +70,8 @@ mod store_file;
 ))]
 mod tls;
 #[cfg(any(
+    feature = "elasticsearch",
+    feature = "loginsight",
     feature = "messaging",
     feature = "mysql",
     feature = "postgresql",

@@ -43,6 +43,8 @@ pub(super) fn system_authorities() -> Option<PathBuf> {
 
 /// Why a certificate is not trusted. It may name as many hosts as whoever shows it likes: only a part is repeated.
 #[cfg(any(
+    feature = "elasticsearch",
+    feature = "loginsight",
     feature = "messaging",
     feature = "mysql",
     feature = "postgresql",

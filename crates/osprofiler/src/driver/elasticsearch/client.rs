@@ -5,17 +5,14 @@
 //! be reached is passed over for the next; the one that answered last is asked first. Connections stay open between two
 //! calls. Every request here may be made twice.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ureq::unversioned::transport::{Connector as _, TcpConnector};
 use ureq::{Agent, http::Response};
 
 use super::errors;
 use super::settings::Settings;
-use super::transport::{Names, Tls};
 use crate::Result;
-use crate::driver::tls::Trust;
+use crate::driver::http;
 
 /// The largest answer that is read: some pages of notifications, or one that holds the largest.
 pub(super) const MAX_ANSWER_BYTES: u64 = 64 << 20;
@@ -130,17 +127,8 @@ impl Client {
 }
 
 fn agent(settings: &Settings) -> Result<Agent> {
-    let tls = settings.tls.as_ref().map(Trust::client);
-    let config = Agent::config_builder()
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .proxy(None)
-        .user_agent(concat!("osprofiler/", env!("CARGO_PKG_VERSION")))
-        .timeout_connect(Some(settings.connect_timeout))
-        .build();
-    let connector = ().chain(TcpConnector::default()).chain(Tls(tls.transpose()?.map(Arc::new)));
-    Ok(Agent::with_parts(config, connector, Names))
+    let config = http::config().timeout_connect(Some(settings.connect_timeout));
+    http::agent(config, settings.tls.as_ref())
 }
 
 fn send(

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::client::{Answer, MAX_ANSWER_BYTES};
 use super::settings::Settings;
 use crate::driver::ConnectionString;
+use crate::driver::tls::untrusted;
 use crate::{Error, ErrorKind};
 
 /// The most of a server's words that a message repeats.
@@ -145,7 +146,7 @@ fn of_tls(error: &rustls::Error) -> Sorted {
     match error {
         rustls::Error::InvalidCertificate(reason) => Sorted::temporary(
             ErrorKind::Denied,
-            format!("its certificate is not trusted ({reason})"),
+            untrusted(reason),
             CHECK_TRUST,
         ),
         rustls::Error::InvalidMessage(_) => Sorted::temporary(

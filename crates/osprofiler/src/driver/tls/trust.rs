@@ -65,16 +65,6 @@ impl Trust {
             .map_err(|error| usage(format!("`{key}` is no key for `{certificate}`: {error}")))
     }
 
-    /// The certificates of those who may vouch for a store, for a client that makes rustls's settings itself. Reads the
-    /// files.
-    pub(in crate::driver) fn authorities(&self) -> Result<Vec<CertificateDer<'static>>> {
-        let mut all = rustls_native_certs::load_native_certs().certs;
-        if let Some(file) = &self.authorities {
-            all.extend(certificates(file)?);
-        }
-        Ok(all)
-    }
-
     fn roots(&self) -> Result<RootCertStore> {
         let mut roots = RootCertStore::empty();
         // Public authorities certify anybody: without a look at the name they would let anybody in.
