@@ -16,6 +16,7 @@ mod writer;
 
 mod answer;
 mod reader;
+mod requests;
 
 use self::settings::Settings;
 use super::options;

@@ -144,11 +144,9 @@ fn of_connection(error: &io::Error, settings: &Settings) -> Sorted {
 
 fn of_tls(error: &rustls::Error) -> Sorted {
     match error {
-        rustls::Error::InvalidCertificate(reason) => Sorted::temporary(
-            ErrorKind::Denied,
-            untrusted(reason),
-            CHECK_TRUST,
-        ),
+        rustls::Error::InvalidCertificate(reason) => {
+            Sorted::temporary(ErrorKind::Denied, untrusted(reason), CHECK_TRUST)
+        }
         rustls::Error::InvalidMessage(_) => Sorted::temporary(
             ErrorKind::Corrupt,
             "what answers there does not speak TLS",

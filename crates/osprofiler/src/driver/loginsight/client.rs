@@ -9,8 +9,8 @@ use std::time::Duration;
 use ureq::http::Request;
 
 use super::answer;
+use super::requests::{Answer, Deadlines, Failure, Http};
 use super::settings::Settings;
-use crate::driver::http::{Answer, Deadlines, Failure, Http};
 use crate::wire::json;
 use crate::{Error, ErrorKind, Result};
 
