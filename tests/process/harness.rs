@@ -26,6 +26,8 @@ pub(crate) struct End {
 pub(crate) struct Numbers {
     pub(crate) recorded: u64,
     pub(crate) stored: u64,
+    pub(crate) spooled: u64,
+    pub(crate) adopted: u64,
     pub(crate) lost: u64,
     pub(crate) waiting: u64,
     pub(crate) by_reason: HashMap<String, u64>,
@@ -83,6 +85,8 @@ impl Program {
         Numbers {
             recorded: take("recorded"),
             stored: take("stored"),
+            spooled: take("spooled"),
+            adopted: take("adopted"),
             lost: take("lost"),
             waiting: take("waiting"),
             by_reason,

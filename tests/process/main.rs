@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Whole processes: a traced program that is ended, killed or forked, and whose store fails while it records.
 //!
-//! The measure is always the same: the program is unaffected, and recorded = stored + lost, in its counters and in the store. No test
+//! The measure is always the same: the program is unaffected, and recorded = stored + spooled + lost, in its counters and in the store. No test
 //! waits for time to pass; where something has to happen first, the program is asked until it has.
 
 #![cfg(test)]
@@ -12,6 +12,7 @@ mod forks;
 mod harness;
 mod idle;
 mod several;
+mod spooled;
 
 use std::path::Path;
 

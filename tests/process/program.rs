@@ -87,6 +87,19 @@ fn main() {
                 let logged = LOGGED.lock().unwrap_or_else(PoisonError::into_inner);
                 logged.join(" | ")
             }
+            // MiB of memory, MiB of files, and the folder for them.
+            "bounds" => {
+                delivery::set_bounds(delivery::Bounds {
+                    queue_bytes: (number(1) as usize) << 20,
+                    spool_folder: words.get(3).map(std::path::PathBuf::from),
+                    spool_bytes: number(2) << 20,
+                });
+                "set".to_owned()
+            }
+            "pass" => {
+                delivery::let_time_pass(Duration::from_secs(number(1)));
+                "passed".to_owned()
+            }
             "exit-deadline" => {
                 delivery::set_exit_deadline(Duration::from_millis(number(1)));
                 "set".to_owned()
@@ -106,6 +119,7 @@ fn main() {
             "fork-workers" => fork(origin, number(1), number(2), end_as_worker),
             "fork-unseen" => fork_unseen(origin, number(1), number(2)),
             "fork-orphan" => fork_orphan(origin, number(1), number(2)),
+            "fork-idle" => fork_idle(words[1]),
             "handle-sigterm" => {
                 // SAFETY: the handler is a function of this program; that `exit` is not safe in one is what is tried here.
                 unsafe { libc::signal(libc::SIGTERM, end_by_signal as *const () as usize) };
@@ -341,6 +355,20 @@ fn fork_orphan(origin: Origin, before: u64, after: u64) -> String {
     format!("left={}", read.is_ok())
 }
 
+/// Forks a child that records nothing, and lives until nobody else has a lock of the file.
+fn fork_idle(path: &str) -> String {
+    // SAFETY: as in `fork`.
+    if unsafe { libc::fork() } == 0 {
+        // Whoever waits for the parent's streams to close does not wait for this.
+        // SAFETY: the numbers are those of the standard streams, which nobody here uses any more.
+        (0..3).for_each(|number| drop(unsafe { libc::close(number) }));
+        let locked = std::fs::File::open(path).is_ok_and(|file| file.lock().is_ok());
+        // SAFETY: ends the process, whatever it has.
+        unsafe { libc::_exit(i32::from(!locked)) };
+    }
+    "forked".to_owned()
+}
+
 /// Lets the process have that many bytes of address space more than now, which are less than a thread's stack; or any number.
 fn limit_memory(room: Option<u64>) -> String {
     let used = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
@@ -384,6 +412,8 @@ fn show(counters: Counters) -> String {
     let mut words = vec![
         format!("recorded={}", counters.recorded()),
         format!("stored={}", counters.stored()),
+        format!("spooled={}", counters.spooled()),
+        format!("adopted={}", counters.adopted()),
         format!("lost={}", counters.lost()),
         format!("waiting={}", counters.waiting()),
     ];

@@ -5,6 +5,7 @@
 //! (an INI file, the environment, arguments) is the service's affair. Keys and passwords never show.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::driver::{ConnectionString, ConnectionStrings};
@@ -62,6 +63,13 @@ pub struct Config {
     pub otlp_service_name_prefix: Option<String>,
     /// How long the end of the process waits for the store. Ours, not upstream's.
     pub exit_deadline: Duration,
+    /// How much memory notifications take that wait for one store, in MiB. Ours, as the next two.
+    pub queue_max_mib: u32,
+    /// The folder for files with what memory does not hold while a store is down, and with what waits when the process ends. Without
+    /// one there are no such files.
+    pub spool_folder: Option<PathBuf>,
+    /// What all files in that folder may take together, of whichever process they are, in MiB.
+    pub spool_max_mib: u32,
 }
 
 /// What [`Config::socket_timeout`] is where nobody has set it.
@@ -88,11 +96,23 @@ impl Default for Config {
             sentinel_service_name: "mymaster".to_owned(),
             otlp_service_name_prefix: None,
             exit_deadline: delivery::EXIT_DEADLINE,
+            queue_max_mib: 64,
+            spool_folder: None,
+            spool_max_mib: 256,
         }
     }
 }
 
 impl Config {
+    /// What may wait for a store.
+    fn bounds(&self) -> delivery::Bounds {
+        delivery::Bounds {
+            queue_bytes: usize::try_from(self.queue_max_mib).map_or(usize::MAX, |mib| mib << 20),
+            spool_folder: self.spool_folder.clone(),
+            spool_bytes: u64::from(self.spool_max_mib) << 20,
+        }
+    }
+
     /// The connection strings with those options of the configuration that are about their drivers.
     fn completed_connection_strings(&self) -> ConnectionStrings {
         self.connection_string
@@ -191,6 +211,7 @@ pub fn init(config: &Config) -> Result<Option<Origin>> {
         return Ok(None);
     }
     delivery::set_exit_deadline(config.exit_deadline);
+    delivery::set_bounds(config.bounds());
     secrets::set_masking(config.mask_secrets);
     let host = config.host.clone().unwrap_or_else(host_name);
     delivery::attach_each(
@@ -265,6 +286,11 @@ mod tests {
         ] {
             assert_eq!(HmacKeys::parse(text).as_slice(), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn the_bounds_are_deliverys_own_unless_somebody_says_otherwise() {
+        assert_eq!(Config::default().bounds(), delivery::Bounds::default());
     }
 
     #[test]

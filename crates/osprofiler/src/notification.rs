@@ -6,6 +6,8 @@
 //! its way to a report take the same, small room, whatever the point of view. Notifications are views into it; order is the
 //! order of insertion. Nothing here knows JSON: [`wire`](crate::wire) does.
 
+mod packed;
+
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 
@@ -87,11 +89,13 @@ pub enum LossReason {
     StoreRemoved,
     /// The driver panicked while it held the notifications.
     DriverFailed,
+    /// The file that kept them while the store was down was damaged or removed.
+    SpoolDamaged,
 }
 
 impl LossReason {
     /// Every reason, in the order reports list them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::MemoryFull,
         Self::ThreadGone,
         Self::QueueFull,
@@ -100,6 +104,7 @@ impl LossReason {
         Self::Evicted,
         Self::StoreRemoved,
         Self::DriverFailed,
+        Self::SpoolDamaged,
     ];
 
     /// The reason's name in stores and JSON.
@@ -113,6 +118,7 @@ impl LossReason {
             Self::Evicted => "evicted",
             Self::StoreRemoved => "store_removed",
             Self::DriverFailed => "driver_failed",
+            Self::SpoolDamaged => "spool_damaged",
         }
     }
 

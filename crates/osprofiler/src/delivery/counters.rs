@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! How many notifications were recorded, stored and lost, and why: recorded = stored + lost + what still waits.
+//! How many notifications were recorded, stored, spooled and lost, and why: recorded = stored + spooled + lost + what still waits.
 //!
 //! A [`Tally`] is atomics only, so that it can be read by anybody at any time and set back in a forked child, which
 //! counts its own from zero. [`Counters`] is the copy that callers get.
@@ -10,19 +10,23 @@ use crate::{Loss, LossReason};
 
 const REASONS: usize = LossReason::ALL.len();
 
-/// What became of the notifications of this process so far. Numbers only grow, but for what a store gave up after it was handed
-/// over, such as [`StoreRemoved`](LossReason::StoreRemoved), what was in a file that vanished: it moves from `stored` to lost.
+/// What became of the notifications of this process so far. Numbers only grow, but for what is spooled, which is stored later, and for
+/// what a store gave up after it was handed over, such as [`StoreRemoved`](LossReason::StoreRemoved), what was in a file that vanished:
+/// it moves from `stored` to lost.
 ///
 /// ```
 /// let counters = osprofiler::delivery::counters();
-/// assert_eq!(counters.recorded(), counters.stored() + counters.lost() + counters.waiting());
+/// let settled = counters.stored() + counters.spooled() + counters.lost();
+/// assert_eq!(counters.recorded(), settled + counters.waiting());
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     pub(super) recorded: u64,
     pub(super) stored: u64,
+    pub(super) spooled: u64,
     pub(super) lost: [u64; REASONS],
     pub(super) evicted: u64,
+    pub(super) adopted: u64,
 }
 
 impl Counters {
@@ -34,6 +38,12 @@ impl Counters {
     /// Notifications that a store has taken.
     pub fn stored(&self) -> u64 {
         self.stored
+    }
+
+    /// Notifications that are in files of this process's until their store takes something; what is left there at the process's end
+    /// is sent by a later one, which counts it as [`adopted`](Self::adopted).
+    pub fn spooled(&self) -> u64 {
+        self.spooled
     }
 
     /// Notifications that no store will ever take, whatever the reason.
@@ -55,7 +65,14 @@ impl Counters {
 
     /// Notifications in memory, on their way.
     pub fn waiting(&self) -> u64 {
-        self.recorded.saturating_sub(self.stored + self.lost())
+        let settled = self.stored + self.spooled + self.lost();
+        self.recorded.saturating_sub(settled)
+    }
+
+    /// Notifications that other processes had recorded and left in files, and that this one stored. They stand outside this one's
+    /// balance.
+    pub fn adopted(&self) -> u64 {
+        self.adopted
     }
 
     /// Notifications, of this process or of others, that the store removed to stay within its size. They had been stored, so they
@@ -71,8 +88,10 @@ pub(super) struct Tally {
     /// What was recorded beside the recorder: handed in ready-made, counted again for a second store, or all of one store's.
     beside: AtomicU64,
     stored: AtomicU64,
+    spooled: AtomicU64,
     lost: [AtomicU64; REASONS],
     evicted: AtomicU64,
+    adopted: AtomicU64,
 }
 
 impl Tally {
@@ -80,8 +99,10 @@ impl Tally {
         Self {
             beside: AtomicU64::new(0),
             stored: AtomicU64::new(0),
+            spooled: AtomicU64::new(0),
             lost: [const { AtomicU64::new(0) }; REASONS],
             evicted: AtomicU64::new(0),
+            adopted: AtomicU64::new(0),
         }
     }
 
@@ -97,6 +118,20 @@ impl Tally {
 
     pub(super) fn add_stored(&self, count: u64) {
         self.stored.fetch_add(count, Relaxed);
+    }
+
+    pub(super) fn add_adopted(&self, count: u64) {
+        self.adopted.fetch_add(count, Relaxed);
+    }
+
+    /// Counts what has come into a file.
+    pub(super) fn add_spooled(&self, count: u64) {
+        self.spooled.fetch_add(count, Relaxed);
+    }
+
+    /// Counts what has left its file; whoever calls counts what became of it.
+    pub(super) fn remove_spooled(&self, count: u64) {
+        self.spooled.fetch_sub(count, Relaxed);
     }
 
     /// Counts a loss of what was not counted as stored.
@@ -123,7 +158,9 @@ impl Tally {
     pub(super) fn counters(&self, recorded: impl FnOnce() -> u64) -> Counters {
         let mut counters = Counters {
             stored: self.stored.load(Relaxed),
+            spooled: self.spooled.load(Relaxed),
             evicted: self.evicted.load(Relaxed),
+            adopted: self.adopted.load(Relaxed),
             ..Counters::default()
         };
         for (to, from) in counters.lost.iter_mut().zip(&self.lost) {
@@ -136,9 +173,15 @@ impl Tally {
 
     /// Sets everything to zero. Atomics only: a forked child calls it.
     pub(super) fn reset(&self) {
-        self.beside.store(0, Relaxed);
-        self.stored.store(0, Relaxed);
-        self.evicted.store(0, Relaxed);
+        for number in [
+            &self.beside,
+            &self.stored,
+            &self.spooled,
+            &self.evicted,
+            &self.adopted,
+        ] {
+            number.store(0, Relaxed);
+        }
         for lost in &self.lost {
             lost.store(0, Relaxed);
         }

@@ -59,7 +59,8 @@ extern "C" fn at_exit() {
 }
 
 /// Ends this process's delivery: what was recorded before is stored, or, if the stores do not take it within [`EXIT_DEADLINE`]
-/// (see [`set_exit_deadline`]), counted as lost and told on stderr; then the stores are closed.
+/// (see [`set_exit_deadline`]), left in files for a later process where there is a folder for them ([`Bounds`](super::Bounds)), or
+/// counted as lost and told on stderr; then the stores are closed.
 ///
 /// A process that runs C's exit handlers needs no call. It is for one that is about to end without them, by `_exit` for instance, as
 /// forked workers do. May be called by any thread and in a signal handler. Returns at once if nothing was recorded, and where
@@ -105,7 +106,14 @@ pub fn end() {
 /// Counts what still waits as lost and says so, for each store where it waits. Takes no lock and allocates nothing.
 fn count_as_lost(deadline: Duration) {
     let reason = LossReason::Exit;
-    let mut count = process::counters().waiting();
+    let counters = process::counters();
+    if counters.spooled() > 0 {
+        say_on_stderr(format_args!(
+            "{} trace notifications are in files: the next process with the same `connection_string` and `spool_folder` sends them",
+            counters.spooled(),
+        ));
+    }
+    let mut count = counters.waiting();
     TALLY.add_loss(Loss { count, reason });
     let deadline = deadline.as_millis();
     if thread::is_running() {

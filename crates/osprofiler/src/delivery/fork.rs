@@ -14,7 +14,7 @@
 //!   FORKS -= 1 ──────────▶ goes on (parent)          everything set to zero (child)
 //! ```
 //!
-//! The child's handler touches only atomics. Where nothing was stored before the fork, or only in stores that survive it,
+//! The child's handler touches only atomics, and closes its parent's spools. Where nothing was stored before the fork, or only in stores that survive it,
 //! nobody waits.
 
 #![expect(unsafe_code, reason = "registering handlers has no safe form")]
@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use super::counters::Tally;
 use super::process::{Process, TALLIES_BY_STORE, TALLY};
-use super::{exit, futex, thread};
+use super::{exit, futex, spool, thread};
 use crate::recorder;
 
 /// How long a fork waits for a call to a store that does not survive it, unless told otherwise. Such a store is a local
@@ -139,6 +139,7 @@ fn leave_parent() {
     Process::forget();
     thread::forget();
     exit::forget();
+    spool::leave_to_parent();
     TALLY.reset();
     TALLIES_BY_STORE.iter().for_each(Tally::reset);
 }

@@ -49,11 +49,12 @@ impl Ledger {
     pub(super) fn add(&mut self, base_id: Option<Id<'_>>, loss: Loss) {
         let key = (base_id.map(OwnedId::new), loss.reason);
         if let Some(count) = self.entries.get_mut(&key) {
-            *count += loss.count;
+            *count = count.saturating_add(loss.count);
         } else if self.entries.len() < TRACES {
             self.entries.insert(key, loss.count);
         } else {
-            *self.entries.entry((None, loss.reason)).or_insert(0) += loss.count;
+            let others = self.entries.entry((None, loss.reason)).or_insert(0);
+            *others = others.saturating_add(loss.count);
         }
     }
 
@@ -71,6 +72,14 @@ impl Ledger {
             outcome.is_err()
         });
         outcome
+    }
+
+    /// Hands each entry to `see`.
+    pub(super) fn each(&self, mut see: impl FnMut(Option<Id<'_>>, Loss)) {
+        for ((trace, reason), &count) in &self.entries {
+            let reason = *reason;
+            see(trace.as_ref().and_then(OwnedId::id), Loss { count, reason });
+        }
     }
 
     /// Hands each entry to `take` and forgets it.

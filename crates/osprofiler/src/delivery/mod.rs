@@ -4,12 +4,13 @@
 //! ```text
 //!   recorder ──sweep──▶ pipeline: name, host, project ──▶ queue ──batch──▶ driver::Writer
 //!   submit ──────────▶           by origin, to each      (bounded)  ◀──again later──┘
-//!                                of its stores              └─▶ counted as lost, told to the store
+//!                                of its stores              ├─▶ spool: files, if there may be some ─▶ later, or a later process
+//!                                                           └─▶ counted as lost, told to the store
 //! ```
 //!
 //! The thread starts at a process's first event, sweeps every 100 ms while there are events, and sleeps without a timer otherwise. It
 //! never touches Python, blocks signals, survives its drivers' panics, and belongs to one process: a forked child starts its own. At the
-//! process's end an exit handler waits for it, up to a deadline. At any time recorded = stored + lost + waiting.
+//! process's end an exit handler waits for it, up to a deadline. At any time recorded = stored + spooled + lost + waiting.
 //!
 //! The modules stand in the order of that flow: who may call, the thread and its ends, what the thread runs.
 
@@ -18,10 +19,15 @@ mod process;
 mod exit;
 mod fork;
 mod futex;
+mod passage;
 mod thread;
 
+mod backlog;
+mod bounds;
 mod pipeline;
 mod queue;
+mod spool;
+mod standing;
 mod table;
 mod texts;
 mod worker;
@@ -33,11 +39,13 @@ mod messages;
 #[cfg(test)]
 mod scenarios;
 
+pub use bounds::{Bounds, set_bounds};
 pub use counters::Counters;
 pub use exit::{EXIT_DEADLINE, end, set_exit_deadline};
 pub(crate) use fork::leave_parent_unseen;
 pub use fork::{FORK_DEADLINE, set_fork_deadline};
 pub use messages::{Message, Severity};
+pub use passage::let_time_pass;
 pub(crate) use process::log_waiting_messages;
 pub use process::{
     attach, attach_alone, attach_each, attach_own, counters, counters_by_store, flush,

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use super::ledger::Ledger;
 use super::messages::Severity;
-use super::queue::{Behind, Limits, Next, Outlet, Queue, Trust};
+use super::queue::{Behind, Limits, Next, Outlet, Queue};
+use super::standing::Trust;
 use super::texts::Texts;
 use crate::recorder::Wording;
 use crate::{Id, Kind, Loss, LossReason, Notification, Timestamp, secrets};
@@ -156,7 +157,7 @@ impl Pipeline {
         next
     }
 
-    /// How many notifications wait for a store.
+    /// How many notifications wait for a store in memory.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.queues.iter().map(Queue::len).sum()
@@ -187,6 +188,11 @@ impl Pipeline {
     /// Forgets waits.
     pub(super) fn hurry(&mut self) {
         self.queues.iter_mut().for_each(Queue::hurry);
+    }
+
+    /// Brings what waits into files, where there can be some: the process ends.
+    pub(super) fn keep(&mut self, outlet: Outlet<'_>) {
+        self.queues.iter_mut().for_each(|queue| queue.keep(outlet));
     }
 
     /// Closes all stores; each is opened again when it is needed.

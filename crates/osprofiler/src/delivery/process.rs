@@ -297,7 +297,7 @@ pub fn submit(origin: Origin, notification: &Notification<'_>) {
     recorder::end_idleness();
 }
 
-/// Waits until everything recorded before this call is stored or lost, at most for `deadline`, and returns the
+/// Waits until everything recorded before this call is stored, in files, or lost, at most for `deadline`, and returns the
 /// [`counters`]. A store that failed before is tried at once. Returns without waiting if nothing was recorded.
 pub fn flush(deadline: Duration) -> Counters {
     if counters().waiting() > 0 {

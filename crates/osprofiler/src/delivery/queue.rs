@@ -3,26 +3,28 @@
 //! take now is tried again later.
 //!
 //! ```text
-//!  push ──▶ tail ──seal──▶ sealed batches ──step──▶ Writer::write ──▶ stored
-//!           (grows,         │ oldest first            │ temporary: same batch again, after a wait that doubles
-//!            unordered)     └▶ over the limit:        └▶ permanent, panic: counted, next batch
-//!                              oldest counted, gone
+//!  push ──▶ tail ──seal──▶ backlog ──step──▶ Writer::write ──▶ stored
+//!           (grows,         │ oldest first       │ temporary: same batch again, after a wait that doubles
+//!            unordered)     └▶ over memory's     └▶ permanent, panic: counted, next batch
+//!                              bound: the oldest go to a file, or are counted, gone
 //! ```
 //!
 //! Memory is bounded; everything that leaves without being stored is counted, by trace and reason, and the store is told once it
 //! takes something. There is no clock and no thread in here: the time comes in, and [`Next`] says when to come back.
 
-use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use super::backlog::{Backlog, Oldest, Place};
 use super::counters::Tally;
 use super::ledger::Ledger;
-use super::messages::{Messages, Severity};
+use super::messages::Messages;
 use super::pipeline::Incoming;
+use super::spool::{Refusal, Spool, Whose};
+use super::standing::{Failure, Standing, Trust};
 use super::texts::{EventTexts, Known, KnownTexts};
 use crate::driver::Writer;
-use crate::{Error, Id, Loss, LossReason, Notification, Notifications, Result};
+use crate::{Error, ErrorKind, Id, Loss, LossReason, Notification, Notifications, Result};
 
 /// Opens the store: at the first batch, after a fork, after a panic.
 pub(super) type Open = Box<dyn FnMut() -> Result<Box<dyn Writer>> + Send>;
@@ -40,8 +42,10 @@ pub(super) struct Limits {
     pub(super) first_wait: Duration,
     /// ...up to this.
     pub(super) longest_wait: Duration,
-    /// The least time between two reports of losses to the store, and ten of it between two warnings.
+    /// The least time between two reports of losses to the store.
     pub(super) loss_interval: Duration,
+    /// The least time between two looks for files of processes that have ended.
+    pub(super) adopt_interval: Duration,
 }
 
 impl Limits {
@@ -52,6 +56,7 @@ impl Limits {
         first_wait: Duration::from_millis(100),
         longest_wait: Duration::from_secs(10),
         loss_interval: Duration::from_secs(1),
+        adopt_interval: Duration::from_secs(60),
     };
 }
 
@@ -64,17 +69,6 @@ pub(super) enum Next {
     At(Duration),
     /// When something new has come.
     Never,
-}
-
-/// What is known of a store, best first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Trust {
-    /// It took what it was given last.
-    Answers,
-    /// Nobody has asked it yet.
-    Untried,
-    /// It did not take what it was given last.
-    Failed,
 }
 
 /// Where results go.
@@ -93,16 +87,13 @@ pub(super) struct Behind {
     pub(super) survives_fork: bool,
     /// Its own numbers, beside those of the process.
     pub(super) tally: &'static Tally,
+    /// The files for what memory does not hold.
+    pub(super) spool: Option<Spool>,
 }
 
 /// The queue before one store.
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each says one thing of the store or of what was said, and any of them may hold together"
-)]
 pub(super) struct Queue {
-    /// The store as messages name it, without its password.
-    store: String,
+    standing: Standing,
     open: Open,
     survives_fork: bool,
     /// Of this store alone; written by the background thread only.
@@ -116,8 +107,7 @@ pub(super) struct Queue {
     spare: Notifications,
     /// The order of `tail`.
     ticks: Vec<u64>,
-    sealed: VecDeque<Notifications>,
-    sealed_bytes: usize,
+    backlog: Backlog,
     /// How many were ever pushed, and were so at the last mark.
     pushed: u64,
     mark: u64,
@@ -125,45 +115,19 @@ pub(super) struct Queue {
     /// The store would not hear of losses; it is asked again once it has taken a batch.
     losses_refused: bool,
     next_losses: Duration,
-    next_try: Duration,
-    wait: Duration,
-    fault: Option<Fault>,
-    /// The store has ever taken something.
-    has_answered: bool,
-    last_warning: Option<Duration>,
-    /// That memory is full was said, and the store has not caught up since.
-    told_overflow: bool,
-    /// Lost since somebody was last told.
-    lost_untold: u64,
-}
-
-/// A time during which the store takes nothing.
-struct Fault {
-    since: Duration,
-    told: bool,
-}
-
-/// Why a call to the driver gave nothing.
-enum Failure {
-    Error(Error),
-    Panic,
-}
-
-impl Failure {
-    /// Why what was to be written is lost; `None` if it is worth another try.
-    fn reason_to_give_up(&self) -> Option<LossReason> {
-        match self {
-            Self::Error(error) if error.is_temporary() => None,
-            Self::Error(_) => Some(LossReason::Refused),
-            Self::Panic => Some(LossReason::DriverFailed),
-        }
-    }
+    next_adoption: Duration,
+    /// What was sent of the files of an ended process.
+    adopted: u64,
+    /// The time of the last step.
+    now: Duration,
 }
 
 impl Queue {
     pub(super) fn new(behind: Behind, limits: Limits) -> Self {
+        let spool = behind.spool.as_ref();
+        let spool = spool.map(|spool| (spool.folder().display().to_string(), spool.max_bytes()));
         Self {
-            store: behind.name,
+            standing: Standing::new(behind.name, spool, limits),
             open: behind.open,
             survives_fork: behind.survives_fork,
             tally: behind.tally,
@@ -173,20 +137,15 @@ impl Queue {
             known: KnownTexts::new(),
             spare: Notifications::default(),
             ticks: Vec::new(),
-            sealed: VecDeque::new(),
-            sealed_bytes: 0,
+            backlog: Backlog::new(behind.spool),
             pushed: 0,
             mark: 0,
             losses: Ledger::default(),
             losses_refused: false,
             next_losses: Duration::ZERO,
-            next_try: Duration::ZERO,
-            wait: limits.first_wait,
-            fault: None,
-            has_answered: false,
-            last_warning: None,
-            told_overflow: false,
-            lost_untold: 0,
+            next_adoption: Duration::ZERO,
+            adopted: 0,
+            now: Duration::ZERO,
         }
     }
 
@@ -230,9 +189,7 @@ impl Queue {
             || self.tail.size_bytes() >= self.limits.batch_bytes
         {
             self.seal();
-            while self.sealed_bytes > self.limits.queue_bytes {
-                self.drop_oldest(outlet);
-            }
+            self.stay_within_memory(outlet);
         }
     }
 
@@ -241,9 +198,9 @@ impl Queue {
         self.losses.add(base_id, loss);
     }
 
-    /// How many notifications wait.
+    /// How many notifications wait in memory.
     pub(super) fn len(&self) -> usize {
-        self.tail.len() + self.sealed.iter().map(Notifications::len).sum::<usize>()
+        self.tail.len() + self.backlog.len_in_memory()
     }
 
     /// Whether a fork now would harm the store.
@@ -258,7 +215,7 @@ impl Queue {
 
     /// Whether a [`step`](Self::step) now would call the store.
     pub(super) fn is_due(&self, now: Duration) -> bool {
-        !self.is_done() && now >= self.next_try
+        !self.is_done() && now >= self.standing.next_try()
     }
 
     /// Remembers what has been pushed so far.
@@ -271,18 +228,18 @@ impl Queue {
         self.has_written_mark() && self.has_told_losses()
     }
 
-    /// Whether all that had been pushed at the last mark has left.
+    /// Whether all that had been pushed at the last mark has left: to the store, or, while that takes nothing, to a file.
     pub(super) fn has_written_mark(&self) -> bool {
-        self.pushed - self.len() as u64 >= self.mark
+        let waiting = match self.trust() {
+            Trust::Failed => self.len(),
+            Trust::Answers | Trust::Untried => self.len() + self.backlog.len_in_files(),
+        };
+        self.pushed - waiting as u64 >= self.mark
     }
 
     /// What is known of the store.
     pub(super) fn trust(&self) -> Trust {
-        match (&self.fault, self.has_answered) {
-            (Some(_), _) => Trust::Failed,
-            (None, true) => Trust::Answers,
-            (None, false) => Trust::Untried,
-        }
+        self.standing.trust()
     }
 
     fn has_told_losses(&self) -> bool {
@@ -291,14 +248,46 @@ impl Queue {
 
     /// Whether there is nothing left to tell the store that it would hear.
     fn is_done(&self) -> bool {
-        self.tail.is_empty() && self.sealed.is_empty() && self.has_told_losses()
+        self.has_written_all() && self.has_told_losses()
+    }
+
+    fn has_written_all(&self) -> bool {
+        let adopted = self.backlog.has_files(Whose::Adopted);
+        self.tail.is_empty() && self.backlog.is_empty() && !adopted
     }
 
     /// Forgets waits: somebody asked for a flush.
     pub(super) fn hurry(&mut self) {
-        self.next_try = Duration::ZERO;
+        self.standing.hurry();
         self.next_losses = Duration::ZERO;
-        self.wait = self.limits.first_wait;
+    }
+
+    /// Brings all that waits into files, if there can be some: the process ends. What does not go into a file stays.
+    pub(super) fn keep(&mut self, outlet: Outlet<'_>) {
+        if let Some(refusal) = self.spill_all(outlet) {
+            self.standing
+                .kept_nothing(self.now, &refusal, outlet.messages);
+        }
+        // A store that answers is told, and soon.
+        if self.trust() == Trust::Failed
+            && !self.losses.is_empty()
+            && self.backlog.keep_losses(&self.losses)
+        {
+            self.losses = Ledger::default();
+        }
+    }
+
+    /// Brings what waits in memory into files, as far as it goes; why no further.
+    fn spill_all(&mut self, outlet: Outlet<'_>) -> Option<Refusal> {
+        self.backlog.spool()?;
+        self.seal();
+        loop {
+            match self.backlog.spill([outlet.tally, self.tally]) {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(refusal) => return Some(refusal),
+            }
+        }
     }
 
     /// Closes the store; it is opened again when it is needed.
@@ -312,15 +301,27 @@ impl Queue {
 
     /// Writes at most one batch, and the losses if it is time.
     pub(super) fn step(&mut self, now: &dyn Fn() -> Duration, outlet: Outlet<'_>) -> Next {
+        let begin = now();
+        self.now = begin;
         if self.is_done() {
             return Next::Never;
         }
-        let begin = now();
-        if begin < self.next_try {
-            return Next::At(self.next_try);
+        if begin < self.standing.next_try() {
+            return Next::At(self.standing.next_try());
+        }
+        if self.trust() == Trust::Failed {
+            // The call may hang, and the process end meanwhile, or be killed.
+            self.spill_all(outlet);
         }
         match self.write_batch(outlet) {
-            Ok(true) => self.heal(begin, outlet),
+            Ok(true) => {
+                let in_files = self.backlog.len_in_files();
+                self.standing.heal(begin, in_files, outlet.messages);
+                if begin >= self.next_adoption {
+                    self.next_adoption = begin + self.limits.adopt_interval;
+                    self.backlog.adopt();
+                }
+            }
             Ok(false) => {}
             Err(failure) => return self.fail(begin, now(), &failure, outlet),
         }
@@ -332,10 +333,10 @@ impl Queue {
                 Err(failure) => return self.fail(begin, now(), &failure, outlet),
             }
         }
-        if !self.tail.is_empty() || !self.sealed.is_empty() {
+        if !self.has_written_all() {
             return Next::Now;
         }
-        self.say_caught_up(outlet);
+        self.standing.caught_up(outlet.messages);
         if self.is_done() {
             Next::Never
         } else {
@@ -345,29 +346,30 @@ impl Queue {
 
     /// Writes the oldest batch; whether there was one. A batch whose writing failed for the time being is the oldest again.
     fn write_batch(&mut self, outlet: Outlet<'_>) -> std::result::Result<bool, Failure> {
-        if self.sealed.is_empty() {
+        if self.backlog.is_empty() {
             self.seal();
         }
         if let Err(failure) = self.open() {
             if let Some(reason) = failure.reason_to_give_up() {
                 self.seal();
-                while let Some(batch) = self.sealed.pop_front() {
+                while let Some(batch) = self.backlog.pop_memory() {
                     self.lose(&batch, reason, outlet);
                 }
-                self.sealed_bytes = 0;
                 // It will not hear of losses either.
                 self.losses_refused = true;
             }
             return Err(failure);
         }
-        let (Some(writer), Some(batch)) = (&mut self.writer, self.sealed.pop_front()) else {
+        let Some((place, batch)) = self.oldest(outlet)? else {
             return Ok(false);
         };
-        self.sealed_bytes -= batch.size_bytes();
+        let Some(writer) = &mut self.writer else {
+            self.backlog.put_back(place, batch);
+            return Ok(false);
+        };
         match guarded(|| writer.write(&batch)) {
             Ok(()) => {
-                outlet.tally.add_stored(batch.len() as u64);
-                self.tally.add_stored(batch.len() as u64);
+                self.count_stored(place, batch.len() as u64, outlet);
                 self.losses_refused = false;
                 if let Some(mut writer) = self.writer.take() {
                     self.take_losses(writer.as_mut(), outlet);
@@ -377,13 +379,86 @@ impl Queue {
                 Ok(true)
             }
             Err(failure) => {
-                if let Some(reason) = failure.reason_to_give_up() {
-                    self.lose(&batch, reason, outlet);
-                } else {
-                    self.sealed_bytes += batch.size_bytes();
-                    self.sealed.push_front(batch);
+                match failure.reason_to_give_up() {
+                    None => self.backlog.put_back(place, batch),
+                    Some(reason) => {
+                        self.leave_file(place, batch.len() as u64, outlet);
+                        if place == Place::File(Whose::Adopted) {
+                            // Its own process has counted it as what is in a file; the traces say what became of it.
+                            self.note_loss(&batch, reason);
+                        } else {
+                            self.lose(&batch, reason, outlet);
+                        }
+                    }
                 }
                 Err(failure)
+            }
+        }
+    }
+
+    /// The next batch to be written, which has left memory, or is in a file still. Files that hold none are dealt with.
+    fn oldest(
+        &mut self,
+        outlet: Outlet<'_>,
+    ) -> std::result::Result<Option<(Place, Notifications)>, Failure> {
+        loop {
+            match self.backlog.next() {
+                None => return Ok(None),
+                Some(Oldest::Batch(place, batch)) => return Ok(Some((place, batch))),
+                Some(Oldest::Losses(whose, losses)) => {
+                    losses.each(|base_id, loss| self.losses.add(base_id, loss));
+                    self.backlog.remove_file(whose);
+                }
+                Some(Oldest::Damaged(whose, count)) => {
+                    let reason = LossReason::SpoolDamaged;
+                    let loss = Loss { count, reason };
+                    self.leave_file(Place::File(whose), count, outlet);
+                    if whose == Whose::Own {
+                        self.count_loss(loss, outlet);
+                    }
+                    if count > 0 {
+                        self.losses.add(None, loss);
+                    }
+                    self.standing.damaged(self.now, count, outlet.messages);
+                }
+                Some(Oldest::Unreadable(error)) => {
+                    let message = format!("cannot read a file that was kept for it: {error}");
+                    let error = Error::new(ErrorKind::Unavailable, message).with_source(error);
+                    return Err(Failure::Error(error));
+                }
+            }
+        }
+    }
+
+    fn count_stored(&mut self, place: Place, count: u64, outlet: Outlet<'_>) {
+        if place == Place::File(Whose::Adopted) {
+            self.adopted += count;
+        }
+        self.leave_file(place, count, outlet);
+        for tally in [outlet.tally, self.tally] {
+            match place {
+                Place::File(Whose::Adopted) => tally.add_adopted(count),
+                Place::Memory | Place::File(Whose::Own) => tally.add_stored(count),
+            }
+        }
+    }
+
+    /// Removes the file that a batch was in, if it was in one.
+    fn leave_file(&mut self, place: Place, count: u64, outlet: Outlet<'_>) {
+        let Place::File(whose) = place else { return };
+        self.backlog.remove_file(whose);
+        match whose {
+            Whose::Own => {
+                for tally in [outlet.tally, self.tally] {
+                    tally.remove_spooled(count);
+                }
+            }
+            Whose::Adopted if self.backlog.has_files(whose) => {}
+            Whose::Adopted => {
+                let count = std::mem::take(&mut self.adopted);
+                self.standing.adopted(count, outlet.messages);
+                // There may be files of another.
+                self.next_adoption = Duration::ZERO;
             }
         }
     }
@@ -412,19 +487,18 @@ impl Queue {
         self.known.forget();
         self.tail.sort_by_keys(&self.ticks);
         self.ticks.clear();
-        self.sealed_bytes += self.tail.size_bytes();
         let mut next = std::mem::take(&mut self.spare);
         if self.tail.len() >= self.limits.batch_len {
             // More comes at once; growing would copy it some times over.
             next.reserve(self.limits.batch_len);
         }
-        self.sealed
-            .push_back(std::mem::replace(&mut self.tail, next));
+        self.backlog.add(std::mem::replace(&mut self.tail, next));
     }
 
     /// Keeps a written batch's memory for one to come: a large one only while there is a backlog.
     fn reuse(&mut self, mut batch: Notifications) {
-        if !self.sealed.is_empty() || batch.size_bytes() <= self.limits.batch_bytes / 16 {
+        let is_small = batch.size_bytes() <= self.limits.batch_bytes / 16;
+        if self.backlog.memory_bytes() > 0 || is_small {
             batch.clear();
             self.spare = batch;
         } else {
@@ -432,26 +506,35 @@ impl Queue {
         }
     }
 
-    fn drop_oldest(&mut self, outlet: Outlet<'_>) {
-        let Some(batch) = self.sealed.pop_front() else {
-            return;
-        };
-        self.sealed_bytes -= batch.size_bytes();
-        self.lose(&batch, LossReason::QueueFull, outlet);
-        if !std::mem::replace(&mut self.told_overflow, true) {
-            let text = format!(
-                "memory for notifications that wait for `{}` is full ({} MiB): the oldest are lost from now on",
-                self.store,
-                self.limits.queue_bytes >> 20,
-            );
-            outlet.messages.push(Severity::Warning, text);
+    /// Has the oldest leave memory until it is within its bound: to files, or for good.
+    fn stay_within_memory(&mut self, outlet: Outlet<'_>) {
+        while self.backlog.memory_bytes() > self.limits.queue_bytes {
+            let refusal = match self.backlog.spill([outlet.tally, self.tally]) {
+                Ok(true) => {
+                    self.standing.spills(self.now, outlet.messages);
+                    continue;
+                }
+                Ok(false) => None,
+                Err(refusal) => Some(refusal),
+            };
+            let Some(batch) = self.backlog.pop_memory() else {
+                return;
+            };
+            self.lose(&batch, LossReason::QueueFull, outlet);
+            self.standing
+                .overflows(self.now, refusal.as_ref(), outlet.messages);
         }
     }
 
     fn lose(&mut self, batch: &Notifications, reason: LossReason, outlet: Outlet<'_>) {
         let count = batch.len() as u64;
-        self.lost_untold += count;
         self.count_loss(Loss { count, reason }, outlet);
+        self.note_loss(batch, reason);
+    }
+
+    /// Has the store told, by trace, and whoever reads the log.
+    fn note_loss(&mut self, batch: &Notifications, reason: LossReason) {
+        self.standing.lost(batch.len() as u64);
         for notification in batch.iter() {
             self.losses
                 .add(Some(notification.base_id), Loss { count: 1, reason });
@@ -476,13 +559,12 @@ impl Queue {
             outlet.tally.give_up(loss);
             self.tally.give_up(loss);
             if loss.reason != LossReason::Evicted {
-                self.lost_untold += loss.count;
+                self.standing.lost(loss.count);
             }
         }
     }
 
-    /// The store did not take something: waits longer each time, at least as long as the call took, so that a store that
-    /// hangs never has more than half of the thread's time.
+    /// The store did not take something: it is left alone for a while.
     fn fail(
         &mut self,
         begin: Duration,
@@ -499,82 +581,7 @@ impl Queue {
                 std::mem::forget(writer);
             }
         }
-        let pause = self.wait.max(end.saturating_sub(begin));
-        self.next_try = end + pause.min(self.limits.longest_wait);
-        self.wait = (self.wait * 2).min(self.limits.longest_wait);
-        self.warn(begin, failure, outlet);
-        Next::At(self.next_try)
-    }
-
-    fn warn(&mut self, now: Duration, failure: &Failure, outlet: Outlet<'_>) {
-        let fault = self.fault.get_or_insert(Fault {
-            since: now,
-            told: false,
-        });
-        let recent = self
-            .last_warning
-            .is_some_and(|last| now < last + self.limits.loss_interval * 10);
-        if fault.told || recent {
-            return;
-        }
-        fault.told = true;
-        self.last_warning = Some(now);
-        let store = &self.store;
-        let text = match failure {
-            Failure::Error(error) => {
-                let help = error
-                    .help()
-                    .map_or_else(String::new, |help| format!("; {help}"));
-                let consequence = if error.is_temporary() {
-                    "they wait in memory, the program is not affected"
-                } else {
-                    "they are lost, the program is not affected"
-                };
-                format!(
-                    "cannot store trace notifications in `{store}`: {error}; {consequence}{help}"
-                )
-            }
-            Failure::Panic => format!(
-                "the driver of `{store}` failed unexpectedly (this is a defect): trace notifications are lost, the program is not affected"
-            ),
-        };
-        outlet.messages.push(Severity::Warning, text);
-    }
-
-    /// Ends what [`drop_oldest`](Self::drop_oldest) said, where no fault has ended before and told the number: the store was only slow.
-    fn say_caught_up(&mut self, outlet: Outlet<'_>) {
-        if self.fault.is_some() || !std::mem::take(&mut self.told_overflow) || self.lost_untold == 0
-        {
-            return;
-        }
-        let lost = std::mem::take(&mut self.lost_untold);
-        let store = &self.store;
-        let text = format!(
-            "`{store}` has caught up: {lost} trace notifications were lost, their traces say so"
-        );
-        outlet.messages.push(Severity::Warning, text);
-    }
-
-    fn heal(&mut self, now: Duration, outlet: Outlet<'_>) {
-        self.has_answered = true;
-        self.wait = self.limits.first_wait;
-        self.next_try = Duration::ZERO;
-        let Some(fault) = self.fault.take().filter(|fault| fault.told) else {
-            return;
-        };
-        let seconds = now.saturating_sub(fault.since).as_secs_f64();
-        let lost = std::mem::take(&mut self.lost_untold);
-        let store = &self.store;
-        let (severity, what) = match lost {
-            0 => (Severity::Info, "nothing was lost".to_owned()),
-            lost => (
-                Severity::Warning,
-                format!("{lost} were lost, their traces say so"),
-            ),
-        };
-        let text =
-            format!("`{store}` takes trace notifications again after {seconds:.1} s: {what}");
-        outlet.messages.push(severity, text);
+        Next::At(self.standing.fail(begin, end, failure, outlet.messages))
     }
 }
 

@@ -234,6 +234,7 @@ mod tests {
                     open: Box::new(move || Ok(Box::new(store.clone()) as Box<dyn Writer>)),
                     survives_fork: true,
                     tally: Box::leak(Box::default()),
+                    spool: None,
                 }
             }),
         };

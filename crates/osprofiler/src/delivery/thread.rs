@@ -138,6 +138,9 @@ fn serve(worker: &mut Worker) {
         if wish.hurry {
             worker.hurry();
         }
+        if is_last {
+            worker.keep();
+        }
         let pace = worker.write(found);
         if !worker.has_open_fragile_store() {
             fork::nothing_is_open();

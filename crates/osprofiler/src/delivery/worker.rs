@@ -5,20 +5,21 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use super::fork;
+use super::bounds::Bounds;
 use super::messages::Severity;
 use super::pipeline::{Directory, Incoming, Pipeline, Route};
-use super::process::{Process, TABLE, TALLIES_BY_STORE, TALLY};
+use super::process::{self, Process, TABLE, TALLIES_BY_STORE, TALLY};
 use super::queue::{Behind, Limits, Next, Outlet};
+use super::spool::Spool;
+use super::standing::BETWEEN_WARNINGS;
 use super::table::Store;
+use super::{fork, passage};
 use crate::recorder::clock::Calibration;
 use crate::recorder::{self, Origin, Sweeper};
 use crate::{Error, ErrorKind, Loss, LossReason};
 
 /// From sweep to sweep.
 const SWEEP: Duration = Duration::from_millis(100);
-/// The least time between two warnings of the same kind.
-const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
 
 /// When the next turn is due, unless somebody calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +54,10 @@ impl Worker {
             route: Box::new(route),
             store: Box::new(store),
         };
+        let limits = Limits {
+            queue_bytes: Bounds::get().queue_bytes,
+            ..Limits::DEFAULT
+        };
         Self {
             process,
             outlet: Outlet {
@@ -62,7 +67,7 @@ impl Worker {
             begin: Instant::now(),
             sweeper: Sweeper::new(),
             calibration: Calibration::new(),
-            pipeline: Pipeline::new(directory, Limits::DEFAULT),
+            pipeline: Pipeline::new(directory, limits),
             table_version: TABLE.version(),
             in_hand: 0,
             swept: Duration::ZERO,
@@ -73,14 +78,16 @@ impl Worker {
     /// Gives each store a batch. `found` is what [`collect`](Self::collect) just said.
     pub(super) fn write(&mut self, found: bool) -> Pace {
         let begin = self.begin;
-        let next = self
-            .pipeline
-            .step(&|| begin.elapsed(), self.outlet, &fork::nothing_is_open);
+        let next = self.pipeline.step(
+            &|| passage::since(begin),
+            self.outlet,
+            &fork::nothing_is_open,
+        );
         let is_idle = next != Next::Now && !found && self.is_idle();
         match next {
             Next::Now => Pace::Now,
             Next::At(time) => {
-                let pause = time.saturating_sub(begin.elapsed());
+                let pause = time.saturating_sub(passage::since(begin));
                 Pace::In(if is_idle { pause } else { pause.min(SWEEP) })
             }
             Next::Never if is_idle => Pace::WhenCalled,
@@ -97,6 +104,11 @@ impl Worker {
     /// Has stores that failed tried at once: somebody waits.
     pub(super) fn hurry(&mut self) {
         self.pipeline.hurry();
+    }
+
+    /// Brings what waits where it outlives the process, if there is such a place.
+    pub(super) fn keep(&mut self) {
+        self.pipeline.keep(self.outlet);
     }
 
     /// Remembers what was collected so far.
@@ -137,7 +149,7 @@ impl Worker {
             self.pipeline.forget_routes();
         }
         self.calibration.update();
-        self.swept = self.begin.elapsed();
+        self.swept = passage::since(self.begin);
         let mut found = false;
         let (pipeline, calibration, outlet) = (&mut self.pipeline, &self.calibration, self.outlet);
         let in_hand = &mut self.in_hand;
@@ -183,7 +195,7 @@ impl Worker {
     }
 }
 
-/// What found no room on its way to the queues, until it is said: at once, then at most every ten seconds.
+/// What found no room on its way to the queues, until it is said: at once, then at most once a minute.
 #[derive(Default)]
 struct Shortage {
     untold: u64,
@@ -222,8 +234,21 @@ fn route(origin: u16) -> Route {
 
 fn store(number: usize) -> Behind {
     let store = TABLE.store(number);
+    let name = store.map(ToString::to_string).unwrap_or_default();
+    let bounds = Bounds::get();
+    let folder = bounds.spool_folder.as_deref();
+    let spool = folder.map(|folder| Spool::new(folder, bounds.spool_bytes, &name));
+    if let Some((folder, Err(error))) = folder.zip(spool.as_ref().map(Spool::probe)) {
+        // At the time of an outage it is too late to hear of it.
+        let folder = folder.display();
+        let text = format!(
+            "`{folder}` can keep nothing that waits for `{name}`: {error}; make it a folder that this service's user may write"
+        );
+        process::say(Severity::Warning, text);
+    }
     Behind {
-        name: store.map(ToString::to_string).unwrap_or_default(),
+        spool,
+        name,
         open: Box::new(move || match store {
             Some(store) => store.open(),
             None => Err(Error::new(ErrorKind::NotFound, "no such store")),

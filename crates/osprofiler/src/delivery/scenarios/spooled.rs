@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Outages that are longer than memory lasts, with files for the rest: what fits is stored later, by this process or another, and
+//! the rest is counted.
+
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::{Path, PathBuf};
+
+use super::{LIMITS, Mood, Scene, Store};
+use crate::LossReason;
+use crate::delivery::queue::{Limits, Outlet};
+use crate::delivery::spool::Spool;
+
+const ROOMY: u64 = 1 << 20;
+
+fn scene(folder: &Path, bytes: u64) -> Scene {
+    let folder = folder.to_path_buf();
+    Scene::with(1, LIMITS, move |number| {
+        Some(Spool::new(&folder, bytes, &format!("test:{number}")))
+    })
+}
+
+fn files(folder: &Path, end: &str) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.to_str().unwrap().ends_with(end))
+        .collect();
+    paths.sort();
+    paths
+}
+
+impl Scene {
+    fn outage(&self, mood: Mood) {
+        self.stores[0].with(|inner| (inner.open, inner.write) = (mood, mood));
+    }
+
+    /// What the thread does as the process ends. What is in memory then is lost.
+    fn end(mut self) -> Store {
+        self.keep();
+        self.stores[0].clone()
+    }
+
+    fn keep(&mut self) {
+        let outlet = Outlet {
+            tally: &self.tally,
+            messages: &self.messages,
+        };
+        self.pipeline.keep(outlet);
+    }
+
+    fn balance(&self) -> [u64; 4] {
+        let counters = self.counters();
+        let (stored, spooled) = (counters.stored(), counters.spooled());
+        assert_eq!(
+            counters.recorded(),
+            stored + spooled + counters.lost() + counters.waiting()
+        );
+        [stored, spooled, counters.lost(), counters.waiting()]
+    }
+
+    /// Ends an outage by a process that has files to send and records `more`.
+    fn recover(&mut self, more: u64) {
+        self.record(1, "more", more);
+        self.pass(120_000);
+    }
+}
+
+#[test]
+fn what_memory_does_not_hold_is_in_files_and_stored_in_order_when_the_store_is_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut scene = scene(folder.path(), ROOMY);
+    scene.outage(Mood::IsDown);
+    for count in [500, 100, 100, 100, 100, 100] {
+        scene.record(1, "B", count);
+        scene.pass(100_000);
+    }
+    let [stored, spooled, lost, waiting] = scene.balance();
+    assert_eq!((stored, lost, spooled + waiting), (0, 0, 1_000));
+    assert!(spooled > 500, "{spooled}");
+    let texts = scene.texts();
+    assert!(texts[0].contains("the oldest are kept in `/"), "{texts:?}");
+    assert!(
+        texts[1].contains("they wait in memory, then in `/"),
+        "{texts:?}"
+    );
+    scene.outage(Mood::Takes);
+    scene.pass(20_000);
+    assert_eq!(scene.names(0), (1..=1_000).collect::<Vec<_>>());
+    assert_eq!(scene.balance(), [1_000, 0, 0, 0]);
+    assert_eq!(files(folder.path(), ""), [PathBuf::new(); 0]);
+}
+
+#[test]
+fn before_a_store_that_failed_is_tried_again_everything_is_in_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut scene = scene(folder.path(), ROOMY);
+    scene.outage(Mood::IsDown);
+    scene.record(1, "B", 25);
+    scene.step();
+    assert_eq!(scene.balance(), [0, 0, 0, 25]);
+    scene.record(1, "B", 5);
+    scene.pipeline.hurry();
+    scene.step();
+    assert_eq!(scene.balance(), [0, 30, 0, 0]);
+}
+
+#[test]
+fn files_are_for_this_user_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut scene = scene(folder.path(), ROOMY);
+    scene.outage(Mood::IsDown);
+    scene.record(1, "B", 10);
+    scene.keep();
+    let found = files(folder.path(), "");
+    assert_eq!(found.len(), 2);
+    for path in found {
+        assert_eq!(path.metadata().unwrap().mode() & 0o7777, 0o600);
+    }
+}
+
+#[test]
+fn beyond_the_bound_of_files_the_oldest_in_memory_are_lost_and_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let bound = 20_000;
+    let mut scene = scene(folder.path(), bound);
+    scene.outage(Mood::IsDown);
+    for _ in 0..100 {
+        scene.record(1, "B", 100);
+        scene.pass(6_000);
+    }
+    let taken: u64 = files(folder.path(), ".spool")
+        .iter()
+        .map(|path| path.metadata().unwrap().len())
+        .sum();
+    assert!(taken <= bound && taken > bound / 2, "{taken}");
+    let [_, spooled, lost, waiting] = scene.balance();
+    assert!(spooled > 0 && lost > 0 && waiting > 0);
+    let texts = scene.texts();
+    let full = texts.iter().filter(|text| text.contains("spool_max_mib"));
+    // Ten minutes, and nothing has changed since.
+    assert_eq!(full.count(), 1, "{texts:?}");
+    scene.outage(Mood::Takes);
+    scene.pass(20_000);
+    assert_eq!(scene.balance(), [10_000 - lost, 0, lost, 0]);
+    let names = scene.names(0);
+    assert!(names.is_sorted_by(|one, next| one < next));
+    assert_eq!(
+        (names[0], names.last(), names.len() as u64),
+        (1, Some(&10_000), 10_000 - lost)
+    );
+    assert_eq!(
+        scene.told(0),
+        [(Some("B".to_owned()), lost, LossReason::QueueFull)]
+    );
+}
+
+#[test]
+fn what_waits_at_the_end_is_sent_by_a_later_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut first = scene(folder.path(), ROOMY);
+    first.outage(Mood::IsDown);
+    first.record(1, "B", 25);
+    first.pass(1_000);
+    first.keep();
+    assert_eq!(first.balance(), [0, 25, 0, 0]);
+    // As long as that one lives, it is its own affair.
+    let mut second = scene(folder.path(), ROOMY);
+    second.recover(1);
+    assert_eq!(second.names(0), [1]);
+    drop(first);
+    second.recover(1);
+    assert_eq!(second.names(0).len(), 27);
+    assert_eq!(
+        (second.counters().adopted(), second.balance()),
+        (25, [2, 0, 0, 0])
+    );
+    assert!(second.texts()[0].starts_with("25 trace notifications that a process had kept"));
+    assert_eq!(files(folder.path(), ""), [PathBuf::new(); 0]);
+}
+
+#[test]
+fn each_of_many_ended_processes_files_is_sent_once_and_another_stores_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    for _ in 0..3 {
+        let mut ended = scene(folder.path(), ROOMY);
+        ended.outage(Mood::IsDown);
+        ended.record(1, "B", 15);
+        ended.end();
+    }
+    let path = folder.path().to_path_buf();
+    let mut other = Scene::with(1, LIMITS, move |_| {
+        Some(Spool::new(&path, ROOMY, "test:other"))
+    });
+    other.outage(Mood::IsDown);
+    other.record(1, "B", 10);
+    other.end();
+    let mut second = scene(folder.path(), ROOMY);
+    second.recover(1);
+    assert_eq!(second.counters().adopted(), 45);
+    assert_eq!(files(folder.path(), ".spool").len(), 1);
+    assert_eq!(files(folder.path(), ".owner").len(), 1);
+}
+
+#[test]
+fn losses_that_nobody_could_be_told_of_are_told_by_a_later_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut first = scene(folder.path(), 20_000);
+    first.outage(Mood::IsDown);
+    first.record(1, "B", 2_000);
+    first.pass(1_000);
+    let lost = first.counters().lost();
+    assert!(lost > 0);
+    // Room for them: what is written to the files of others counts as well.
+    std::fs::remove_file(&files(folder.path(), ".spool")[0]).unwrap();
+    first.end();
+    let mut second = scene(folder.path(), ROOMY);
+    second.recover(1);
+    let told = second.told(0);
+    let of_trace = told
+        .iter()
+        .find(|(trace, ..)| trace.as_deref() == Some("B"));
+    assert_eq!(
+        of_trace,
+        Some(&(Some("B".to_owned()), lost, LossReason::QueueFull))
+    );
+}
+
+#[test]
+fn a_damaged_file_is_counted_and_the_others_are_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut scene = scene(folder.path(), ROOMY);
+    scene.outage(Mood::IsDown);
+    scene.record(1, "B", 40);
+    scene.keep();
+    let found = files(folder.path(), ".spool");
+    assert_eq!(found.len(), 4);
+    let bytes = std::fs::read(&found[0]).unwrap();
+    std::fs::write(&found[0], &bytes[..bytes.len() / 2]).unwrap();
+    std::fs::remove_file(&found[1]).unwrap();
+    // Not even of a file that is as good as any, where it is a link.
+    std::fs::rename(&found[2], folder.path().join("elsewhere")).unwrap();
+    symlink(folder.path().join("elsewhere"), &found[2]).unwrap();
+    scene.outage(Mood::Takes);
+    scene.pass(20_000);
+    assert_eq!(scene.balance(), [10, 0, 30, 0]);
+    assert_eq!(scene.lost(), [(30, LossReason::SpoolDamaged)]);
+    assert_eq!(scene.told(0), [(None, 30, LossReason::SpoolDamaged)]);
+    assert_eq!(scene.names(0), (31..=40).collect::<Vec<_>>());
+    assert_eq!(
+        files(folder.path(), "").len(),
+        1,
+        "what a link led to stays"
+    );
+}
+
+#[test]
+fn half_a_file_of_a_process_that_was_killed_is_counted_by_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut first = scene(folder.path(), ROOMY);
+    first.outage(Mood::IsDown);
+    first.record(1, "B", 20);
+    first.end();
+    let last = files(folder.path(), ".spool").pop().unwrap();
+    let bytes = std::fs::read(&last).unwrap();
+    std::fs::write(&last, &bytes[..bytes.len() - 1]).unwrap();
+    let mut second = scene(folder.path(), ROOMY);
+    second.recover(1);
+    assert_eq!(
+        (second.counters().adopted(), second.balance()),
+        (10, [1, 0, 0, 0])
+    );
+    assert_eq!(second.told(0), [(None, 10, LossReason::SpoolDamaged)]);
+    assert_eq!(files(folder.path(), ""), [PathBuf::new(); 0]);
+}
+
+#[test]
+fn a_folder_that_takes_nothing_costs_what_memory_does_not_hold() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut scene = scene(&folder.path().join("missing"), ROOMY);
+    scene.outage(Mood::IsDown);
+    scene.record(1, "B", 1_000);
+    scene.pass(1_000);
+    scene.keep();
+    let [stored, spooled, lost, waiting] = scene.balance();
+    assert_eq!((stored, spooled, lost + waiting), (0, 0, 1_000));
+    assert!(lost > 0);
+    let texts = scene.texts();
+    assert!(
+        texts
+            .iter()
+            .any(|text| text.contains("no file can be written in")),
+        "{texts:?}"
+    );
+    std::fs::create_dir(folder.path().join("missing")).unwrap();
+    scene.keep();
+    assert_eq!(scene.balance(), [0, waiting, lost, 0]);
+}
+
+#[test]
+fn a_store_that_refuses_what_was_in_a_file_loses_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut scene = scene(folder.path(), ROOMY);
+    scene.outage(Mood::IsDown);
+    scene.record(1, "B", 30);
+    scene.keep();
+    scene.stores[0].with(|inner| (inner.open, inner.write) = (Mood::Takes, Mood::Refuses));
+    scene.pipeline.hurry();
+    scene.step();
+    scene.outage(Mood::Takes);
+    scene.pass(20_000);
+    assert_eq!(scene.balance(), [20, 0, 10, 0]);
+    assert_eq!(scene.lost(), [(10, LossReason::Refused)]);
+}
+
+#[test]
+fn a_flush_while_the_store_is_down_is_over_with_what_is_in_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut scene = scene(folder.path(), ROOMY);
+    scene.outage(Mood::IsDown);
+    scene.record(1, "B", 25);
+    scene.pipeline.mark();
+    scene.step();
+    assert!(!scene.pipeline.is_past_mark());
+    scene.keep();
+    assert!(scene.pipeline.is_past_mark());
+    // Once it answers, they are waited for.
+    scene.outage(Mood::Takes);
+    scene.pipeline.hurry();
+    scene.step();
+    assert!(!scene.pipeline.is_past_mark());
+    scene.pass(0);
+    assert!(scene.pipeline.is_past_mark());
+}
+
+#[test]
+fn the_end_keeps_everything_before_it_calls_a_store_that_may_hang() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_path_buf();
+    let mut scene = Scene::with(1, Limits::DEFAULT, move |_| {
+        Some(Spool::new(&path, ROOMY, "test:0"))
+    });
+    scene.record(1, "B", 5);
+    scene.keep();
+    assert_eq!(scene.balance(), [0, 5, 0, 0]);
+    scene.pass(0);
+    assert_eq!(scene.balance(), [5, 0, 0, 0]);
+    assert_eq!(scene.names(0), [1, 2, 3, 4, 5]);
+}

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Whose the files of a spool are: a file that its process holds locked for as long as it lives, and that names the store.
+//!
+//! The lock is `flock`'s, which the system gives back however a process ends, and which holds between containers that share a folder but
+//! not their process ids. A forked child has its parent's open files: it closes these at once, or its parent would seem to live for as long
+//! as it does itself. Nothing here follows a link or opens what belongs to another user.
+
+#![expect(
+    unsafe_code,
+    reason = "a child closes inherited descriptors, and the user's number has no safe form"
+)]
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
+
+const MAGIC: &str = "osprofiler spool owner 1\n";
+/// Room for the longest name of a store that anybody means.
+const MAX_BYTES: u64 = 16 << 10;
+
+/// How many owners a process may be: one a store, and as many whose files it takes over.
+const MOST: usize = 128;
+const NONE: i32 = -1;
+/// The descriptors that a forked child closes.
+static HELD: [AtomicI32; MOST] = [const { AtomicI32::new(NONE) }; MOST];
+
+/// The file, open and locked.
+pub(super) struct Owner {
+    /// `None` once it is being closed.
+    file: Option<File>,
+    place: usize,
+}
+
+impl Owner {
+    /// Makes the file at `path`, which is not there yet, for the store of that name.
+    pub(super) fn make(path: &Path, store: &str) -> io::Result<Self> {
+        let file = create(path)?;
+        let made = Self::hold(file).and_then(|mut owner| {
+            // Before there is a name in it, nobody takes it for an owner's.
+            if let Some(file) = &mut owner.file {
+                file.write_all(format!("{MAGIC}{store}").as_bytes())?;
+            }
+            Ok(owner)
+        });
+        if made.is_err() {
+            let _ = std::fs::remove_file(path);
+        }
+        made
+    }
+
+    /// Takes over the file at `path`: `None` if it is another store's, or its process lives.
+    pub(super) fn take_over(path: &Path, store: &str) -> io::Result<Option<Self>> {
+        let mut file = open(path)?;
+        let mut text = String::new();
+        let read = (&mut file).take(MAX_BYTES).read_to_string(&mut text);
+        if read.is_err() || text.strip_prefix(MAGIC) != Some(store) {
+            return Ok(None);
+        }
+        match Self::hold(file) {
+            Ok(owner) => Ok(Some(owner)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn hold(file: File) -> io::Result<Self> {
+        let number = file.as_raw_fd();
+        let free = |held: &AtomicI32| held.compare_exchange(NONE, number, SeqCst, SeqCst).is_ok();
+        let Some(place) = HELD.iter().position(free) else {
+            return Err(io::Error::other(
+                "this process holds too many files of spools",
+            ));
+        };
+        let owner = Self {
+            file: Some(file),
+            place,
+        };
+        if let Some(file) = &owner.file {
+            file.try_lock().map_err(io::Error::from)?;
+        }
+        Ok(owner)
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        // In this order: a child never closes a number that stands for something else by then.
+        HELD[self.place].store(NONE, SeqCst);
+        self.file = None;
+    }
+}
+
+/// Closes what the parent holds. For a forked child: atomics, and a call that is safe in a signal handler.
+pub(in crate::delivery) fn leave_to_parent() {
+    for held in &HELD {
+        let number = held.swap(NONE, SeqCst);
+        if number != NONE {
+            // SAFETY: the number is of a file of the parent's that nothing in this process will use: what owns it was left behind.
+            unsafe { libc::close(number) };
+        }
+    }
+}
+
+/// Makes a file that is not there yet, for this user alone.
+pub(super) fn create(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true).mode(0o600);
+    options.open(path)
+}
+
+/// Opens a file of this user's own: no link, no pipe, nobody else's.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)?;
+    let metadata = file.metadata()?;
+    // SAFETY: takes nothing, cannot fail, touches no memory of ours.
+    let user = unsafe { libc::geteuid() };
+    if metadata.is_file() && metadata.uid() == user {
+        Ok(file)
+    } else {
+        Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "it is no file of this user's own",
+        ))
+    }
+}
