@@ -360,8 +360,10 @@ fn fork_idle(path: &str) -> String {
     // SAFETY: as in `fork`.
     if unsafe { libc::fork() } == 0 {
         // Whoever waits for the parent's streams to close does not wait for this.
-        // SAFETY: the numbers are those of the standard streams, which nobody here uses any more.
-        (0..3).for_each(|number| drop(unsafe { libc::close(number) }));
+        for number in 0..3 {
+            // SAFETY: the numbers are those of the standard streams, which nobody in this child uses any more.
+            unsafe { libc::close(number) };
+        }
         let locked = std::fs::File::open(path).is_ok_and(|file| file.lock().is_ok());
         // SAFETY: ends the process, whatever it has.
         unsafe { libc::_exit(i32::from(!locked)) };

@@ -122,7 +122,7 @@ fn what_files_do_not_hold_is_counted_and_the_traces_say_so() {
         scene.set_down();
         let mut program = scene.start(&store, 1);
         for _ in 0..60 {
-            program.ask("record 2000");
+            program.ask("record 500");
             program.ask("pass 10");
         }
         let numbers = program.await_numbers(|numbers| numbers.by_reason.contains_key("queue_full"));
@@ -132,7 +132,7 @@ fn what_files_do_not_hold_is_counted_and_the_traces_say_so() {
         let numbers = program.numbers("flush");
         assert_eq!(
             (numbers.recorded, numbers.waiting, numbers.spooled),
-            (240_000, 0, 0)
+            (60_000, 0, 0)
         );
         assert_eq!(
             numbers.recorded,

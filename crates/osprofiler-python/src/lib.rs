@@ -51,7 +51,10 @@ mod _native {
     #[pymodule_export]
     use super::headers::{sign, unpack_headers};
     #[pymodule_export]
-    use super::notifier::{counters, end, flush, get_notifier, log_messages_now, set_notifier};
+    use super::notifier::{
+        counters, end, flush, get_notifier, let_time_pass, log_messages_now, set_bounds,
+        set_notifier,
+    };
     #[pymodule_export]
     use super::point::{Point, error_info};
     #[pymodule_export]

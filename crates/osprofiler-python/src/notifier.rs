@@ -347,13 +347,30 @@ fn write_messages(py: Python<'_>) -> PyResult<()> {
     interruption.map_or(Ok(()), Err)
 }
 
-/// What was recorded, stored and lost in this process so far, and what waits.
+/// Sets what may wait for a store that takes nothing: MiB of memory, a folder for files, MiB for them.
+#[pyfunction]
+pub(crate) fn set_bounds(queue_mib: u32, spool_folder: Option<std::path::PathBuf>, spool_mib: u32) {
+    delivery::set_bounds(delivery::Bounds {
+        queue_bytes: usize::try_from(queue_mib).map_or(usize::MAX, |mib| mib << 20),
+        spool_folder,
+        spool_bytes: u64::from(spool_mib) << 20,
+    });
+}
+
+/// Lets so many seconds pass for delivery, at once: for tests of long outages.
+#[pyfunction]
+pub(crate) fn let_time_pass(seconds: f64) {
+    let duration = std::time::Duration::try_from_secs_f64(seconds).unwrap_or_default();
+    delivery::let_time_pass(duration);
+}
+
+/// What was recorded, stored, kept in files and lost in this process so far, and what waits.
 #[pyfunction]
 pub(crate) fn counters(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     as_dict(py, &delivery::counters())
 }
 
-/// Waits until what was recorded is stored or lost, at most `seconds`, and returns the counters.
+/// Waits until what was recorded is stored, in files, or lost, at most `seconds`, and returns the counters.
 #[pyfunction]
 #[pyo3(signature = (seconds=5.0))]
 pub(crate) fn flush(py: Python<'_>, seconds: f64) -> PyResult<Bound<'_, PyDict>> {
@@ -384,6 +401,8 @@ fn as_dict<'py>(py: Python<'py>, counters: &delivery::Counters) -> PyResult<Boun
     let dict = PyDict::new(py);
     dict.set_item("recorded", counters.recorded())?;
     dict.set_item("stored", counters.stored())?;
+    dict.set_item("spooled", counters.spooled())?;
+    dict.set_item("adopted", counters.adopted())?;
     dict.set_item("lost", counters.lost())?;
     dict.set_item("lost_by_reason", lost)?;
     dict.set_item("waiting", counters.waiting())?;

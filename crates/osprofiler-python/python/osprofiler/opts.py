@@ -95,6 +95,29 @@ _filter_error_trace = cfg.BoolOpt(
     help="Whether traces with an error are also kept apart, so that they can be listed alone.",
 )
 
+_queue_max_mib_opt = cfg.IntOpt(
+    "queue_max_mib",
+    default=64,
+    min=1,
+    max=65536,
+    help="MiB of memory, in each process and for each store, for notifications that wait while the store takes none. "
+    "Beyond it the oldest go to files in `spool_folder`, or are lost and counted.",
+)
+_spool_folder_opt = cfg.StrOpt(
+    "spool_folder",
+    help="A folder that this service's user may write, for example `/var/lib/osprofiler/spool`. What memory does not "
+    "hold while a store is down, and what waits when the process ends, is kept there in files and sent when the store "
+    "is back, by this process or the next one of the same user with the same store. Without one, no such files are "
+    "made.",
+)
+_spool_max_mib_opt = cfg.IntOpt(
+    "spool_max_mib",
+    default=256,
+    min=1,
+    max=16777216,
+    help="MiB that all files in `spool_folder` may take together, of whichever process they are.",
+)
+
 _PROFILER_OPTS = [
     _enabled_opt,
     _trace_sqlalchemy_opt,
@@ -108,6 +131,9 @@ _PROFILER_OPTS = [
     _sentinel_service_name_opt,
     _filter_error_trace,
     _mask_secrets_opt,
+    _queue_max_mib_opt,
+    _spool_folder_opt,
+    _spool_max_mib_opt,
 ]
 
 _jaegerprofiler_opt_group = _group("profiler_jaeger", "Jaeger (no longer supported)")

@@ -285,7 +285,10 @@ impl Queue {
             match self.backlog.spill([outlet.tally, self.tally]) {
                 Ok(true) => {}
                 Ok(false) => return None,
-                Err(refusal) => return Some(refusal),
+                Err(refusal) => {
+                    self.stay_within_memory(outlet);
+                    return Some(refusal);
+                }
             }
         }
     }

@@ -54,8 +54,11 @@ impl Worker {
             route: Box::new(route),
             store: Box::new(store),
         };
+        let queue_bytes = Bounds::get().queue_bytes;
         let limits = Limits {
-            queue_bytes: Bounds::get().queue_bytes,
+            queue_bytes,
+            // What gathers for a batch is a small part of what waits.
+            batch_bytes: Limits::DEFAULT.batch_bytes.min(queue_bytes / 8),
             ..Limits::DEFAULT
         };
         Self {

@@ -105,6 +105,22 @@ fn before_a_store_that_failed_is_tried_again_everything_is_in_files() {
 }
 
 #[test]
+fn memory_stays_within_its_bound_however_small_the_batches_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut scene = scene(folder.path(), 0);
+    scene.outage(Mood::IsDown);
+    for _ in 0..500 {
+        // Fewer than a batch has.
+        scene.record(1, "B", 9);
+        scene.pass(10_000);
+    }
+    let [_, _, lost, waiting] = scene.balance();
+    // A row has 72 bytes.
+    assert!(waiting * 72 < LIMITS.queue_bytes as u64, "{waiting}");
+    assert_eq!(lost + waiting, 4_500);
+}
+
+#[test]
 fn files_are_for_this_user_alone() {
     let folder = tempfile::tempdir().unwrap();
     let mut scene = scene(folder.path(), ROOMY);
