@@ -24,6 +24,7 @@ const FILES_WITH_UNSAFE: &[&str] = &[
     "crates/osprofiler/src/delivery/futex.rs",
     "crates/osprofiler/src/delivery/process.rs",
     "crates/osprofiler/src/delivery/spool/owner.rs",
+    "crates/osprofiler/src/delivery/published/folders.rs",
     "crates/osprofiler/src/delivery/table.rs",
     "crates/osprofiler/src/delivery/thread.rs",
     "crates/osprofiler/src/driver/store_file.rs",

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 
 use osprofiler::driver::{ConnectionString, ListFilter, registry};
@@ -35,8 +36,15 @@ pub(crate) struct Numbers {
 
 impl Program {
     pub(crate) fn start(store: &str) -> Self {
+        // What it publishes is nobody's business but of the tests that look at it.
+        Self::publishing(store, Path::new("off"))
+    }
+
+    /// One that publishes its counters below that folder.
+    pub(crate) fn publishing(store: &str, folder: &Path) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_traced-program"))
             .arg(store)
+            .env("OSPROFILER_RUNTIME_DIR", folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

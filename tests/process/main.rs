@@ -11,6 +11,7 @@ mod faults;
 mod forks;
 mod harness;
 mod idle;
+mod published;
 mod several;
 mod spooled;
 

@@ -78,6 +78,7 @@ fn main() {
             "counters" => show(delivery::counters()),
             // Of the store at that place of the list.
             "counters-of" => show(delivery::counters_by_store()[number(1) as usize].1),
+            "failed-publications" => format!("failed={}", delivery::failed_publications()),
             "messages" => messages(),
             "logger" => {
                 log::set_max_level(log::LevelFilter::Info);
@@ -115,6 +116,7 @@ fn main() {
                 TAKEN.load(SeqCst),
                 TOLD.load(SeqCst)
             ),
+            "fork-worker" => fork_worker(origin, number(1)),
             "fork" => fork(origin, number(1), number(2), exit),
             "fork-workers" => fork(origin, number(1), number(2), end_as_worker),
             "fork-unseen" => fork_unseen(origin, number(1), number(2)),
@@ -302,6 +304,23 @@ fn fork(origin: Origin, children: u64, count: u64, end: fn(i32) -> !) -> String 
         failed += u64::from(status != 0);
     }
     format!("failed={failed}")
+}
+
+/// Forks a child that records and waits to be killed, at the latest with its parent.
+fn fork_worker(origin: Origin, count: u64) -> String {
+    // SAFETY: as in `fork`.
+    let pid = unsafe { libc::fork() };
+    if pid > 0 {
+        return pid.to_string();
+    }
+    // SAFETY: the call changes nothing but which signal this process gets.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+    let trace = Context::new_trace(origin).attach();
+    record(0, count);
+    drop(trace);
+    loop {
+        std::thread::park();
+    }
 }
 
 /// As `fork`, by the system call itself: no handler that anybody registered for forks runs. Says how many children had all of their own

@@ -70,6 +70,8 @@ pub struct Config {
     pub spool_folder: Option<PathBuf>,
     /// What all files in that folder may take together, of whichever process they are, in MiB.
     pub spool_max_mib: u32,
+    /// Whether the process publishes its counters for `osprofiler doctor`; see [`delivery::processes`]. Ours, not upstream's.
+    pub publish_counters: bool,
 }
 
 /// What [`Config::socket_timeout`] is where nobody has set it.
@@ -99,6 +101,7 @@ impl Default for Config {
             queue_max_mib: 64,
             spool_folder: None,
             spool_max_mib: 256,
+            publish_counters: true,
         }
     }
 }
@@ -213,6 +216,7 @@ pub fn init(config: &Config) -> Result<Option<Origin>> {
     delivery::set_exit_deadline(config.exit_deadline);
     delivery::set_bounds(config.bounds());
     secrets::set_masking(config.mask_secrets);
+    delivery::set_publishing(config.publish_counters);
     let host = config.host.clone().unwrap_or_else(host_name);
     delivery::attach_each(
         config.project.as_deref(),

@@ -30,6 +30,25 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// Those of another process, as it told them.
+    pub(super) fn of_another(
+        recorded: u64,
+        stored: u64,
+        losses: impl Iterator<Item = Loss>,
+        evicted: u64,
+    ) -> Self {
+        let mut lost = [0; REASONS];
+        for loss in losses {
+            lost[index(loss.reason)] = loss.count;
+        }
+        Self {
+            recorded,
+            stored,
+            lost,
+            evicted,
+        }
+    }
+
     /// Starts and stops recorded, times the stores each of them goes to.
     pub fn recorded(&self) -> u64 {
         self.recorded

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use super::counters::Tally;
 use super::process::{Process, TALLIES_BY_STORE, TALLY};
-use super::{exit, futex, spool, thread};
+use super::{exit, futex, published, spool, thread};
 use crate::recorder;
 
 /// How long a fork waits for a call to a store that does not survive it, unless told otherwise. Such a store is a local
@@ -140,6 +140,7 @@ fn leave_parent() {
     thread::forget();
     exit::forget();
     spool::leave_to_parent();
+    published::forget();
     TALLY.reset();
     TALLIES_BY_STORE.iter().for_each(Tally::reset);
 }

@@ -10,7 +10,8 @@
 //!
 //! The thread starts at a process's first event, sweeps every 100 ms while there are events, and sleeps without a timer otherwise. It
 //! never touches Python, blocks signals, survives its drivers' panics, and belongs to one process: a forked child starts its own. At the
-//! process's end an exit handler waits for it, up to a deadline. At any time recorded = stored + spooled + lost + waiting.
+//! process's end an exit handler waits for it, up to a deadline. At any time recorded = stored + spooled + lost + waiting. It publishes
+//! these numbers for whoever runs the host, in a small file, at most once a second.
 //!
 //! The modules stand in the order of that flow: who may call, the thread and its ends, what the thread runs.
 
@@ -35,6 +36,7 @@ mod worker;
 mod counters;
 mod ledger;
 mod messages;
+mod published;
 
 #[cfg(test)]
 mod scenarios;
@@ -50,4 +52,8 @@ pub(crate) use process::log_waiting_messages;
 pub use process::{
     attach, attach_alone, attach_each, attach_own, counters, counters_by_store, flush,
     has_messages, say, submit, take_messages,
+};
+pub use published::{
+    ProcessList, PublishedCounters, PublishedProcess, RuntimeFolders, failed_publications,
+    processes, set_publishing,
 };

@@ -16,7 +16,7 @@ use super::counters::{Counters, Tally};
 use super::ledger::Ledger;
 use super::messages::{self, Message, Messages, Severity};
 use super::table::{STORES, Store, Table};
-use super::{exit, fork, thread};
+use super::{exit, fork, published, thread};
 use crate::driver::registry::{self, Capability};
 use crate::driver::{ConnectionString, ConnectionStrings, Writer};
 use crate::recorder::{self, Origin, clock};
@@ -274,6 +274,7 @@ fn attach_stores(
     TABLE.attach(origin.number(), numbers);
     fork::install();
     exit::install();
+    published::note_environment();
     recorder::set_waker(thread::wake);
     Ok(origin)
 }

@@ -130,6 +130,9 @@ fn serve(worker: &mut Worker) {
         // In this order: the end begins before it draws its ticket, so a flush for that ticket is the last.
         let asked = ASKED.load(SeqCst);
         let is_last = exit::has_begun();
+        if is_last {
+            worker.end_publishing();
+        }
         let found = worker.collect();
         let wish = flush.wish(asked, ANSWERED.load(SeqCst), is_last);
         if wish.mark {
@@ -142,6 +145,7 @@ fn serve(worker: &mut Worker) {
             worker.keep();
         }
         let pace = worker.write(found);
+        let pace = worker.publish(pace);
         if !worker.has_open_fragile_store() {
             fork::nothing_is_open();
         }

@@ -9,6 +9,7 @@ use super::bounds::Bounds;
 use super::messages::Severity;
 use super::pipeline::{Directory, Incoming, Pipeline, Route};
 use super::process::{self, Process, TABLE, TALLIES_BY_STORE, TALLY};
+use super::published::{Content, Numbers, Publisher};
 use super::queue::{Behind, Limits, Next, Outlet};
 use super::spool::Spool;
 use super::standing::BETWEEN_WARNINGS;
@@ -46,6 +47,7 @@ pub(super) struct Worker {
     /// When the last sweep began, since `begin`.
     swept: Duration,
     shortage: Shortage,
+    publisher: Publisher,
 }
 
 impl Worker {
@@ -75,6 +77,7 @@ impl Worker {
             in_hand: 0,
             swept: Duration::ZERO,
             shortage: Shortage::default(),
+            publisher: Publisher::default(),
         }
     }
 
@@ -96,6 +99,22 @@ impl Worker {
             Next::Never if is_idle => Pace::WhenCalled,
             Next::Never => Pace::In(SWEEP),
         }
+    }
+
+    /// Publishes the counters if it is time; the pace is that of [`write`](Self::write), or less where something is still to be published.
+    pub(super) fn publish(&mut self, pace: Pace) -> Pace {
+        let now = self.begin.elapsed();
+        let wanted = self.publisher.turn(now, &process::counters(), content);
+        match (pace, wanted) {
+            (Pace::WhenCalled, Some(pause)) => Pace::In(pause),
+            (Pace::In(pause), Some(wanted)) => Pace::In(pause.min(wanted)),
+            _ => pace,
+        }
+    }
+
+    /// Takes back what was published: the process is ending.
+    pub(super) fn end_publishing(&mut self) {
+        self.publisher.end();
     }
 
     /// Whether whoever brings something next is going to call.
@@ -223,6 +242,18 @@ impl Shortage {
         );
         outlet.messages.push(Severity::Warning, text);
     }
+}
+
+/// What is published of this process.
+fn content() -> Content {
+    let mut content = Content::new(Numbers::new(&process::counters(), 0));
+    for details in Origin::registered().map(Origin::details) {
+        content.add_service(details.project, details.service);
+    }
+    for (name, counters) in process::counters_by_store() {
+        content.add_store(&name, Numbers::new(&counters, 0));
+    }
+    content
 }
 
 fn route(origin: u16) -> Route {

@@ -94,6 +94,13 @@ impl Origin {
         unsafe { (*entry).details }
     }
 
+    /// All that were registered so far, in order.
+    pub(crate) fn registered() -> impl Iterator<Item = Self> {
+        let is_there = |slot: &&AtomicPtr<Entry>| !slot.load(Ordering::Acquire).is_null();
+        let slots = TABLE.iter().take_while(is_there).enumerate();
+        slots.map(|(index, _)| Self::at(index))
+    }
+
     fn at(index: usize) -> Self {
         // CAPACITY is far below 65,535, so `index + 1` neither wraps nor is 0.
         Self(NonZeroU16::MIN.saturating_add(index as u16))
