@@ -53,7 +53,7 @@ mod _native {
     #[pymodule_export]
     use super::notifier::{
         counters, end, flush, get_notifier, let_time_pass, log_messages_now, set_bounds,
-        set_notifier,
+        set_notifier, set_publish_counters,
     };
     #[pymodule_export]
     use super::point::{Point, error_info};

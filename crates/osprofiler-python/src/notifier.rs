@@ -380,6 +380,12 @@ pub(crate) fn flush(py: Python<'_>, seconds: f64) -> PyResult<Bound<'_, PyDict>>
     as_dict(py, &counters)
 }
 
+/// Whether this process publishes its counters for `osprofiler doctor`.
+#[pyfunction]
+pub(crate) fn set_publish_counters(publishing: bool) {
+    delivery::set_publishing(publishing);
+}
+
 /// Ends delivery, for a process about to end without exit handlers. Logs nothing: a logger's lock may be held by anybody.
 #[pyfunction]
 pub(crate) fn end(py: Python<'_>) {

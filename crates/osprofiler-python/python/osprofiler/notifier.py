@@ -81,9 +81,9 @@ def create(connection_string, *args, **kwargs):
     does never fails a request. A connection string that names no store is told in the log, without its password, and
     gives a notifier that does nothing; the next call tries again.
 
-    ``conf``, where it is given and has the options, decides whether this process masks secrets, and what may wait for a
-    store that is down. Older services pass the module ``oslo_messaging``, a context, a transport, and the names of
-    project, service and host by position: that is taken as what it means.
+    ``conf``, where it is given and has the options, decides whether this process masks secrets and publishes its
+    counters, and what may wait for a store that is down. Older services pass the module ``oslo_messaging``, a context, a
+    transport, and the names of project, service and host by position: that is taken as what it means.
 
     :param connection_string: for example ``sqlite:///var/lib/osprofiler/traces.db``; ``osprofiler trace list --help``
         lists the stores
@@ -132,10 +132,14 @@ def _say_off(connection_string, error):
 
 def _heed(conf):
     """Take over from the configuration what holds for the whole process, where it has the options."""
-    with contextlib.suppress(Exception):
-        mask_secrets = conf.profiler.mask_secrets
-        if isinstance(mask_secrets, bool):
-            _native.set_mask_secrets(mask_secrets)
+    for name, take in (
+        ("mask_secrets", _native.set_mask_secrets),
+        ("publish_counters", _native.set_publish_counters),
+    ):
+        with contextlib.suppress(Exception):
+            value = getattr(conf.profiler, name)
+            if isinstance(value, bool):
+                take(value)
     with contextlib.suppress(Exception):
         options = conf.profiler
         _native.set_bounds(options.queue_max_mib, options.spool_folder or None, options.spool_max_mib)

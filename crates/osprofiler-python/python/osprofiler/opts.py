@@ -56,6 +56,12 @@ _mask_secrets_opt = cfg.BoolOpt(
     "arguments, results and messages, in parameters of SQL statements, and in what programs add themselves. The names "
     "are those that oslo.utils masks in logs. What has no name, such as a positional argument, is not noticed.",
 )
+_publish_counters_opt = cfg.BoolOpt(
+    "publish_counters",
+    default=True,
+    help="Whether each process that records keeps a small file with its counters (recorded, stored, lost) below "
+    "`/run/osprofiler`, `$XDG_RUNTIME_DIR/osprofiler` or `/tmp/osprofiler-UID`, for `osprofiler doctor` to show.",
+)
 _connection_string_opt = cfg.StrOpt(
     "connection_string",
     default="messaging://",
@@ -134,6 +140,7 @@ _PROFILER_OPTS = [
     _queue_max_mib_opt,
     _spool_folder_opt,
     _spool_max_mib_opt,
+    _publish_counters_opt,
 ]
 
 _jaegerprofiler_opt_group = _group("profiler_jaeger", "Jaeger (no longer supported)")
