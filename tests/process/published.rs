@@ -163,3 +163,124 @@ fn a_silent_process_makes_no_file_and_one_that_cannot_publish_is_not_hurt() {
     );
     assert_eq!(program.ask("messages"), "");
 }
+
+/// What the command says of the processes below that folder.
+fn doctor(folder: &Path, arguments: &[&str]) -> String {
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    let environment = osprofiler_cli::Environment {
+        runtime_folders: RuntimeFolders {
+            named: Some(folder.into()),
+            user: None,
+        },
+        ..osprofiler_cli::Environment::default()
+    };
+    let arguments = ["osprofiler", "doctor"].iter().chain(arguments);
+    let status = osprofiler_cli::run(
+        arguments.map(Into::into),
+        &mut stdout,
+        &mut stderr,
+        &environment,
+    );
+    let stderr = String::from_utf8(stderr).unwrap();
+    assert_eq!((status.code(), stderr.as_str()), (0, ""));
+    String::from_utf8(stdout).unwrap()
+}
+
+#[test]
+fn the_command_shows_each_process_with_its_stores_and_what_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = tempfile::tempdir().unwrap();
+    let up = format!("file://{}/trace", data.path().display());
+    let down = format!("sqlite://{}/missing/trace", data.path().display());
+    let mut program = Program::publishing(&format!("{up}, {down}"), folder.path());
+    let mut killed = Program::publishing("own:takes", folder.path());
+    program.ask("record 10");
+    killed.ask("record 1");
+    await_list(folder.path(), |list| {
+        list.processes.len() == 2
+            && list.processes.iter().any(|process| {
+                let counters = process.total.counters;
+                (counters.recorded(), counters.stored(), counters.waiting()) == (40, 20, 20)
+            })
+    });
+    killed.signal("-KILL");
+    let pid = program.pid();
+
+    let text = doctor(folder.path(), &["--processes"]);
+    let row = text
+        .lines()
+        .find(|line| line.contains("traced-program"))
+        .unwrap();
+    let cells: Vec<&str> = row.split_whitespace().collect();
+    assert_eq!(cells[0], pid.to_string());
+    assert_eq!(cells[4..9], ["40", "20", "20", "0", "0"], "{text}");
+    assert!(
+        text.contains(&format!("{pid} {up}: 20 recorded, 20 stored, 0 waiting")),
+        "{text}"
+    );
+    assert!(
+        text.contains(&format!("{pid} {down}: 20 recorded, 0 stored, 20 waiting")),
+        "{text}"
+    );
+    assert!(
+        text.contains("not listed: 1 process that were killed or crashed"),
+        "{text}"
+    );
+
+    let json: serde_json::Value =
+        serde_json::from_str(&doctor(folder.path(), &["--processes", "--json"])).unwrap();
+    let process = &json["processes"][0];
+    assert_eq!(json["processes"].as_array().unwrap().len(), 1);
+    assert_eq!(json["processes_ended"], 1);
+    assert_eq!(process["pid"], pid);
+    assert_eq!(
+        (&process["recorded"], &process["spooled"]),
+        (&40.into(), &0.into())
+    );
+    assert_eq!(process["stores"][1]["store"], down.as_str());
+    assert_eq!(process["stores"][1]["waiting"], 20);
+
+    let metrics = doctor(folder.path(), &["--prometheus"]);
+    let value = |name: &str, label: &str| {
+        let mut lines = metrics.lines();
+        let line =
+            lines.find(|line| line.starts_with(&format!("{name}{{")) && line.contains(label));
+        line.and_then(|line| line.rsplit_once(' '))
+            .map(|(_, value)| value.to_owned())
+    };
+    for (name, label, expected) in [
+        (
+            "osprofiler_notifications_recorded_total",
+            "program=\"traced-program\"",
+            "40",
+        ),
+        (
+            "osprofiler_notifications_waiting",
+            &format!("pid=\"{pid}\""),
+            "20",
+        ),
+        (
+            "osprofiler_notifications_lost_total",
+            "reason=\"queue_full\"",
+            "0",
+        ),
+        (
+            "osprofiler_store_notifications_stored_total",
+            &format!("store=\"{up}\""),
+            "20",
+        ),
+        (
+            "osprofiler_store_notifications_waiting",
+            &format!("store=\"{down}\""),
+            "20",
+        ),
+    ] {
+        assert_eq!(
+            value(name, label).as_deref(),
+            Some(expected),
+            "{name}\n{metrics}"
+        );
+    }
+    program.ask("exit-deadline 10");
+    assert!(program.end("return").stderr.contains("are lost"));
+}

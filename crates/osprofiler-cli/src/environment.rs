@@ -7,11 +7,15 @@
 use std::ffi::OsString;
 use std::io::IsTerminal;
 
+use osprofiler::delivery::RuntimeFolders;
+
 /// The variables and terminals that commands look at.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
     /// `OSPROFILER_CONNECTION_STRING`: the store, where `--connection-string` is not given.
     pub connection_string: Option<OsString>,
+    /// `OSPROFILER_RUNTIME_DIR` and `XDG_RUNTIME_DIR`: where traced processes publish their counters.
+    pub runtime_folders: RuntimeFolders,
     /// `NO_COLOR`: no colour, if not empty (<https://no-color.org>).
     pub no_color: Option<OsString>,
     /// `CLICOLOR_FORCE`: colour even in a pipe, if not empty and not `0`.
@@ -46,6 +50,10 @@ impl Environment {
         let stdout_is_terminal = std::io::stdout().is_terminal();
         Self {
             connection_string: std::env::var_os("OSPROFILER_CONNECTION_STRING"),
+            runtime_folders: RuntimeFolders {
+                named: std::env::var_os("OSPROFILER_RUNTIME_DIR"),
+                user: std::env::var_os("XDG_RUNTIME_DIR"),
+            },
             no_color: std::env::var_os("NO_COLOR"),
             clicolor_force: std::env::var_os("CLICOLOR_FORCE"),
             term: std::env::var_os("TERM"),

@@ -12,6 +12,8 @@ mod registry;
 
 mod commands;
 
+mod configuration;
+mod doctor;
 mod source;
 mod store;
 mod stores;

@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches};
 
-use crate::commands::{completions, copy, export, list, man, prune, show};
+use crate::commands::{completions, copy, doctor, export, list, man, prune, show};
 use crate::{Environment, Failure, Outcome, Session, Status};
 
 /// The commands, in the order help lists them.
@@ -20,6 +20,7 @@ const COMMANDS: &[Entry] = &[
     Entry::of::<export::Export>(),
     Entry::of::<copy::Copy>(),
     Entry::of::<prune::Prune>(),
+    Entry::of::<doctor::Doctor>(),
     Entry::of::<completions::Completions>(),
     Entry::of::<man::Man>(),
 ];

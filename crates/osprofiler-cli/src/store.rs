@@ -16,7 +16,7 @@ use crate::{Failure, Session};
 #[derive(clap::Args)]
 #[command(about = None, long_about = None)]
 pub(crate) struct StoreArguments {
-    #[arg(long, value_name = "STORE", help = HELP, long_help = long_help())]
+    #[arg(long, value_name = "STORE", help = HELP, long_help = long_help(FIRST_COUNTS))]
     connection_string: Option<String>,
 
     /// With `messaging://`: the bus, as `transport_url` in the services' configuration has it
@@ -31,12 +31,30 @@ pub(crate) struct StoreArguments {
 pub(crate) const HELP: &str = "Where the traces are, for example `sqlite:///var/lib/osprofiler/traces.db` \
                     [default: $OSPROFILER_CONNECTION_STRING]";
 
+pub(crate) const FIRST_COUNTS: &str = "the first one counts that can be read and has what is asked for";
+
 impl StoreArguments {
     /// Opens for reading what can be read of the store, or of the stores of a list.
     pub(crate) fn open(&self, session: &mut Session<'_>) -> Result<Stores, Failure> {
-        let connections = ConnectionStrings::parse(&self.text(session)?)?;
-        let connections = connections.map(|connection| self.completed(connection.clone()));
+        let connections = self.named(session)?;
         Stores::open(&connections, session)
+    }
+
+    /// The stores, not opened yet.
+    pub(crate) fn named(&self, session: &Session<'_>) -> Result<ConnectionStrings, Failure> {
+        let connections = ConnectionStrings::parse(&self.text(session)?)?;
+        Ok(connections.map(|connection| self.completed(connection.clone())))
+    }
+
+    /// Whether the command line names a store.
+    pub(crate) fn is_given(&self) -> bool {
+        self.connection_string.is_some()
+    }
+
+    /// Whether the command line or the environment does.
+    pub(crate) fn is_given_or_set(&self, session: &Session<'_>) -> bool {
+        let set = session.environment.connection_string.as_ref();
+        self.is_given() || set.is_some_and(|set| !set.is_empty())
     }
 
     /// The store, for a command that changes it: one, and opened by whoever does so.
@@ -104,12 +122,11 @@ fn has_option(connection: &ConnectionString, name: &str) -> bool {
         if implementation.options.iter().any(|option| option.name == name))
 }
 
-/// The drivers with their schemes, from the registry.
-pub(crate) fn long_help() -> String {
-    let mut text = String::from(
+/// The drivers with their schemes, from the registry; `of_several` says what becomes of a list.
+pub(crate) fn long_help(of_several: &str) -> String {
+    let mut text = format!(
         "Where the traces are, as `connection_string` in the services' section `[profiler]` has it. Without it, \
-         `OSPROFILER_CONNECTION_STRING` is read. Of several, separated by commas, the first one counts that can be read \
-         and has what is asked for.\n",
+         `OSPROFILER_CONNECTION_STRING` is read. Of several, separated by commas, {of_several}.\n",
     );
     let mut to_come = Vec::new();
     for driver in DRIVERS {

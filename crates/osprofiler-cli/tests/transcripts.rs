@@ -2,7 +2,7 @@
 //! Command lines with all they say: each file in `transcripts/` is a list of them with exit code, stderr and stdout.
 //!
 //! A command runs in a folder that holds what [`World::new`] puts there, one a file of transcripts; that folder's name
-//! reads `[FOLDER]`. A new case is a line `$ osprofiler ...`, with `NAME=value` before it for variables; there is no shell,
+//! reads `[FOLDER]`, what a store took `[TIME]`, whose a file is `[OWNER]`. A new case is a line `$ osprofiler ...`, with `NAME=value` before it for variables; there is no shell,
 //! but a `'quoted word'` may hold blanks. `UPDATE_TRANSCRIPTS=1 cargo test -p osprofiler-cli --test transcripts` writes
 //! the files anew: read the difference before you commit it.
 
@@ -84,9 +84,12 @@ fn run(command_line: &str, folder: &Path) -> Output {
         "NO_COLOR",
         "CLICOLOR_FORCE",
         "COLUMNS",
+        "XDG_RUNTIME_DIR",
     ] {
         command.env_remove(name);
     }
+    // Whatever else is traced on this machine is none of the transcripts'.
+    command.env("OSPROFILER_RUNTIME_DIR", folder.join("folder"));
     for word in words.by_ref() {
         match word.split_once('=') {
             Some((name, value)) => command.env(name, value),
@@ -119,12 +122,35 @@ fn write_stream(actual: &mut String, name: &str, bytes: &[u8], world: &World) {
         .replace('\x1b', "^[")
         .replace('\t', "^I");
     writeln!(actual, "{name}").unwrap();
+    let text = steady(&text);
     for line in text.lines() {
         writeln!(actual, "{}", format!("| {line}").trim_end()).unwrap();
     }
     if !text.ends_with('\n') {
         actual.push_str("(no newline at the end)\n");
     }
+}
+
+/// The text without what is different on another machine: how long a store took, and whose a file is.
+fn steady(text: &str) -> String {
+    let mut text = text.to_owned();
+    for (beginning, stands_for) in [
+        ("belongs to ", "[OWNER]"),
+        ("connection included: ", "[TIME]"),
+        ("came back: ", "[TIME]"),
+        ("it answers: ", "[TIME]"),
+    ] {
+        let mut parts = text.split(beginning);
+        let mut steady = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let ends =
+                |letter: char| "\n\"".contains(letter) || stands_for == "[TIME]" && letter == ';';
+            let (_, rest) = part.split_at(part.find(ends).unwrap_or(part.len()));
+            steady += &format!("{beginning}{stands_for}{rest}");
+        }
+        text = steady;
+    }
+    text
 }
 
 fn first_difference(expected: &str, actual: &str) -> String {

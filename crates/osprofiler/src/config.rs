@@ -117,7 +117,7 @@ impl Config {
     }
 
     /// The connection strings with those options of the configuration that are about their drivers.
-    fn completed_connection_strings(&self) -> ConnectionStrings {
+    pub fn completed_connection_strings(&self) -> ConnectionStrings {
         self.connection_string
             .map(|connection| self.completed(connection))
     }

@@ -35,7 +35,7 @@ pub(crate) struct Copy {
     #[arg(long, group = "which")]
     all: bool,
 
-    #[arg(long, value_name = "STORE", help = store::HELP, long_help = store::long_help())]
+    #[arg(long, value_name = "STORE", help = store::HELP, long_help = store::long_help(store::FIRST_COUNTS))]
     from: Option<String>,
 
     /// The store that gets the traces, a connection string like the source's

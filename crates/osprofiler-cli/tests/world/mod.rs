@@ -22,6 +22,41 @@ const LINES: [&str; 4] = [
     r#"{"name": "wsgi-stop", "base_id": "4e3e0ec6-2938-40b1-8504-09eb1d4b0dee", "trace_id": "00000000-0000-4000-8000-000000000001", "parent_id": "4e3e0ec6-2938-40b1-8504-09eb1d4b0dee", "timestamp": "2026-01-01T00:00:00.010999", "info": {"host": "h1"}, "project": "keystone", "service": "public"}"#,
 ];
 
+/// A service's configuration with much to be said of it.
+const SERVICE: &str = "[DEFAULT]
+state_path = [FOLDER]
+[profiler]
+profiler_enabled = True
+hmac_keys = SECRET_KEY, s3cret
+connection_string = sqlite://$state_path/sqlite.store,
+    file://$state_path/file.store, redis://:s3cret@127.0.0.1:1/0,
+    sqlite://$state_path/new.store, file://$state_path/missing/store,
+    x://u:s3cret%ff@h
+enbaled = True
+trace-sqlalchemy = True
+# trace_requests = True
+es_scroll_size = many
+[profilers]
+";
+
+/// One where all is well, but for the store.
+const SOUND: &str = "[profiler]
+enabled = True
+hmac_keys = s3cret-s3cret-s3cret
+connection_string = messaging://
+[oslo_messaging_notifications]
+transport_url = rabbit://u:s3cret@127.0.0.1:1/v
+[oslo_messaging_rabbit]
+rabbit_quorum_queue = true
+";
+
+/// What stands in a file that is read after another.
+const LATER: &str = "[profiler]
+enabled = off
+hmac_keys = s3cret$word, s3cret
+connection_string = kafka
+";
+
 impl World {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -58,6 +93,14 @@ impl World {
         );
         put("cycle.jsonl", cycle.as_bytes());
         fs::create_dir(path.join("folder")).unwrap();
+        let service = SERVICE.replace("[FOLDER]", path.to_str().unwrap());
+        put("service.conf", service.as_bytes());
+        put("sound.conf", SOUND.as_bytes());
+        put("later.conf", LATER.as_bytes());
+        put(
+            "refused.conf",
+            b"[profiler]\nenabled = True\n  hmac_keys s3cret\ns3cret\n",
+        );
         // The stores that need no server.
         for scheme in ["sqlite", "file"] {
             fill_store(scheme, &path, &small);

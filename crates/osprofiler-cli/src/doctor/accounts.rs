@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Who may write a file: owner, group and its members, as the host's tables name them without a directory server.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// The most members of a group that are named.
+const MOST_MEMBERS: usize = 20;
+
+/// A file or folder, and who owns it.
+pub(super) struct Owned {
+    pub(super) mode: u32,
+    pub(super) user: String,
+    pub(super) group: String,
+    members: Vec<String>,
+}
+
+impl Owned {
+    pub(super) fn at(path: &Path) -> std::io::Result<Self> {
+        let metadata = path.metadata()?;
+        let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
+        let group = entry(&groups, metadata.gid());
+        let members = group.as_ref().and_then(|fields| fields.get(3));
+        let members = members.map_or("", String::as_str).split(',');
+        Ok(Self {
+            mode: metadata.mode() & 0o7777,
+            user: user_name(metadata.uid()),
+            members: members
+                .filter(|member| !member.is_empty())
+                .map(str::to_owned)
+                .collect(),
+            group: group.map_or_else(|| metadata.gid().to_string(), |fields| fields[0].clone()),
+        })
+    }
+
+    /// `glance:osprofiler (mode 0660)`.
+    pub(super) fn title(&self) -> String {
+        format!("{}:{} (mode {:04o})", self.user, self.group, self.mode)
+    }
+
+    /// Who may write it, in words.
+    pub(super) fn writers(&self) -> String {
+        let mut writers = vec!["root".to_owned()];
+        if self.mode & 0o200 != 0 && self.user != "root" {
+            writers.push(self.user.clone());
+        }
+        if self.group_writes() {
+            writers.push(match &self.members[..] {
+                [] => format!("group {}", self.group),
+                members => {
+                    let named = members[..members.len().min(MOST_MEMBERS)].join(", ");
+                    let more = if members.len() > MOST_MEMBERS {
+                        ", ..."
+                    } else {
+                        ""
+                    };
+                    format!("group {} ({named}{more})", self.group)
+                }
+            });
+        }
+        if self.all_write() {
+            writers.push("everybody".to_owned());
+        }
+        writers.join(", ")
+    }
+
+    pub(super) fn group_writes(&self) -> bool {
+        self.mode & 0o020 != 0
+    }
+
+    pub(super) fn all_write(&self) -> bool {
+        self.mode & 0o002 != 0
+    }
+
+    pub(super) fn all_read(&self) -> bool {
+        self.mode & 0o004 != 0
+    }
+}
+
+/// A user's name, or the number if there is none.
+pub(super) fn user_name(uid: u32) -> String {
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    entry(&users, uid).map_or_else(|| uid.to_string(), |fields| fields[0].clone())
+}
+
+/// The fields of the line of a table whose third is that number.
+fn entry(table: &str, number: u32) -> Option<Vec<String>> {
+    let number = number.to_string();
+    let mut lines = table
+        .lines()
+        .map(|line| line.split(':').collect::<Vec<_>>());
+    let fields = lines.find(|fields| fields.get(2) == Some(&number.as_str()))?;
+    Some(fields.into_iter().map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writers_are_those_whom_the_mode_lets() {
+        let owned = |mode, members: &[&str]| Owned {
+            mode,
+            user: "glance".to_owned(),
+            group: "traces".to_owned(),
+            members: members.iter().map(ToString::to_string).collect(),
+        };
+        for (mode, members, expected) in [
+            (0o660, &["a", "b"][..], "root, glance, group traces (a, b)"),
+            (0o660, &[], "root, glance, group traces"),
+            (0o640, &["a"], "root, glance"),
+            (0o444, &["a"], "root"),
+            (0o606, &["a"], "root, glance, everybody"),
+        ] {
+            assert_eq!(owned(mode, members).writers(), expected, "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn names_come_from_the_hosts_tables() {
+        assert_eq!(user_name(0), "root");
+        assert_eq!(user_name(4_294_967_000), "4294967000");
+    }
+}

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is to be said of a configuration: whether anything is traced, who may have it traced, and what cannot be as it stands.
+
+use crate::configuration::{ConfigOption, Configuration, OPTIONS, PROFILER, Unresolved, switched};
+
+use super::{Finding, Level};
+
+/// What everybody knows.
+const DEFAULT_KEY: &str = "SECRET_KEY";
+/// A shorter key is guessed.
+const FEWEST_LETTERS: usize = 8;
+const MAKE_A_KEY: &str = "make one: `python3 -c \"import secrets; print(secrets.token_hex(16))\"`, the same for all services";
+
+/// What is found, the worst that hinders everything first.
+pub(super) fn findings(configuration: &Configuration) -> Vec<Finding> {
+    let faults = configuration
+        .files
+        .iter()
+        .filter_map(|file| file.fault.clone());
+    let mut findings: Vec<Finding> = faults
+        .map(|fault| {
+            Finding::new(Level::Error, fault).with_help("the service does not start with it")
+        })
+        .collect();
+    for option in OPTIONS {
+        findings.extend(of_option(configuration, option));
+    }
+    let is_enabled =
+        switched(&configuration.value_or_default(PROFILER, "enabled")).unwrap_or(false);
+    findings.push(if is_enabled {
+        Finding::new(
+            Level::Fine,
+            "requests are traced whose headers are signed with a key: `enabled` is on",
+        )
+    } else {
+        Finding::new(Level::Warning, "nothing is traced: `enabled` is off")
+            .with_help("write `enabled = True` below `[profiler]`, and restart the service")
+    });
+    keys(configuration, is_enabled, &mut findings);
+    if !is_on(configuration, "mask_secrets") {
+        findings.push(Finding::new(
+            Level::Warning,
+            "passwords and tokens in what is recorded are stored as they are: `mask_secrets` is off",
+        ));
+    }
+    if !is_on(configuration, "publish_counters") {
+        findings.push(Finding::new(
+            Level::Note,
+            "processes of this service are not listed below: `publish_counters` is off",
+        ));
+    }
+    findings
+}
+
+fn is_on(configuration: &Configuration, name: &str) -> bool {
+    switched(&configuration.value_or_default(PROFILER, name)).unwrap_or(true)
+}
+
+/// What is wrong with an option's value, and with its name.
+fn of_option(configuration: &Configuration, option: &'static ConfigOption) -> Vec<Finding> {
+    let Some(setting) = configuration.setting(option) else {
+        return Vec::new();
+    };
+    let (title, place) = (option.title(), &setting.place);
+    let mut findings = Vec::new();
+    if setting.name != option.name {
+        let text = format!(
+            "{place}: `{}` is an old name; it still counts",
+            setting.name
+        );
+        let help = format!("write `{}`", option.name);
+        findings.push(Finding::new(Level::Warning, text).with_help(help));
+    }
+    match configuration.value(option) {
+        Ok(value) => findings.extend(option.kind.fault(&value).map(|fault| {
+            let text = format!("{place}: {title} cannot be what it is: {fault}");
+            Finding::new(Level::Error, text).with_help("the service fails when it reads it")
+        })),
+        Err(Unresolved::Unknown(name)) => {
+            // Behind the dollar of a key or a password stands a part of it.
+            let named = if option.secret {
+                "what follows a `$`".to_owned()
+            } else {
+                format!("`${name}`")
+            };
+            let text = format!(
+                "{place}: {title} names {named} as an option, which is in none of the files"
+            );
+            findings.push(Finding::new(Level::Warning, text).with_help(
+                "if it is an option of the service with a default of its own, all is well, and not known here; if it \
+                 is no option, the service fails: a dollar is written `$$`",
+            ));
+        }
+        Err(Unresolved::Endless) => {
+            let text = format!("{place}: {title} names itself");
+            findings.push(
+                Finding::new(Level::Error, text).with_help("the service fails when it reads it"),
+            );
+        }
+    }
+    findings
+}
+
+/// What is to be said of the keys. None of them shows.
+fn keys(configuration: &Configuration, is_enabled: bool, findings: &mut Vec<Finding>) {
+    let Some(option) = ConfigOption::find(PROFILER, "hmac_keys") else {
+        return;
+    };
+    // Why it has no value is said already.
+    let Ok(text) = configuration.value(option) else {
+        return;
+    };
+    let mut keys: Vec<&str> = text
+        .split(',')
+        .map(str::trim)
+        .filter(|key| !key.is_empty())
+        .collect();
+    let before = findings.len();
+    let mut say =
+        |level, text: &str| findings.push(Finding::new(level, text).with_help(MAKE_A_KEY));
+    if keys.is_empty() {
+        let level = if is_enabled {
+            Level::Error
+        } else {
+            Level::Warning
+        };
+        say(level, "no request can be traced: `hmac_keys` holds no key");
+        return;
+    }
+    if keys.contains(&DEFAULT_KEY) {
+        say(
+            Level::Warning,
+            "`hmac_keys` holds the default, which everybody knows: whoever reaches the service can have requests traced",
+        );
+    }
+    let is_short = |key: &&str| key.chars().count() < FEWEST_LETTERS && *key != DEFAULT_KEY;
+    if keys.iter().any(is_short) {
+        say(
+            Level::Warning,
+            "`hmac_keys` holds a key of less than 8 letters, which can be guessed",
+        );
+    }
+    if keys.iter().any(|key| {
+        key.chars()
+            .any(|letter| letter.is_whitespace() || letter.is_control())
+    }) {
+        say(
+            Level::Warning,
+            "`hmac_keys` holds a key with blanks or line ends in it; keys are separated by commas",
+        );
+    }
+    let count = keys.len();
+    keys.sort_unstable();
+    keys.dedup();
+    if keys.len() < count {
+        findings.push(Finding::new(Level::Note, "`hmac_keys` holds a key twice"));
+    }
+    if findings.len() == before {
+        let counted = crate::printer::plural(count as u64, "key");
+        findings.push(Finding::new(
+            Level::Fine,
+            format!("`hmac_keys` holds {counted} of its own"),
+        ));
+    }
+}

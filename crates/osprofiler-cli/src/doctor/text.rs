@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+//! All that was found, for people: a part for the configuration, one for each store, one for the processes.
+
+use std::io::{self, Write};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use osprofiler::delivery::{ProcessList, PublishedCounters, PublishedProcess};
+use osprofiler::driver::ConnectionStrings;
+
+use super::accounts::user_name;
+use super::{Configured, Examination, Finding, Level};
+use crate::configuration::{ConfigOption, OPTIONS};
+use crate::printer::{plural, visible};
+
+pub(super) fn write(found: &Examination, out: &mut dyn Write) -> io::Result<()> {
+    let mut is_first = true;
+    let mut title = |out: &mut dyn Write, text: &str| {
+        let before = if std::mem::take(&mut is_first) {
+            ""
+        } else {
+            "\n"
+        };
+        writeln!(out, "{before}{}", visible(text))
+    };
+    if let Some(configured) = &found.configuration {
+        title(out, "configuration")?;
+        write_configuration(configured, out)?;
+    }
+    for store in &found.stores {
+        title(out, &format!("store {}", store.store))?;
+        write_findings(&store.findings, out)?;
+    }
+    title(out, "traced processes of this host")?;
+    write_processes(&found.processes, out)
+}
+
+fn write_findings(findings: &[Finding], out: &mut dyn Write) -> io::Result<()> {
+    for finding in findings {
+        writeln!(
+            out,
+            "  {:8} {}",
+            finding.level.name(),
+            visible(&finding.text)
+        )?;
+        if let Some(help) = finding
+            .help
+            .as_ref()
+            .filter(|_| finding.level != Level::Fine)
+        {
+            writeln!(out, "           {}", visible(help))?;
+        }
+    }
+    Ok(())
+}
+
+fn write_configuration(configured: &Configured, out: &mut dyn Write) -> io::Result<()> {
+    let configuration = &configured.configuration;
+    let mut rows = vec![["option", "from", "value"].map(str::to_owned)];
+    for option in OPTIONS {
+        let from = match configuration.setting(option) {
+            None if option.group != crate::configuration::PROFILER => continue,
+            None => "default".to_owned(),
+            Some(setting) if setting.overridden.is_empty() => setting.place.to_string(),
+            Some(setting) => {
+                let over = setting.overridden.iter().map(ToString::to_string);
+                format!(
+                    "{}, over {}",
+                    setting.place,
+                    over.collect::<Vec<_>>().join(", ")
+                )
+            }
+        };
+        let title = option.title().replace('`', "");
+        rows.push([title, visible(&from), visible(&value(configured, option))]);
+    }
+    write_table(&rows, 2, out)?;
+    for ignored in configuration.ignored() {
+        let text = format!(
+            "{}: {} is ignored: {}",
+            ignored.place, ignored.what, ignored.why
+        );
+        writeln!(out, "  ignored  {}", visible(&text))?;
+    }
+    write_findings(&configured.findings, out)
+}
+
+/// An option's value as it may be shown.
+pub(super) fn value(configured: &Configured, option: &ConfigOption) -> String {
+    let configuration = &configured.configuration;
+    if !option.secret {
+        // As it is written: what it names may be a secret.
+        let setting = configuration.setting(option);
+        return setting.map_or_else(|| option.default.to_owned(), |setting| setting.raw);
+    }
+    let Ok(value) = configuration.value(option) else {
+        return "?".to_owned();
+    };
+    match option.name {
+        "hmac_keys" => {
+            let keys = value.split(',').filter(|key| !key.trim().is_empty());
+            plural(keys.count() as u64, "key")
+        }
+        _ => ConnectionStrings::parse(&value).map_or("?".to_owned(), |stores| stores.to_string()),
+    }
+}
+
+fn write_processes(list: &ProcessList, out: &mut dyn Write) -> io::Result<()> {
+    if list.processes.is_empty() {
+        writeln!(
+            out,
+            "  none publishes its counters where this user can read them"
+        )?;
+    } else {
+        let heads = [
+            "pid", "user", "program", "service", "recorded", "stored", "waiting", "spooled",
+            "lost", "changed",
+        ];
+        let mut rows = vec![heads.map(str::to_owned)];
+        for process in &list.processes {
+            let [pid, user, program, service] = who(process);
+            let mut row = vec![pid, user, program, service];
+            row.extend(numbers(&process.total));
+            row.push(age(process));
+            rows.push(row.try_into().unwrap_or_default());
+        }
+        write_table(&rows, 10, out)?;
+        for process in &list.processes {
+            write_stores(process, out)?;
+        }
+    }
+    for (count, what) in [
+        (list.ended, "that were killed or crashed"),
+        (list.elsewhere, "in other containers: run the command there"),
+        (list.refused, "that cannot be read or believed"),
+    ] {
+        if count > 0 {
+            writeln!(
+                out,
+                "  not listed: {} {what}",
+                if count == 1 {
+                    "1 process".to_owned()
+                } else {
+                    format!("{count} processes")
+                }
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// What became of a process's notifications by store, and why some are lost.
+fn write_stores(process: &PublishedProcess, out: &mut dyn Write) -> io::Result<()> {
+    for (store, published) in &process.stores {
+        let [recorded, stored, waiting, spooled, lost] = numbers(published);
+        let mut text = format!(
+            "{} {store}: {recorded} recorded, {stored} stored, {waiting} waiting, {spooled} spooled, {lost} lost",
+            process.pid
+        );
+        if published.counters.evicted() > 0 {
+            text += &format!(
+                ", {} removed by the store for room",
+                published.counters.evicted()
+            );
+        }
+        writeln!(out, "  {}", visible(&text))?;
+    }
+    let losses = process.total.counters.losses();
+    let losses: Vec<_> = losses
+        .map(|loss| format!("{} {}", loss.count, loss.reason.name()))
+        .collect();
+    if !losses.is_empty() {
+        writeln!(out, "  {} lost: {}", process.pid, losses.join(", "))?;
+    }
+    Ok(())
+}
+
+fn who(process: &PublishedProcess) -> [String; 4] {
+    let names = [
+        process.pid.to_string(),
+        user_name(process.user),
+        process.program.clone(),
+        services(process),
+    ];
+    names.map(|name| visible(&name))
+}
+
+/// `keystone/public`, or several.
+pub(super) fn services(process: &PublishedProcess) -> String {
+    let named = process.services.iter().map(|(project, service)| {
+        let named = [project, service];
+        let named = named.into_iter().flatten().map(String::as_str);
+        named.collect::<Vec<_>>().join("/")
+    });
+    named.collect::<Vec<_>>().join(",")
+}
+
+fn numbers(published: &PublishedCounters) -> [String; 5] {
+    let counters = &published.counters;
+    [
+        counters.recorded(),
+        counters.stored(),
+        counters.waiting(),
+        published.spooled,
+        counters.lost(),
+    ]
+    .map(|number| number.to_string())
+}
+
+/// How long ago its counters changed.
+fn age(process: &PublishedProcess) -> String {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let updated = u64::try_from(process.updated.as_micros()).unwrap_or_default();
+    let seconds = now.saturating_sub(Duration::from_micros(updated)).as_secs();
+    match seconds {
+        0..120 => format!("{seconds} s ago"),
+        120..7200 => format!("{} min ago", seconds / 60),
+        7200..172_800 => format!("{} h ago", seconds / 3600),
+        _ => format!("{} d ago", seconds / 86_400),
+    }
+}
+
+/// Columns as wide as they have to be; the first `wide` of them are padded.
+fn write_table<const N: usize>(
+    rows: &[[String; N]],
+    wide: usize,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.max().unwrap_or_default()
+    };
+    let widths: Vec<_> = (0..N).map(width).collect();
+    for row in rows {
+        let cells = row.iter().zip(&widths).enumerate();
+        let cells = cells.map(|(column, (cell, width))| match column {
+            _ if column < wide => format!("{cell:width$}"),
+            _ => cell.clone(),
+        });
+        let line = cells.collect::<Vec<_>>().join("  ");
+        writeln!(out, "  {}", line.trim_end())?;
+    }
+    Ok(())
+}
