@@ -120,11 +120,11 @@ def frozen(server):
     pid = server.server.child.pid
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     processes = [pid, *map(int, children)]
-    for process in processes:
-        os.kill(process, signal.SIGSTOP)
-    threads = [thread for process in processes for thread in Path(f"/proc/{process}/task").iterdir()]
-    wait_until(lambda: all(map(_stands_still, threads)), "the server to stand still", SECONDS)
     try:
+        for process in processes:
+            os.kill(process, signal.SIGSTOP)
+        threads = [thread for process in processes for thread in Path(f"/proc/{process}/task").iterdir()]
+        wait_until(lambda: all(map(_stands_still, threads)), "the server to stand still", SECONDS)
         yield
     finally:
         for process in processes:
@@ -134,9 +134,9 @@ def frozen(server):
 
 
 def _stands_still(thread):
-    """Whether a thread of a process is stopped, or gone."""
+    """Whether a thread of a process is stopped, or gone; one that ended waits for its parent, which is stopped."""
     with contextlib.suppress(FileNotFoundError):
-        return (thread / "stat").read_text().rpartition(")")[2].split()[0] == "T"
+        return (thread / "stat").read_text().rpartition(")")[2].split()[0] in "TZ"
     return True
 
 

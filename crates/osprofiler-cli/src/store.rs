@@ -31,7 +31,8 @@ pub(crate) struct StoreArguments {
 pub(crate) const HELP: &str = "Where the traces are, for example `sqlite:///var/lib/osprofiler/traces.db` \
                     [default: $OSPROFILER_CONNECTION_STRING]";
 
-pub(crate) const FIRST_COUNTS: &str = "the first one counts that can be read and has what is asked for";
+pub(crate) const FIRST_COUNTS: &str =
+    "the first one counts that can be read and has what is asked for";
 
 impl StoreArguments {
     /// Opens for reading what can be read of the store, or of the stores of a list.

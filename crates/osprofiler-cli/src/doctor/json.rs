@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use osprofiler::delivery::{PublishedCounters, PublishedProcess};
+use osprofiler::delivery::{Counters, PublishedProcess};
 use osprofiler::wire::json;
 
 use super::text::value;
@@ -100,9 +100,9 @@ fn of_process(process: &PublishedProcess) -> String {
             ("service", optional(service)),
         ])
     });
-    let stores = process.stores.iter().map(|(store, published)| {
+    let stores = process.stores.iter().map(|(store, counters)| {
         let mut members = vec![("store", text(store))];
-        members.extend(of_counters(published));
+        members.extend(of_counters(counters));
         object(&members)
     });
     let mut members = vec![
@@ -121,8 +121,7 @@ fn of_process(process: &PublishedProcess) -> String {
     object(&members)
 }
 
-fn of_counters(published: &PublishedCounters) -> Vec<(&'static str, String)> {
-    let counters = &published.counters;
+fn of_counters(counters: &Counters) -> Vec<(&'static str, String)> {
     let losses: Vec<_> = counters
         .losses()
         .map(|loss| (loss.reason.name(), loss.count.to_string()))
@@ -131,7 +130,7 @@ fn of_counters(published: &PublishedCounters) -> Vec<(&'static str, String)> {
         ("recorded", counters.recorded().to_string()),
         ("stored", counters.stored().to_string()),
         ("waiting", counters.waiting().to_string()),
-        ("spooled", published.spooled.to_string()),
+        ("spooled", counters.spooled().to_string()),
         ("lost", counters.lost().to_string()),
         ("lost_by_reason", object(&losses)),
         ("evicted", counters.evicted().to_string()),

@@ -7,7 +7,7 @@
 
 use std::io::{self, Write};
 
-use osprofiler::delivery::{ProcessList, PublishedCounters, PublishedProcess};
+use osprofiler::delivery::{Counters, ProcessList, PublishedProcess};
 
 use super::accounts::user_name;
 use super::text::services;
@@ -18,7 +18,7 @@ struct Metric {
     name: &'static str,
     kind: &'static str,
     help: &'static str,
-    values: fn(&PublishedCounters) -> Vec<(Option<&'static str>, u64)>,
+    values: fn(&Counters) -> Vec<(Option<&'static str>, u64)>,
 }
 
 /// The metrics of a process, and, with `store_` in their names, of a store.
@@ -27,20 +27,19 @@ const METRICS: &[Metric] = &[
         name: "notifications_recorded_total",
         kind: "counter",
         help: "Starts and stops recorded, once for each store that they go to.",
-        values: |published| vec![(None, published.counters.recorded())],
+        values: |counters| vec![(None, counters.recorded())],
     },
     Metric {
         name: "notifications_stored_total",
         kind: "counter",
         help: "Notifications that a store has taken.",
-        values: |published| vec![(None, published.counters.stored())],
+        values: |counters| vec![(None, counters.stored())],
     },
     Metric {
         name: "notifications_lost_total",
         kind: "counter",
         help: "Notifications that no store will ever take, by reason.",
-        values: |published| {
-            let counters = published.counters;
+        values: |counters| {
             let reasons = osprofiler::LossReason::ALL.into_iter();
             let lost = reasons.map(|reason| {
                 let loss = counters.losses().find(|loss| loss.reason == reason);
@@ -53,19 +52,19 @@ const METRICS: &[Metric] = &[
         name: "notifications_waiting",
         kind: "gauge",
         help: "Notifications on their way to a store.",
-        values: |published| vec![(None, published.counters.waiting())],
+        values: |counters| vec![(None, counters.waiting())],
     },
     Metric {
         name: "notifications_spooled",
         kind: "gauge",
-        help: "Notifications on their way that are in the spool file.",
-        values: |published| vec![(None, published.spooled)],
+        help: "Notifications in files, until their store takes something.",
+        values: |counters| vec![(None, counters.spooled())],
     },
     Metric {
         name: "notifications_evicted_total",
         kind: "counter",
         help: "Stored notifications that the store removed to stay within its size.",
-        values: |published| vec![(None, published.counters.evicted())],
+        values: |counters| vec![(None, counters.evicted())],
     },
 ];
 
@@ -77,9 +76,9 @@ pub(crate) fn write(list: &ProcessList, out: &mut dyn Write) -> Result<(), Broke
         write_metric("osprofiler_", metric, samples, out)?;
         let samples = list.processes.iter().flat_map(|process| {
             let stores = process.stores.iter();
-            stores.map(|(store, published)| {
+            stores.map(|(store, counters)| {
                 let pid = process.pid.to_string();
-                (vec![("pid", pid), ("store", store.clone())], published)
+                (vec![("pid", pid), ("store", store.clone())], counters)
             })
         });
         write_metric("osprofiler_store_", metric, samples, out)?;
@@ -120,13 +119,13 @@ pub(crate) fn write(list: &ProcessList, out: &mut dyn Write) -> Result<(), Broke
 fn write_metric<'a>(
     prefix: &str,
     metric: &Metric,
-    samples: impl Iterator<Item = (Vec<(&'static str, String)>, &'a PublishedCounters)>,
+    samples: impl Iterator<Item = (Vec<(&'static str, String)>, &'a Counters)>,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let name = format!("{prefix}{}", metric.name);
     head(&name, metric.kind, metric.help, out)?;
-    for (labels, published) in samples {
-        for (reason, value) in (metric.values)(published) {
+    for (labels, counters) in samples {
+        for (reason, value) in (metric.values)(counters) {
             let mut labels = labels.clone();
             labels.extend(reason.map(|reason| ("reason", reason.to_owned())));
             sample(&name, &labels, &value.to_string(), out)?;

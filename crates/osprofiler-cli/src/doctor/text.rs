@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use osprofiler::delivery::{ProcessList, PublishedCounters, PublishedProcess};
+use osprofiler::delivery::{Counters, ProcessList, PublishedProcess};
 use osprofiler::driver::ConnectionStrings;
 
 use super::accounts::user_name;
@@ -150,21 +150,18 @@ fn write_processes(list: &ProcessList, out: &mut dyn Write) -> io::Result<()> {
 
 /// What became of a process's notifications by store, and why some are lost.
 fn write_stores(process: &PublishedProcess, out: &mut dyn Write) -> io::Result<()> {
-    for (store, published) in &process.stores {
-        let [recorded, stored, waiting, spooled, lost] = numbers(published);
+    for (store, counters) in &process.stores {
+        let [recorded, stored, waiting, spooled, lost] = numbers(counters);
         let mut text = format!(
             "{} {store}: {recorded} recorded, {stored} stored, {waiting} waiting, {spooled} spooled, {lost} lost",
             process.pid
         );
-        if published.counters.evicted() > 0 {
-            text += &format!(
-                ", {} removed by the store for room",
-                published.counters.evicted()
-            );
+        if counters.evicted() > 0 {
+            text += &format!(", {} removed by the store for room", counters.evicted());
         }
         writeln!(out, "  {}", visible(&text))?;
     }
-    let losses = process.total.counters.losses();
+    let losses = process.total.losses();
     let losses: Vec<_> = losses
         .map(|loss| format!("{} {}", loss.count, loss.reason.name()))
         .collect();
@@ -194,13 +191,12 @@ pub(super) fn services(process: &PublishedProcess) -> String {
     named.collect::<Vec<_>>().join(",")
 }
 
-fn numbers(published: &PublishedCounters) -> [String; 5] {
-    let counters = &published.counters;
+fn numbers(counters: &Counters) -> [String; 5] {
     [
         counters.recorded(),
         counters.stored(),
         counters.waiting(),
-        published.spooled,
+        counters.spooled(),
         counters.lost(),
     ]
     .map(|number| number.to_string())

@@ -30,22 +30,10 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Those of another process, as it told them.
-    pub(super) fn of_another(
-        recorded: u64,
-        stored: u64,
-        losses: impl Iterator<Item = Loss>,
-        evicted: u64,
-    ) -> Self {
-        let mut lost = [0; REASONS];
+    /// Sets the losses, by reason.
+    pub(super) fn set_losses(&mut self, losses: impl Iterator<Item = Loss>) {
         for loss in losses {
-            lost[index(loss.reason)] = loss.count;
-        }
-        Self {
-            recorded,
-            stored,
-            lost,
-            evicted,
+            self.lost[index(loss.reason)] = loss.count;
         }
     }
 

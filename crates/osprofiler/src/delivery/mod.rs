@@ -54,6 +54,5 @@ pub use process::{
     has_messages, say, submit, take_messages,
 };
 pub use published::{
-    ProcessList, PublishedCounters, PublishedProcess, RuntimeFolders, failed_publications,
-    processes, set_publishing,
+    ProcessList, PublishedProcess, RuntimeFolders, failed_publications, processes, set_publishing,
 };

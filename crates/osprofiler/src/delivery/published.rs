@@ -20,5 +20,5 @@ pub(super) use folders::note_environment;
 pub(super) use publisher::{Publisher, forget};
 
 pub use folders::RuntimeFolders;
-pub use processes::{ProcessList, PublishedCounters, PublishedProcess, processes};
+pub use processes::{ProcessList, PublishedProcess, processes};
 pub use publisher::{failed_publications, set_publishing};

@@ -246,12 +246,12 @@ impl Shortage {
 
 /// What is published of this process.
 fn content() -> Content {
-    let mut content = Content::new(Numbers::new(&process::counters(), 0));
+    let mut content = Content::new(Numbers::new(&process::counters()));
     for details in Origin::registered().map(Origin::details) {
         content.add_service(details.project, details.service);
     }
     for (name, counters) in process::counters_by_store() {
-        content.add_store(&name, Numbers::new(&counters, 0));
+        content.add_store(&name, Numbers::new(&counters));
     }
     content
 }

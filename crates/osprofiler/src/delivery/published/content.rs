@@ -47,34 +47,51 @@ pub(in super::super) struct Numbers {
     /// By the reason's name. One that a reader does not know, of a later version, it leaves out.
     lost: Vec<(String, u64)>,
     evicted: u64,
+    #[serde(default)]
+    adopted: u64,
 }
 
 impl Numbers {
-    pub(in super::super) fn new(counters: &Counters, spooled: u64) -> Self {
+    pub(in super::super) fn new(counters: &Counters) -> Self {
         let lost = counters.losses();
         Self {
             recorded: counters.recorded(),
             stored: counters.stored(),
-            spooled,
+            spooled: counters.spooled(),
             lost: lost
                 .map(|loss| (loss.reason.name().to_owned(), loss.count))
                 .collect(),
             evicted: counters.evicted(),
+            adopted: counters.adopted(),
         }
     }
 
-    /// The counters, and how many notifications are in the spool file.
-    pub(super) fn counters(&self) -> (Counters, u64) {
+    /// The counters.
+    pub(super) fn counters(&self) -> Counters {
         let lost = self.lost.iter().filter_map(|(name, count)| {
             let (count, reason) = (*count, LossReason::from_name(name)?);
             Some(Loss { count, reason })
         });
-        let counters = Counters::of_another(self.recorded, self.stored, lost, self.evicted);
-        (counters, self.spooled)
+        let mut counters = Counters {
+            recorded: self.recorded,
+            stored: self.stored,
+            spooled: self.spooled,
+            evicted: self.evicted,
+            adopted: self.adopted,
+            ..Counters::default()
+        };
+        counters.set_losses(lost);
+        counters
     }
 
     fn is_believable(&self) -> bool {
-        let counts = [self.recorded, self.stored, self.spooled, self.evicted];
+        let counts = [
+            self.recorded,
+            self.stored,
+            self.spooled,
+            self.evicted,
+            self.adopted,
+        ];
         let lost = self.lost.iter().map(|(_, count)| *count);
         self.lost.len() <= 4 * LossReason::ALL.len()
             && self
@@ -191,16 +208,23 @@ mod tests {
             count: 2,
             reason: LossReason::QueueFull,
         }];
-        let counters = Counters::of_another(9, 3, lost.into_iter(), 1);
+        let mut counters = Counters {
+            recorded: 10,
+            stored: 3,
+            spooled: 4,
+            evicted: 1,
+            ..Counters::default()
+        };
+        counters.set_losses(lost.into_iter());
         let mut content = Content {
             updated_us: 7,
-            total: Numbers::new(&counters, 4),
+            total: Numbers::new(&counters),
             ..Content::default()
         };
         content.add_service(Some("glance"), Some("api"));
         content.add_service(None, None);
         content.add_service(Some("glance"), Some("api"));
-        content.add_store("redis://:***@h", Numbers::new(&counters, 0));
+        content.add_store("redis://:***@h", Numbers::new(&counters));
         content
     }
 
@@ -218,9 +242,10 @@ mod tests {
         assert_eq!(Content::decode(&text), Some(content.clone()));
         text.extend_from_slice(b"the end of an earlier, longer one\n");
         assert_eq!(Content::decode(&text), Some(content.clone()));
-        let (counters, spooled) = content.total.counters();
-        assert_eq!((counters.recorded(), counters.stored()), (9, 3));
-        assert_eq!((counters.lost(), counters.waiting(), spooled), (2, 4, 4));
+        let counters = content.total.counters();
+        assert_eq!((counters.recorded(), counters.stored()), (10, 3));
+        assert_eq!((counters.lost(), counters.spooled()), (2, 4));
+        assert_eq!((counters.waiting(), counters.evicted()), (1, 1));
     }
 
     #[test]
@@ -272,7 +297,7 @@ mod tests {
         let sum = checksum(json.as_bytes());
         let text = format!("{MAGIC} {} {sum:016x}\n{json}", json.len());
         let content = Content::decode(text.as_bytes()).unwrap();
-        assert_eq!(content.total.counters().0.lost(), 0);
+        assert_eq!(content.total.counters().lost(), 0);
     }
 
     #[test]

@@ -45,20 +45,11 @@ pub struct PublishedProcess {
     /// When its counters last changed, but for less than a second.
     pub updated: Timestamp,
     /// Of all stores together.
-    pub total: PublishedCounters,
+    pub total: Counters,
     /// By the store's name, without its password.
-    pub stores: Vec<(String, PublishedCounters)>,
+    pub stores: Vec<(String, Counters)>,
     /// How often it could not publish.
     pub failed_publications: u64,
-}
-
-/// Counters that a process has published.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PublishedCounters {
-    /// What was recorded, stored and lost.
-    pub counters: Counters,
-    /// Notifications in the spool file, on their way; they are among those [waiting](Counters::waiting).
-    pub spooled: u64,
 }
 
 /// The traced processes of this host whose files the caller may read: root sees all, others see their own, and what
@@ -104,20 +95,16 @@ fn read(identity: Identity, path: &Path) -> Option<PublishedProcess> {
         return None;
     }
     let content = (0..TRIES).find_map(|_| read_once(&mut file))?;
-    let published = |numbers: &super::content::Numbers| {
-        let (counters, spooled) = numbers.counters();
-        PublishedCounters { counters, spooled }
-    };
     Some(PublishedProcess {
         pid: identity.pid,
         user: metadata.uid(),
         program: identity.program(),
         updated: Timestamp::from_micros(content.updated_us),
-        total: published(&content.total),
+        total: content.total.counters(),
         stores: content
             .stores
             .iter()
-            .map(|(name, numbers)| (name.clone(), published(numbers)))
+            .map(|(name, numbers)| (name.clone(), numbers.counters()))
             .collect(),
         services: content.services,
         failed_publications: content.failed_publications,
