@@ -203,8 +203,11 @@ mod tests {
     }
 
     fn content(recorded: u64) -> Content {
-        let counters = Counters::of_another(recorded, 0, [].into_iter(), 0);
-        Content::new(Numbers::new(&counters, 0))
+        let counters = Counters {
+            recorded,
+            ..Counters::default()
+        };
+        Content::new(Numbers::new(&counters))
     }
 
     fn read(path: &Path) -> Content {
@@ -216,7 +219,10 @@ mod tests {
         let mut publisher = Publisher::default();
         let mut made = 0;
         let mut turn = |ms, recorded| {
-            let counters = Counters::of_another(recorded, 0, [].into_iter(), 0);
+            let counters = Counters {
+                recorded,
+                ..Counters::default()
+            };
             let wanted = publisher.turn(Duration::from_millis(ms), &counters, || {
                 made += 1;
                 Content::default()
