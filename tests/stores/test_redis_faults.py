@@ -287,6 +287,43 @@ def test_a_store_that_becomes_a_replica(server, database, command):
     assert count(command, server.url) == 200
 
 
+def test_too_few_replicas_have_a_batch(server, database, command, tmp_path):
+    """It comes again until they have it; the server is given it once."""
+    with Service(f"{server.url}?replicas=1&socket_timeout=0.2") as service:
+        service.record(ID, 50)
+        assert service.flush(2)["waiting"] == 100
+        assert database.llen(LIST) == 100
+        with Redis(tmp_path, "--replicaof", "127.0.0.1", server.port):
+            assert service.flush()["stored"] == 100
+        assert database.llen(LIST) == 100
+        database.flushall()
+        # What is gone with its mark is given anew.
+        service.record(ID, 10)
+        assert service.flush(1)["waiting"] == 20
+        database.flushall()
+        assert service.flush(1)["waiting"] == 20
+        assert database.llen(LIST) == 20
+        with Redis(tmp_path / "another", "--replicaof", "127.0.0.1", server.port):
+            assert service.flush()["stored"] == 120
+    assert "only 0 of 1 replicas have it" in service.log
+    assert count(command, server.url) == 20
+
+
+def test_somebody_elses_keys(server, database, command):
+    """A trace whose keys they are is lost and counted; nothing else is, and what is there stays."""
+    other = "00000000-0000-4000-8000-000000000000"
+    theirs = [LIST, f"osprofiler_lost:{ID}", "osprofiler_traces"]
+    database.mset(dict.fromkeys(theirs, "theirs"))
+    with Service(server.url) as service:
+        service.record(ID, 10)
+        service.record(other, 10)
+        counters = service.flush()
+        assert (counters["stored"], counters["lost"]) == (20, 20)
+    assert database.mget(theirs) == ["theirs"] * 3
+    assert count(command, server.url, other) == 20
+    assert [int(number) for number in database.hvals("osprofiler_lost:")] == [20]
+
+
 def test_a_connection_that_the_server_closed(server, database, command):
     """As servers do with those that are idle for long: nobody is told."""
     with Service(server.url) as service:

@@ -14,8 +14,12 @@ const TRACES: usize = 4096;
 /// Losses by trace and reason.
 #[derive(Default)]
 pub(super) struct Ledger {
-    entries: HashMap<(Option<OwnedId>, LossReason), u64>,
+    entries: HashMap<Key, u64>,
+    /// What was told last and not taken, or taken without an answer: it is told again as it was.
+    unclear: Option<(Key, u64)>,
 }
+
+type Key = (Option<OwnedId>, LossReason);
 
 /// An id that outlives its batch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -42,7 +46,7 @@ impl OwnedId {
 
 impl Ledger {
     pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.entries.is_empty() && self.unclear.is_none()
     }
 
     /// Adds a loss; one without a trace is of traces nobody knows.
@@ -58,18 +62,31 @@ impl Ledger {
         }
     }
 
-    /// Hands each entry to `write` and forgets those it takes; ends at the first error.
+    /// Hands each entry to `write` and forgets those it takes; ends at the first error. The entry that was not taken comes first
+    /// the next time, and with the same number.
     pub(super) fn write<E>(
         &mut self,
         mut write: impl FnMut(Option<Id<'_>>, Loss) -> Result<(), E>,
     ) -> Result<(), E> {
+        let mut tell = |(trace, reason): &Key, count| {
+            let reason = *reason;
+            write(trace.as_ref().and_then(OwnedId::id), Loss { count, reason })
+        };
+        if let Some((key, count)) = &self.unclear {
+            tell(key, *count)?;
+            self.unclear = None;
+        }
         let mut outcome = Ok(());
-        self.entries.retain(|(trace, reason), &mut count| {
-            if outcome.is_ok() {
-                let reason = *reason;
-                outcome = write(trace.as_ref().and_then(OwnedId::id), Loss { count, reason });
+        let unclear = &mut self.unclear;
+        self.entries.retain(|key, &mut count| {
+            if outcome.is_err() {
+                return true;
             }
-            outcome.is_err()
+            outcome = tell(key, count);
+            if outcome.is_err() {
+                *unclear = Some((key.clone(), count));
+            }
+            false
         });
         outcome
     }
@@ -126,6 +143,24 @@ mod tests {
                 (Some("C".to_owned()), 1)
             ]
         );
+        assert!(ledger.is_empty());
+    }
+
+    #[test]
+    fn what_was_not_taken_is_told_again_as_it_was() {
+        let mut ledger = Ledger::default();
+        let trace = Some(Id::from_u128(1));
+        ledger.add(trace, loss(5));
+        assert_eq!(ledger.write(|_, _| Err("no answer")), Err("no answer"));
+        ledger.add(trace, loss(3));
+        assert!(!ledger.is_empty());
+        let mut told = Vec::new();
+        let mut tell = |_: Option<Id<'_>>, loss: Loss| {
+            told.push(loss.count);
+            Ok::<(), ()>(())
+        };
+        ledger.write(&mut tell).unwrap();
+        assert_eq!(told, [5, 3]);
         assert!(ledger.is_empty());
     }
 

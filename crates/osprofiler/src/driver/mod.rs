@@ -29,6 +29,14 @@ mod file;
 mod http;
 #[cfg(feature = "loginsight")]
 mod loginsight;
+#[cfg(any(
+    feature = "messaging",
+    feature = "mongodb",
+    feature = "mysql",
+    feature = "postgresql",
+    feature = "redis"
+))]
+mod losses;
 #[cfg(feature = "messaging")]
 mod messaging;
 #[cfg(feature = "mongodb")]
@@ -104,7 +112,8 @@ pub trait Writer: Send {
     fn write(&mut self, batch: &Notifications) -> Result<()>;
 
     /// Stores that notifications were lost: of the trace `base_id`, or of traces nobody knows any more.
-    /// Called after a batch was taken, at most once a second for one trace and reason. Numbers of several calls add up.
+    /// Called after a batch was taken, at most once a second for one trace and reason. Numbers of several calls add up; after an
+    /// error that is temporary the same loss comes again, with nothing added, and is to count once even if the store has it.
     fn write_loss(&mut self, base_id: Option<Id<'_>>, loss: Loss) -> Result<()>;
 
     /// Takes what this writer or its store has itself given up since the last call (evicted to stay within a size, gone

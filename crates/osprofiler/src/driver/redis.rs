@@ -10,6 +10,7 @@ mod settings;
 mod connection;
 mod sentinel;
 
+mod replicas;
 mod transaction;
 mod writer;
 
@@ -117,7 +118,7 @@ pub(super) const IMPLEMENTATION: Implementation = Implementation {
 const NOTIFICATIONS: &str = "osprofiler_opt:";
 /// That a trace holds an error: JSON with its `base_id` and a `timestamp`. What upstream lists errors by.
 const ERROR: &str = "osprofiler_error:";
-/// A trace's losses by reason. Without an id behind it: those of traces nobody knows any more.
+/// A trace's losses: the number by reason and writer. Without an id behind it: those of traces nobody knows any more.
 const LOST: &str = "osprofiler_lost:";
 /// A single notification, as upstream wrote before it had lists.
 const LEGACY: &str = "osprofiler:";
@@ -125,3 +126,5 @@ const LEGACY: &str = "osprofiler:";
 const TRACES: &str = "osprofiler_traces";
 /// Traces with errors by the time of the first.
 const ERRORS: &str = "osprofiler_errors";
+/// Of writers with `replicas`: the last batch of each that the server has, by the time when it got it, in seconds.
+const MARKS: &str = "osprofiler_batches";

@@ -45,12 +45,12 @@ impl Server {
                     return Ok(result);
                 }
                 Err(error) if error.is_connection_dropped() => {}
-                Err(error) => return Err(errors::sort(action, &self.settings.shown, &error)),
+                Err(error) => return Err(errors::sort(action, &self.settings, &error)),
             }
         }
         let mut connection = open(action, &self.settings)?;
         let result = work(&mut connection, &self.settings)
-            .map_err(|error| errors::sort(action, &self.settings.shown, &error))?;
+            .map_err(|error| errors::sort(action, &self.settings, &error))?;
         self.connection = Some(connection);
         Ok(result)
     }
@@ -66,7 +66,7 @@ fn open(action: &str, settings: &Settings) -> Result<Connection> {
             login,
         } => return sentinel::connect_to_master(action, settings, addresses, master, login),
     };
-    connected.map_err(|error| errors::sort(action, &settings.shown, &error))
+    connected.map_err(|error| errors::sort(action, settings, &error))
 }
 
 /// A connection to the server at `address`, which may be used for notifications.

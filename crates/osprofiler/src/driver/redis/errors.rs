@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use ::redis::{ErrorKind as ClientKind, RedisError};
 
+use super::settings::Settings;
 use crate::driver::tls::untrusted;
 use crate::driver::words::one_line;
 use crate::{Error, ErrorKind};
@@ -22,26 +23,36 @@ pub(super) struct Cause {
     pub(super) help: &'static str,
 }
 
-/// The error for `action` on the store that `shown` names.
-pub(super) fn sort(action: &str, shown: &str, error: &RedisError) -> Error {
-    let Cause { kind, why, help } = explain(error);
+/// The error for `action` on the store that the settings name.
+pub(super) fn sort(action: &str, settings: &Settings, error: &RedisError) -> Error {
     // Whoever runs the server puts the rest right.
-    let lasts = kind == ErrorKind::Usage || error.code() == Some("WRONGTYPE");
-    let sorted =
-        Error::new(kind, format!("cannot {action} `{shown}`: {why}")).set_temporary(!lasts);
+    let lasts = error.code() == Some("WRONGTYPE");
+    tell(action, settings, explain(settings, error), lasts)
+}
+
+/// The error for `action` on a store all of whose keys that are needed hold what somebody else put there.
+pub(super) fn of_wrong_type(action: &str, settings: &Settings) -> Error {
+    tell(action, settings, wrong_type(), true)
+}
+
+fn tell(action: &str, settings: &Settings, cause: Cause, lasts: bool) -> Error {
+    let Cause { kind, why, help } = cause;
+    let lasts = lasts || kind == ErrorKind::Usage;
+    let shown = &settings.shown;
+    let told = Error::new(kind, format!("cannot {action} `{shown}`: {why}")).set_temporary(!lasts);
     if help.is_empty() {
-        sorted
+        told
     } else {
-        sorted.with_help(help)
+        told.with_help(help)
     }
 }
 
-pub(super) fn explain(error: &RedisError) -> Cause {
+pub(super) fn explain(settings: &Settings, error: &RedisError) -> Cause {
     if let Some(cause) = io_error(error).map(explain_io) {
         return cause;
     }
     let (kind, why, help) = match error.kind() {
-        ClientKind::Server(_) | ClientKind::Extension => return explain_answer(error),
+        ClientKind::Server(_) | ClientKind::Extension => return explain_answer(settings, error),
         ClientKind::Parse | ClientKind::UnexpectedReturnType => (
             ErrorKind::Corrupt,
             "what answers there does not speak as Redis does".to_owned(),
@@ -58,9 +69,10 @@ pub(super) fn explain(error: &RedisError) -> Cause {
 }
 
 /// The server refused, in its own words.
-fn explain_answer(error: &RedisError) -> Cause {
-    let words = one_line(error.detail().unwrap_or_default());
-    let code = error.code().unwrap_or_default();
+fn explain_answer(settings: &Settings, error: &RedisError) -> Cause {
+    // Some servers repeat what they do not understand, a password among it.
+    let words = one_line(&settings.masked(error.detail().unwrap_or_default()));
+    let code = &*settings.masked(error.code().unwrap_or_default());
     let (kind, why, help) = match code {
         "OOM" => (
             ErrorKind::Full,
@@ -107,11 +119,7 @@ fn explain_answer(error: &RedisError) -> Cause {
             "the server is a node of a Redis Cluster, which this driver does not speak".to_owned(),
             "use a server of its own, with replicas and sentinels",
         ),
-        "WRONGTYPE" => (
-            ErrorKind::Corrupt,
-            "a key of ours holds what somebody else put there".to_owned(),
-            "see them: `redis-cli --scan --pattern 'osprofiler*'`, and their `type`",
-        ),
+        "WRONGTYPE" => return wrong_type(),
         // Passwords in the words of servers before 6.0, and the plain refusals of all.
         "ERR" if words.contains("AUTH") || words.contains("invalid password") => {
             (ErrorKind::Denied, refusal(&words), "")
@@ -135,6 +143,14 @@ fn explain_answer(error: &RedisError) -> Cause {
         ),
     };
     Cause { kind, why, help }
+}
+
+fn wrong_type() -> Cause {
+    Cause {
+        kind: ErrorKind::Corrupt,
+        why: "a key of ours holds what somebody else put there".to_owned(),
+        help: "see them: `redis-cli --scan --pattern 'osprofiler*'`, and their `type`",
+    }
 }
 
 fn refusal(words: &str) -> String {
@@ -213,13 +229,19 @@ fn io_error(error: &RedisError) -> Option<&io::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::driver::ConnectionString;
     use crate::driver::words::MOST_CHARACTERS;
+
+    fn settings() -> Settings {
+        let text = "redis://:s3cret@h?sentinel=m&sentinel_password=s3cret2";
+        Settings::of(&ConnectionString::parse(text).unwrap()).unwrap()
+    }
 
     /// What a server's error is told as: kind, whether it passes, and the words.
     fn check(answer: &str, kind: ErrorKind, passes: bool, why: &str) {
         let value = ::redis::parse_redis_value(format!("-{answer}\r\n").as_bytes()).unwrap();
         let error = value.extract_error().unwrap_err();
-        let sorted = sort("write", "redis://:***@h", &error);
+        let sorted = sort("write", &settings(), &error);
         assert_eq!(
             (sorted.kind(), sorted.is_temporary()),
             (kind, passes),
@@ -227,7 +249,7 @@ mod tests {
         );
         assert_eq!(
             sorted.to_string(),
-            format!("cannot write `redis://:***@h`: {why}")
+            format!("cannot write `redis://:***@h?sentinel=m&sentinel_password=***`: {why}")
         );
     }
 
@@ -241,6 +263,8 @@ mod tests {
             ("WRONGPASS invalid username-password pair or user is disabled.", Denied, true, "the server knows no such user and password"),
             ("ERR invalid password", Denied, true, "the server says \"invalid password\""),
             ("ERR AUTH <password> called without any password configured", Denied, true, "the server says \"AUTH <password> called without any password configured\""),
+            ("ERR unknown command `AUTH`, with args beginning with: `s3cret`, ", Denied, true, "the server says \"unknown command `AUTH`, with args beginning with: `***`, \""),
+            ("s3cret2 s3cret", Unavailable, true, "the server says \"*** ***\""),
             ("NOPERM this user has no permissions", Denied, true, "the user may not do that (this user has no permissions)"),
             ("DENIED Redis is running in protected mode because", Denied, true, "the server is in protected mode: it answers on its own machine only"),
             ("LOADING Redis is loading the dataset in memory", Unavailable, true, "the server is still loading its data"),
@@ -263,7 +287,7 @@ mod tests {
     fn a_servers_words_stay_on_one_line_and_short() {
         let value = format!("-HELLO \u{1b}[2J\t{}\r\n", "x".repeat(1000));
         let value = ::redis::parse_redis_value(value.as_bytes()).unwrap();
-        let cause = explain(&value.extract_error().unwrap_err());
+        let cause = explain(&settings(), &value.extract_error().unwrap_err());
         assert!(
             cause.why.starts_with("the server says \"HELLO  [2J xxx"),
             "{}",

@@ -15,7 +15,7 @@ use ::redis::{Value, cmd, pipe};
 use super::connection::Server;
 use super::questions::{VALUES, ask, each_entry, each_key, each_page, text_of, values};
 use super::transaction::{Need, Transaction};
-use super::{ERROR, ERRORS, LEGACY, LOST, NOTIFICATIONS, TRACES};
+use super::{ERROR, ERRORS, LEGACY, LOST, MARKS, NOTIFICATIONS, TRACES};
 use crate::driver::{ListFilter, TraceSummary};
 use crate::wire::{self, MAX_LINE_BYTES, json};
 use crate::{Id, Result, Timestamp};
@@ -113,7 +113,7 @@ impl Inventory {
         let (ours, all): (u64, u64) = server.run("read", |connection, _| {
             pipe()
                 .cmd("EXISTS")
-                .arg(&[TRACES, ERRORS, LOST])
+                .arg(&[TRACES, ERRORS, LOST, MARKS])
                 .cmd("DBSIZE")
                 .query(connection)
         })?;
@@ -241,7 +241,7 @@ pub(super) fn remove_stale(server: &mut Server, from: usize, count: usize) -> Re
                     transaction.argument(id)?;
                 }
             }
-            transaction.execute()
+            transaction.execute().map(|_| ())
         })?;
     }
     let is_end = ids.len() < count;

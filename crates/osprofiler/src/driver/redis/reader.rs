@@ -45,22 +45,17 @@ impl RedisReader {
     fn read_losses(&mut self, base_id: Id<'_>, summary: &mut ReadSummary) -> Result<()> {
         let key = format!("{LOST}{base_id}");
         let counts = self.server.run("read", |connection, _| {
-            let counts = cmd("HMGET")
-                .arg(&key)
-                .arg(&LossReason::ALL.map(LossReason::name))
-                .query(connection);
-            questions::or_wrong_type(counts)
+            questions::or_wrong_type(cmd("HGETALL").arg(&key).query(connection))
         })?;
         let Some(counts) = counts else {
             summary.skipped += 1;
             return Ok(());
         };
-        let counts: Vec<Option<Vec<u8>>> = counts;
-        for (reason, count) in LossReason::ALL.into_iter().zip(counts) {
-            let Some(count) = count else { continue };
-            match std::str::from_utf8(&count).map(str::parse) {
-                Ok(Ok(count)) => summary.add_loss(Loss { count, reason }),
-                _ => summary.skipped += 1,
+        let counts: Vec<(Vec<u8>, Vec<u8>)> = counts;
+        for (field, count) in &counts {
+            match loss(field, count) {
+                Some(loss) => summary.add_loss(loss),
+                None => summary.skipped += 1,
             }
         }
         Ok(())
@@ -108,6 +103,15 @@ impl Reader for RedisReader {
     fn list(&mut self, filter: ListFilter, each: &mut dyn FnMut(TraceSummary<'_>)) -> Result<u64> {
         listing::list(&mut self.server, filter, each)
     }
+}
+
+/// What a field of a trace's losses says: `<reason>:<writer>`, and a number.
+fn loss(field: &[u8], count: &[u8]) -> Option<Loss> {
+    let (reason, _) = std::str::from_utf8(field).ok()?.split_once(':')?;
+    Some(Loss {
+        count: std::str::from_utf8(count).ok()?.parse().ok()?,
+        reason: LossReason::from_name(reason)?,
+    })
 }
 
 fn push(

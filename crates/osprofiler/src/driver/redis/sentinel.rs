@@ -31,7 +31,7 @@ pub(super) fn connect_to_master(
                 continue;
             }
             Err(error) => {
-                let cause = errors::explain(&error);
+                let cause = errors::explain(settings, &error);
                 failures.add(
                     cause.kind,
                     format!("the sentinel `{sentinel}`: {}", cause.why),
@@ -48,7 +48,7 @@ pub(super) fn connect_to_master(
                 ),
             ),
             Err(error) => {
-                let cause = errors::explain(&error);
+                let cause = errors::explain(settings, &error);
                 failures.add(cause.kind, format!("the master `{address}`: {}", cause.why));
             }
         }

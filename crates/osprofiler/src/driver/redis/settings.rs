@@ -30,6 +30,26 @@ pub(super) struct Settings {
     pub(super) replicas: u32,
 }
 
+impl Settings {
+    /// Somebody's words without the passwords that we have told them.
+    pub(super) fn masked(&self, words: &str) -> String {
+        let sentinels = match &self.place {
+            Place::Sentinels { login, .. } => login.password.as_deref(),
+            _ => None,
+        };
+        // The longer one first: the other may be a part of it.
+        let mut passwords = [self.login.password.as_deref(), sentinels];
+        passwords.sort_by_key(|password| std::cmp::Reverse(password.map(str::len)));
+        let passwords = passwords
+            .into_iter()
+            .flatten()
+            .filter(|password| !password.is_empty());
+        passwords.fold(words.to_owned(), |words, password| {
+            words.replace(password, "***")
+        })
+    }
+}
+
 /// Where the server is.
 pub(super) enum Place {
     Host(Address),

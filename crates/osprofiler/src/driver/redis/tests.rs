@@ -42,10 +42,21 @@ fn settings(text: &str) -> Settings {
 }
 
 fn batch() -> Notifications {
+    batch_of(&[1])
+}
+
+fn batch_of(traces: &[u128]) -> Notifications {
     let mut batch = Notifications::default();
+    for &trace in traces {
+        push(&mut batch, trace);
+    }
+    batch
+}
+
+fn push(batch: &mut Notifications, trace: u128) {
     batch.push(&Notification {
         name: "db-start",
-        base_id: Id::from_u128(1),
+        base_id: Id::from_u128(trace),
         trace_id: Id::from_u128(2),
         parent_id: Id::from_u128(1),
         timestamp: Timestamp::from_micros(7),
@@ -53,7 +64,6 @@ fn batch() -> Notifications {
         project: None,
         service: None,
     });
-    batch
 }
 
 fn write(port: u16, options: &str) -> Result<()> {
@@ -148,7 +158,9 @@ fn a_batch_counts_as_stored_once_the_replicas_have_it() {
         (":2\r\n", None),
         (":0\r\n", Some("only 0 of 1 replicas have it")),
     ] {
-        let script = format!("{QUEUED}*2\r\n:1\r\n:1\r\n{answer}");
+        // The answers to the three commands that leave a mark come with the transaction's.
+        let queued = QUEUED.to_owned() + &"+QUEUED\r\n".repeat(3);
+        let script = format!("{queued}*5\r\n{}{answer}", ":1\r\n".repeat(5));
         let (port, played) = stand_in(&[script.as_bytes()]);
         let outcome = write(port, "&replicas=1");
         played.join().unwrap();
@@ -162,6 +174,42 @@ fn a_batch_counts_as_stored_once_the_replicas_have_it() {
             "{answer}: {text:?}"
         );
     }
+}
+
+#[test]
+fn a_key_of_somebody_elses_costs_its_own_trace_alone() {
+    const WRONG: &str = "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n";
+    let queued = "+OK\r\n".to_owned() + &"+QUEUED\r\n".repeat(6);
+    let answers = format!("*6\r\n:1\r\n:1\r\n{WRONG}:1\r\n:2\r\n:1\r\n");
+    let loss = "+OK\r\n+QUEUED\r\n*1\r\n:1\r\n";
+    let (port, played) = stand_in(&[(queued + &answers + loss).as_bytes()]);
+    let mut writer = RedisWriter::new(settings(&format!("redis://127.0.0.1:{port}")));
+    writer.write(&batch_of(&[1, 2, 2, 3])).unwrap();
+    let refused = Loss {
+        count: 2,
+        reason: LossReason::Refused,
+    };
+    assert_eq!(writer.take_losses(), [refused]);
+    assert_eq!(writer.take_losses(), []);
+    drop(writer);
+    played.join().unwrap();
+}
+
+#[test]
+fn a_loss_without_an_answer_is_told_again_as_the_same_number() {
+    const STORED: &[u8] = b"+OK\r\n+QUEUED\r\n*1\r\n:1\r\n";
+    let (port, played) = stand_in(&[b"+OK\r\n", STORED]);
+    let mut writer = RedisWriter::new(settings(&format!("redis://127.0.0.1:{port}")));
+    let loss = Loss {
+        count: 3,
+        reason: LossReason::QueueFull,
+    };
+    writer.write_loss(Some(Id::from_u128(1)), loss).unwrap_err();
+    writer.write_loss(Some(Id::from_u128(1)), loss).unwrap();
+    drop(writer);
+    let heard = played.join().unwrap();
+    assert!(heard[0].contains("\r\n3\r\n"), "{heard:?}");
+    assert_eq!(heard[0], heard[1]);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A transaction in Redis' own form, sent while it is still being made, so that client and server work at once.
 //!
-//! In: commands, and whether they have to succeed. Out: nothing, once the server has done all of them, or the first error.
+//! In: commands, and whether they have to succeed. Out, once the server has done all of them: those whose key is somebody
+//! else's, or the first error of another kind.
 //! A transaction that is dropped half-way has done nothing: the server forgets it with the connection. The client's own
 //! is not used: it copies more, tells no reason of a refusal, and panics where `MULTI` itself is refused.
 
@@ -38,10 +39,11 @@ impl<'a> Transaction<'a> {
         transaction
     }
 
-    /// Adds a command. `more` arguments are still to come, by [`argument`](Self::argument).
-    pub(super) fn command(&mut self, need: Need, parts: &[&str], more: usize) {
+    /// Adds a command and returns its number. `more` arguments are still to come, by [`argument`](Self::argument).
+    pub(super) fn command(&mut self, need: Need, parts: &[&str], more: usize) -> usize {
         self.needs.push(need);
         self.push_command(parts, more);
+        self.needs.len() - 1
     }
 
     /// Adds an argument of the last command.
@@ -54,8 +56,9 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    /// Has the server do all of it.
-    pub(super) fn execute(mut self) -> RedisResult<()> {
+    /// Has the server do all of it. Returns the numbers of the commands that had to succeed and did not because their keys hold
+    /// what we never put there; the others are done all the same.
+    pub(super) fn execute(mut self) -> RedisResult<Vec<usize>> {
         self.push_command(&["EXEC"], 0);
         self.connection.send_packed_command(&self.bytes)?;
         // `MULTI`, and each command being queued; a refusal here has a reason, that of `EXEC` has none.
@@ -70,15 +73,19 @@ impl<'a> Transaction<'a> {
                 return Err((ErrorKind::UnexpectedReturnType, text).into());
             }
         };
-        for (answer, need) in answers.into_iter().zip(&self.needs) {
+        let mut of_wrong_type = Vec::new();
+        for (number, (answer, need)) in answers.into_iter().zip(&self.needs).enumerate() {
             match answer {
                 Value::ServerError(error) if *need == Need::Must => {
-                    return Err(RedisError::from(error));
+                    if error.code() != "WRONGTYPE" {
+                        return Err(RedisError::from(error));
+                    }
+                    of_wrong_type.push(number);
                 }
                 _ => {}
             }
         }
-        Ok(())
+        Ok(of_wrong_type)
     }
 
     fn push_command(&mut self, parts: &[&str], more: usize) {

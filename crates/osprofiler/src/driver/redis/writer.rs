@@ -12,20 +12,25 @@
 //! WAIT <replicas> <milliseconds>                       with `replicas`
 //! ```
 //!
+//! Where a trace's key holds what somebody else put there, that trace is refused and counted, and nothing else.
+//!
 //! What the index refuses (a server before 6.2 knows no `LT`) is no failure: a listing finds such traces by looking for
 //! their lists.
 
 use std::collections::HashMap;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use ::redis::{Connection, RedisResult, cmd};
+use ::redis::{Connection, RedisResult};
 
 use super::connection::Server;
+use super::replicas::{self, Marks, Pushed};
 use super::settings::Settings;
 use super::transaction::{Need, Transaction};
-use super::{ERROR, ERRORS, LOST, NOTIFICATIONS, TRACES, listing};
+use super::{ERROR, ERRORS, LOST, NOTIFICATIONS, TRACES, errors, listing};
 use crate::driver::Writer;
+use crate::driver::losses::Totals;
 use crate::wire::{self, BatchJson, json};
-use crate::{Error, ErrorKind, Id, Loss, Notifications, Result, Timestamp};
+use crate::{Error, ErrorKind, Id, Loss, LossReason, Notifications, Result, Timestamp};
 
 /// After so many traces of batches the index is looked through, twice as many entries of it.
 const TRACES_A_SWEEP: usize = 512;
@@ -36,6 +41,10 @@ pub(super) struct RedisWriter {
     unswept: usize,
     /// The rank in the index at which to go on looking.
     sweep_from: usize,
+    marks: Marks,
+    losses: Totals,
+    /// Of traces whose keys are somebody else's, still to be told by `take_losses`.
+    refused: u64,
 }
 
 /// The notifications of one trace in a batch.
@@ -52,7 +61,87 @@ impl RedisWriter {
             server: Server::new(settings),
             unswept: 0,
             sweep_from: 0,
+            marks: Marks::new(),
+            losses: Totals::new(),
+            refused: 0,
         }
+    }
+
+    /// Has the replicas have the batch, too, if that is asked for. Returns the traces that are refused.
+    fn push(&mut self, batch: &Notifications, traces: &[OfTrace<'_>]) -> Result<Vec<usize>> {
+        if self.server.settings.replicas == 0 {
+            return self.server.run("write", |connection, settings| {
+                push_batch(connection, settings, batch, traces, None)
+            });
+        }
+        let mut pushed = self.marks.take(batch);
+        let (marks, seconds) = (&self.marks, seconds_since_1970());
+        let replicas = self.server.run("write", |connection, settings| {
+            if pushed.is_none() || !marks.is_there(connection, seconds)? {
+                pushed = None;
+                let mark = Some((marks, seconds));
+                let refused = push_batch(connection, settings, batch, traces, mark)?;
+                pushed = Some(Pushed::new(batch, refused));
+            }
+            replicas::wait(connection, settings)
+        });
+        let wanted = self.server.settings.replicas;
+        match (replicas, pushed) {
+            (Ok(replicas), Some(pushed)) if replicas >= wanted => {
+                self.marks.next();
+                Ok(pushed.refused)
+            }
+            (replicas, pushed) => {
+                self.marks.keep(pushed);
+                Err(self.too_few(replicas?))
+            }
+        }
+    }
+
+    fn too_few(&self, replicas: u32) -> Error {
+        let Settings {
+            shown,
+            replicas: wanted,
+            ..
+        } = &self.server.settings;
+        Error::new(
+            ErrorKind::Unavailable,
+            format!("cannot write `{shown}`: only {replicas} of {wanted} replicas have it"),
+        )
+        .with_help("see which replicas are connected: `redis-cli info replication`")
+    }
+
+    /// Counts what was refused of some of the traces, and has the store know, as far as it takes that.
+    fn refuse(&mut self, traces: &[OfTrace<'_>], refused: &[usize]) {
+        for &number in refused {
+            let OfTrace {
+                base_id, indices, ..
+            } = &traces[number];
+            let count = indices.len() as u64;
+            self.refused += count;
+            let reason = LossReason::Refused;
+            let _ = self.write_loss(Some(*base_id), Loss { count, reason });
+        }
+    }
+
+    /// Sets the store's number for a loss. Returns whether the key is somebody else's.
+    fn set_loss(&mut self, base_id: Option<Id<'_>>, loss: Loss) -> Result<bool> {
+        let mut key = LOST.to_owned();
+        if let Some(id) = base_id {
+            id.push_to(&mut key);
+        }
+        let field = format!("{}:{}", loss.reason.name(), self.losses.writer());
+        let total = self.losses.with(base_id, loss).to_string();
+        let of_wrong_type = self.server.run("write", |connection, settings| {
+            let mut transaction = Transaction::new(connection);
+            transaction.command(Need::Must, &["HSET", &key, &field, &total], 0);
+            push_expiry(&mut transaction, settings, &key);
+            transaction.execute()
+        })?;
+        if of_wrong_type.is_empty() {
+            self.losses.add(base_id, loss);
+        }
+        Ok(!of_wrong_type.is_empty())
     }
 
     /// Removes entries of the index whose traces have expired or were deleted. Entries are looked at twice as fast as they
@@ -75,43 +164,41 @@ impl Writer for RedisWriter {
             return Ok(());
         }
         let traces = by_trace(batch);
-        let replicas = self.server.run("write", |connection, settings| {
-            write_batch(connection, settings, batch, &traces)
-        })?;
-        let settings = &self.server.settings;
-        if replicas < settings.replicas {
-            return Err(Error::new(
-                ErrorKind::Unavailable,
-                format!(
-                    "cannot write `{}`: only {replicas} of {} replicas have it",
-                    settings.shown, settings.replicas
-                ),
-            )
-            .with_help("see which replicas are connected: `redis-cli info replication`"));
+        let refused = self.push(batch, &traces)?;
+        if refused.len() == traces.len() {
+            return Err(errors::of_wrong_type("write", &self.server.settings));
         }
+        self.refuse(&traces, &refused);
         self.sweep(traces.len());
         Ok(())
     }
 
     fn write_loss(&mut self, base_id: Option<Id<'_>>, loss: Loss) -> Result<()> {
-        let mut key = LOST.to_owned();
-        if let Some(id) = base_id {
-            id.push_to(&mut key);
+        // What a trace's own key cannot say is said of traces that nobody knows.
+        if base_id.is_some() && !self.set_loss(base_id, loss)? {
+            return Ok(());
         }
-        let count = i64::try_from(loss.count).unwrap_or(i64::MAX).to_string();
-        self.server.run("write", |connection, settings| {
-            let mut transaction = Transaction::new(connection);
-            let addition = ["HINCRBY", &key, loss.reason.name(), &count];
-            transaction.command(Need::Must, &addition, 0);
-            push_expiry(&mut transaction, settings, &key);
-            transaction.execute()
-        })
+        if self.set_loss(None, loss)? {
+            return Err(errors::of_wrong_type("write", &self.server.settings));
+        }
+        Ok(())
     }
 
     fn take_losses(&mut self) -> Vec<Loss> {
         // What the server evicts or expires it does not tell.
-        Vec::new()
+        match std::mem::take(&mut self.refused) {
+            0 => Vec::new(),
+            count => vec![Loss {
+                count,
+                reason: LossReason::Refused,
+            }],
+        }
     }
+}
+
+fn seconds_since_1970() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or_default().as_secs()
 }
 
 /// The batch's traces in the order of their first notifications.
@@ -147,20 +234,22 @@ fn by_trace(batch: &Notifications) -> Vec<OfTrace<'_>> {
     traces
 }
 
-/// Has the server store the batch. Returns how many replicas have it, if that is asked for.
-fn write_batch(
+/// Has the server store the batch. Returns the numbers of the traces whose lists are none, but somebody else's keys.
+fn push_batch(
     connection: &mut Connection,
     settings: &Settings,
     batch: &Notifications,
     traces: &[OfTrace<'_>],
-) -> RedisResult<u32> {
+    mark: Option<(&Marks, u64)>,
+) -> RedisResult<Vec<usize>> {
     let mut transaction = Transaction::new(connection);
     let mut json = BatchJson::new(batch);
     let mut text = Vec::new();
+    let mut pushes = Vec::with_capacity(traces.len());
     for trace in traces {
         let id = trace.base_id.to_string();
         let list = format!("{NOTIFICATIONS}{id}");
-        transaction.command(Need::Must, &["LPUSH", &list], trace.indices.len());
+        pushes.push(transaction.command(Need::Must, &["LPUSH", &list], trace.indices.len()));
         for &index in &trace.indices {
             text.clear();
             json.push(index, &mut text);
@@ -176,16 +265,12 @@ fn write_batch(
             push_time(&mut transaction, ERRORS, failed, &id);
         }
     }
-    transaction.execute()?;
-    if settings.replicas == 0 {
-        return Ok(0);
+    if let Some((marks, seconds)) = mark {
+        marks.push(&mut transaction, seconds);
     }
-    // The answer has to come before the connection's own time-out.
-    let patience = settings.answer_timeout.mul_f64(0.8).as_millis().max(1);
-    cmd("WAIT")
-        .arg(settings.replicas)
-        .arg(patience as u64)
-        .query(connection)
+    let of_wrong_type = transaction.execute()?;
+    let is_refused = |number: &usize| of_wrong_type.binary_search(&pushes[*number]).is_ok();
+    Ok((0..traces.len()).filter(is_refused).collect())
 }
 
 fn push_expiry(transaction: &mut Transaction<'_>, settings: &Settings, key: &str) {
