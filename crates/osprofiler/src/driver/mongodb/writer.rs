@@ -6,7 +6,7 @@
 //! `_id`s, and a document that is there already is stored. Each insert is bounded, and so is its time and memory.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mongodb::IndexModel;
 use mongodb::bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
@@ -16,8 +16,9 @@ use mongodb::options::IndexOptions;
 use super::document::{Documents, expire_at_millis};
 use super::{Connection, ERRORS, LOSSES, NOTIFICATIONS, WRITE, errors};
 use crate::driver::document_ids::{DocumentIds, fingerprint};
+use crate::driver::losses::Totals;
 use crate::driver::{ConnectionString, Writer};
-use crate::{Error, Id, Loss, LossReason, Notifications, Result, Timestamp, wire};
+use crate::{Id, Loss, LossReason, Notifications, Result, Timestamp, wire};
 
 /// The code of a document whose `_id` is there already.
 const DUPLICATE_KEY: i32 = 11000;
@@ -34,10 +35,14 @@ pub(super) struct MongodbWriter {
     unfinished: Option<(u64, Attempt)>,
     prepared: Prepared,
     refused: u64,
+    losses: Totals,
 }
 
-/// The collections whose indexes were looked after.
-type Prepared = HashSet<&'static str>;
+/// The collections whose indexes were looked after, and when to do so again, if a server did not say that it has made them.
+type Prepared = HashMap<&'static str, Option<Instant>>;
+
+/// A server that is still making an index when its answer is due is asked again after this time, and says it is there.
+const INDEXES_AGAIN: Duration = Duration::from_secs(300);
 
 /// How far the storing of a batch has come.
 struct Attempt {
@@ -57,13 +62,14 @@ impl MongodbWriter {
             unfinished: None,
             prepared: Prepared::new(),
             refused: 0,
+            losses: Totals::new(),
         })
     }
 
     /// What was done of this batch before, or the beginning of it.
     fn attempt(&mut self, batch: &Notifications) -> Attempt {
         if let Some((print, attempt)) = self.unfinished.take()
-            && print == fingerprint(batch)
+            && print == batch.fingerprint()
         {
             return attempt;
         }
@@ -176,21 +182,17 @@ impl MongodbWriter {
                 doc! { "$min": { "timestamp": timestamp } },
             )
         });
-        match self.upsert(ERRORS, updates.collect())? {
-            Some(on_too_few) => Err(on_too_few),
-            None => Ok(()),
-        }
+        self.upsert(ERRORS, updates.collect())
     }
 
-    /// Brings the document that each filter finds, or a new one, up to date. What is said of too few servers having
-    /// done it comes back as it is.
+    /// Brings the document that each filter finds, or a new one, up to date.
     fn upsert(
         &mut self,
         collection: &'static str,
         changes: Vec<(Document, Document)>,
-    ) -> Result<Option<Error>> {
+    ) -> Result<()> {
         if changes.is_empty() {
-            return Ok(None);
+            return Ok(());
         }
         self.prepare(collection)?;
         let ttl = self.connection.settings.ttl;
@@ -223,8 +225,10 @@ impl MongodbWriter {
         if let Some((code, message)) = failed.find(|(code, _)| *code != DUPLICATE_KEY) {
             return Err(self.connection.refused(&WRITE, code, &message));
         }
-        let concern = reply.get_document("writeConcernError").ok().map(told);
-        Ok(concern.map(|(code, message)| self.connection.on_too_few(&WRITE, code, &message)))
+        match reply.get_document("writeConcernError").map(told) {
+            Ok((code, message)) => Err(self.connection.on_too_few(&WRITE, code, &message)),
+            Err(_) => Ok(()),
+        }
     }
 
     /// Counts the refused ones, and tells the store of them, as far as it can be told: delivery is in any case.
@@ -237,30 +241,60 @@ impl MongodbWriter {
         let reason = LossReason::Refused;
         let losses = by_trace
             .into_iter()
-            .map(|(id, count)| loss_change(Some(id), Loss { count, reason }));
-        let _ = self.upsert(LOSSES, losses.collect());
+            .map(|(id, count)| (Some(id), Loss { count, reason }));
+        let _ = self.count_losses(&losses.collect::<Vec<_>>());
+    }
+
+    /// Brings this writer's own numbers in the store up to date: done twice, they are the same.
+    fn count_losses(&mut self, losses: &[(Option<Id<'_>>, Loss)]) -> Result<()> {
+        let change = |&(base_id, loss): &(Option<Id<'_>>, Loss)| {
+            let filter = doc! {
+                "base_id": base_id.map(|id| id.to_string()),
+                "reason": loss.reason.name(),
+                "writer": self.losses.writer(),
+            };
+            let total = i64::try_from(self.losses.with(base_id, loss)).unwrap_or(i64::MAX);
+            (filter, doc! { "$max": { "count": total } })
+        };
+        let changes = losses.iter().map(change).collect();
+        self.upsert(LOSSES, changes)?;
+        for &(base_id, loss) in losses {
+            self.losses.add(base_id, loss);
+        }
+        Ok(())
     }
 
     /// Makes the collection's indexes, once. A user may lack the right, an administrator have made others, an index take
     /// long to build: the store works without them, only slower, so that is no error. Each is a call of its own, and goes on at
-    /// the server when nobody waits any more; only what no server was asked for is asked for again.
+    /// the server when nobody waits any more: it is asked for again later, as the server may have ended meanwhile. What a
+    /// server cannot do for the time being, because it is no primary, is an error as for any other call.
     fn prepare(&mut self, collection: &'static str) -> Result<()> {
-        if self.prepared.contains(collection) {
-            return Ok(());
+        match self.prepared.get(collection) {
+            Some(None) => return Ok(()),
+            Some(Some(again)) if Instant::now() < *again => return Ok(()),
+            _ => {}
         }
         let timeout = self.connection.answer_timeout(&WRITE);
+        let mut again = None;
         for index in indexes(collection, self.connection.settings.ttl.is_some()) {
             // One by one: an index that is refused takes no other along.
-            self.connection.run(&WRITE, async |database| {
+            let is_answered = self.connection.run(&WRITE, async |database| {
                 let collection = database.collection::<Document>(collection);
                 let made = collection.create_index(index).into_future();
                 match tokio::time::timeout(timeout, made).await {
-                    Ok(Err(error)) if !matches!(*error.kind, Client::Command(_)) => Err(error),
-                    _ => Ok(()),
+                    Ok(Err(error)) => match &*error.kind {
+                        Client::Command(refusal) if !errors::is_temporary(refusal.code) => Ok(true),
+                        _ => Err(error),
+                    },
+                    Ok(Ok(_)) => Ok(true),
+                    Err(_) => Ok(false),
                 }
             })?;
+            if !is_answered {
+                again = Some(Instant::now() + INDEXES_AGAIN);
+            }
         }
-        self.prepared.insert(collection);
+        self.prepared.insert(collection, again);
         Ok(())
     }
 }
@@ -275,7 +309,7 @@ impl Writer for MongodbWriter {
             Ok(()) => {}
             Err(error) => {
                 if error.is_temporary() {
-                    self.unfinished = Some((fingerprint(batch), attempt));
+                    self.unfinished = Some((batch.fingerprint(), attempt));
                 }
                 return Err(error);
             }
@@ -285,9 +319,7 @@ impl Writer for MongodbWriter {
     }
 
     fn write_loss(&mut self, base_id: Option<Id<'_>>, loss: Loss) -> Result<()> {
-        // It is counted up where it is: what too few servers have is not to be counted twice.
-        self.upsert(LOSSES, vec![loss_change(base_id, loss)])
-            .map(drop)
+        self.count_losses(&[(base_id, loss)])
     }
 
     fn take_losses(&mut self) -> Vec<Loss> {
@@ -338,13 +370,6 @@ impl Insert {
         }
         insert
     }
-}
-
-/// The document that counts a loss, and what is to be done to it.
-fn loss_change(base_id: Option<Id<'_>>, loss: Loss) -> (Document, Document) {
-    let filter = doc! { "base_id": base_id.map(|id| id.to_string()), "reason": loss.reason.name() };
-    let count = i64::try_from(loss.count).unwrap_or(i64::MAX);
-    (filter, doc! { "$inc": { "count": count } })
 }
 
 /// The indexes of a collection.

@@ -241,7 +241,74 @@ fn what_too_few_servers_have_comes_again() {
 }
 
 #[test]
-fn a_list_of_errors_that_too_few_servers_have_comes_again_and_a_loss_does_not() {
+fn indexes_that_take_long_are_asked_for_again_later() {
+    let server = StandIn::new(|command| (name(command) != "createIndexes").then(|| done(command)));
+    let mut writer = server.writer();
+    writer.write(&batch(1, "{}")).unwrap();
+    writer.prepared.insert(NOTIFICATIONS, Some(Instant::now()));
+    writer.write(&batch(1, "{}")).unwrap();
+    let asked = server.names();
+    let asked = asked.iter().filter(|name| *name == "createIndexes");
+    assert_eq!(asked.count(), 4);
+}
+
+#[test]
+fn indexes_that_a_server_cannot_make_for_now_are_asked_for_by_the_next_batch() {
+    for (code, asked) in [(10_107, 3), (13, 2)] {
+        let mut refused = 0;
+        let server = StandIn::new(move |command| {
+            if name(command) == "createIndexes" && refused == 0 {
+                refused += 1;
+                return Some(doc! { "ok": 0, "code": code, "errmsg": "no" });
+            }
+            Some(done(command))
+        });
+        let mut writer = server.writer();
+        for _ in 0..3 {
+            writer.write(&batch(1, "{}")).unwrap();
+        }
+        let names = server.names();
+        let indexes = names.iter().filter(|name| *name == "createIndexes");
+        assert_eq!(indexes.count(), asked, "{code}");
+    }
+}
+
+#[test]
+fn a_loss_that_is_told_again_counts_once_and_the_next_one_counts_up() {
+    let mut updates = 0;
+    let server = StandIn::new(move |command| {
+        updates += usize::from(name(command) == "update");
+        (updates != 1).then(|| done(command))
+    });
+    let mut writer = server.writer();
+    let loss = Loss {
+        count: 5,
+        reason: LossReason::QueueFull,
+    };
+    writer.write_loss(None, loss).unwrap_err();
+    writer.write_loss(None, loss).unwrap();
+    writer.write_loss(None, loss).unwrap();
+    let commands = server.commands.lock().unwrap();
+    let updates = commands.iter().filter(|command| name(command) == "update");
+    let updates: Vec<_> = updates
+        .map(|command| {
+            let update = command.get_array("updates").unwrap()[0]
+                .as_document()
+                .unwrap();
+            let count = update
+                .get_document("u")
+                .and_then(|change| change.get_document("$max"))
+                .and_then(|most| most.get_i64("count"));
+            (update.get_document("q").unwrap().clone(), count.unwrap())
+        })
+        .collect();
+    assert_eq!(updates[0], updates[1]);
+    assert_eq!(updates[1].0, updates[2].0);
+    assert_eq!((updates[1].1, updates[2].1), (5, 10));
+}
+
+#[test]
+fn what_is_counted_or_listed_on_too_few_servers_comes_again() {
     let server = StandIn::new(|command| {
         let mut reply = done(command);
         if name(command) == "update" {
@@ -258,7 +325,8 @@ fn a_list_of_errors_that_too_few_servers_have_comes_again_and_a_loss_does_not() 
         count: 1,
         reason: LossReason::QueueFull,
     };
-    writer.write_loss(None, loss).unwrap();
+    let error = writer.write_loss(None, loss).unwrap_err();
+    assert!(error.is_temporary(), "{error}");
 }
 
 #[test]
