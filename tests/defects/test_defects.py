@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import tomllib
 
+from servers.ferretdb import FerretDB
 from servers.mariadb import MariaDB
 from servers.postgresql import PostgreSQL
 from servers.redis import Redis
@@ -55,8 +56,9 @@ def run(defect: dict, package: str, python: str, folder: Path, servers: Servers)
     if "{redis}" in store:
         redis = servers.redis()
         known |= {"redis": redis.url, "redis_pid": redis.server.child.pid}
-    if "{postgresql}" in store:
-        known["postgresql"] = servers.database(PostgreSQL)
+    for kind, name in ((FerretDB, "mongodb"), (PostgreSQL, "postgresql")):
+        if f"{{{name}}}" in store:
+            known[name] = servers.database(kind)
     environment = {
         "DEFECT_STORE": store.format(**known),
         "DEFECT_BREAK": defect.get("break", {}).get(package, "").format(**known),
