@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from cutting import Cutting
 from either import ours
 from sql_databases import Database, show, told
 
@@ -427,6 +428,26 @@ RAISED = {
 }
 
 
+def refuse(database, code, text="no"):
+    """Let the server refuse each row with that code."""
+    if database.is_postgresql:
+        database.ask(
+            "CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+            f"$$BEGIN RAISE EXCEPTION USING ERRCODE = '{code}', MESSAGE = '{text}'; END$$;"
+            "CREATE TRIGGER refuse BEFORE INSERT ON data FOR EACH ROW EXECUTE FUNCTION refuse()"
+        )
+    else:
+        database.ask(
+            "CREATE TRIGGER refuse BEFORE INSERT ON data FOR EACH ROW "
+            f"SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = {code}, MESSAGE_TEXT = '{text}'"
+        )
+
+
+def take(database):
+    """Let it take rows again."""
+    database.ask("DROP TRIGGER refuse" + (" ON data" if database.is_postgresql else ""))
+
+
 def test_what_a_server_refuses_is_kept_if_that_may_pass(database):
     """A full disk, a deadlock, a standby: tried again. What it will refuse again is lost and counted."""
     kind = "postgresql" if database.is_postgresql else "mariadb"
@@ -435,20 +456,10 @@ def test_what_a_server_refuses_is_kept_if_that_may_pass(database):
         expected = {"stored": 2, "lost": 0}
         assert running.flush()["stored"] == 2
         for code, becomes, *text in RAISED[kind]:
-            if database.is_postgresql:
-                database.ask(
-                    "CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
-                    f"$$BEGIN RAISE EXCEPTION USING ERRCODE = '{code}', MESSAGE = 'no'; END$$;"
-                    "CREATE TRIGGER refuse BEFORE INSERT ON data FOR EACH ROW EXECUTE FUNCTION refuse()"
-                )
-            else:
-                database.ask(
-                    "CREATE TRIGGER refuse BEFORE INSERT ON data FOR EACH ROW "
-                    f"SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = {code}, MESSAGE_TEXT = '{''.join(text) or 'no'}'"
-                )
+            refuse(database, code, *text)
             running.ask("record", 1)
             counters = running.flush(0.5)
-            database.ask("DROP TRIGGER refuse" + (" ON data" if database.is_postgresql else ""))
+            take(database)
             if becomes == "waiting":
                 assert counters["waiting"] == 2, code
                 expected["stored"] += 2
@@ -458,6 +469,27 @@ def test_what_a_server_refuses_is_kept_if_that_may_pass(database):
             assert {name: counters[name] for name in expected} == expected, code
         running.end()
     assert stored(database) == expected["stored"]
+
+
+def test_a_loss_without_an_answer_is_told_once(database, command):
+    """The server has it, and the service was not told: it tells it again, and the report counts it once."""
+    port = str(database.server.port)
+    plain = database.url("sslmode=disable" if database.is_postgresql else "")
+    with Cutting(database.server.port) as proxy, service(plain.replace(port, str(proxy.port))) as running:
+        running.ask("record", 1)
+        assert running.flush()["stored"] == 2
+        refuse(database, "P0001" if database.is_postgresql else 1644)
+        # The word is the reason of the loss, in the statement that tells it.
+        proxy.cut_after(b"refused")
+        running.ask("record", 3)
+        assert running.flush()["lost"] == 6
+        assert proxy.word is None
+        take(database)
+        running.ask("record", 1)
+        assert running.flush()["stored"] == 4
+        running.end()
+    assert int(database.ask("SELECT count(*) FROM data_lost")) == 2
+    assert show(command, database.url(), ID)["info"]["lost"] == 6
 
 
 def test_a_table_whose_numbers_are_used_is_told_and_waited_for(database):

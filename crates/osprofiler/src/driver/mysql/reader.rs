@@ -60,7 +60,7 @@ fn read(
     }
     if tables.data_lost {
         connection.query(
-            "SELECT base_id, reason, count FROM data_lost WHERE base_id = ?",
+            "SELECT DISTINCT base_id, reason, count, timestamp FROM data_lost WHERE base_id = ?",
             vec![base_id.into()],
             &mut |row| match trace::loss(text(row, 1), Some(number(row, 2))) {
                 // Capitals or blanks may make no difference to the database.

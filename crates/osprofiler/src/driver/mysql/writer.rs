@@ -11,6 +11,7 @@ use super::insert::{Inserts, Taken};
 use super::settings::Settings;
 use super::tables::Tables;
 use crate::driver::Writer;
+use crate::driver::losses::Mark;
 use crate::driver::sql::expiry::{self, Expiry};
 use crate::driver::sql::row;
 use crate::{Id, Loss, LossReason, Notifications, Result, Timestamp};
@@ -22,6 +23,8 @@ pub(super) struct MysqlWriter {
     expiry: Option<Expiry>,
     /// Too large for the server, still to be told by `take_losses`.
     refused: u64,
+    /// The time of the last loss.
+    loss: Mark<Timestamp>,
 }
 
 impl MysqlWriter {
@@ -31,6 +34,7 @@ impl MysqlWriter {
             server: Server::new(settings),
             tables: Cell::default(),
             refused: 0,
+            loss: Mark::new(),
         }
     }
 
@@ -56,13 +60,13 @@ impl Writer for MysqlWriter {
                 add_errors(connection, batch)?;
             }
             if tables.data_lost {
-                for (&base_id, &count) in &refused {
+                for (&base_id, &(count, last)) in &refused {
                     let reason = LossReason::Refused;
-                    add_loss(connection, Some(base_id), Loss { count, reason })?;
+                    add_loss(connection, Some(base_id), Loss { count, reason }, last)?;
                 }
             }
             connection.execute("COMMIT")?;
-            Ok(refused.values().sum::<u64>())
+            Ok(refused.values().map(|&(count, _)| count).sum::<u64>())
         })?;
         let due = |expiry: &mut Expiry| expiry.after(batch.len());
         if let Some((oldest, rows)) = self.expiry.as_mut().and_then(due) {
@@ -73,7 +77,10 @@ impl Writer for MysqlWriter {
     }
 
     fn write_loss(&mut self, base_id: Option<Id<'_>>, loss: Loss) -> Result<()> {
-        self.call(|connection, _| add_loss(connection, base_id, loss))
+        let time = self.loss.of(base_id, loss, expiry::now);
+        self.call(|connection, _| add_loss(connection, base_id, loss, time))?;
+        self.loss.taken();
+        Ok(())
     }
 
     fn take_losses(&mut self) -> Vec<Loss> {
@@ -87,17 +94,21 @@ impl Writer for MysqlWriter {
     }
 }
 
-/// Inserts the batch, and returns how many of each trace were too large.
+/// Inserts the batch, and returns how many of each trace were too large, with the time of the last one.
 fn insert<'a>(
     connection: &mut Connection,
     batch: &'a Notifications,
-) -> Result<BTreeMap<Id<'a>, u64>> {
+) -> Result<BTreeMap<Id<'a>, (u64, Timestamp)>> {
     let mut refused = BTreeMap::new();
     let mut inserts = Inserts::new(connection);
     for notification in batch.iter() {
         match inserts.add(row::row(&notification))? {
             Taken::Yes => {}
-            Taken::TooLarge => *refused.entry(notification.base_id).or_default() += 1,
+            Taken::TooLarge => {
+                let time = notification.timestamp;
+                let (count, last) = refused.entry(notification.base_id).or_insert((0, time));
+                (*count, *last) = (*count + 1, time);
+            }
         }
     }
     inserts.finish()?;
@@ -114,12 +125,18 @@ fn add_errors(connection: &mut Connection, batch: &Notifications) -> Result<()> 
     Ok(())
 }
 
-fn add_loss(connection: &mut Connection, base_id: Option<Id<'_>>, loss: Loss) -> Result<()> {
+/// Adds a row for a loss. It has the same `time` when it is added again, and is read once.
+fn add_loss(
+    connection: &mut Connection,
+    base_id: Option<Id<'_>>,
+    loss: Loss,
+    time: Timestamp,
+) -> Result<()> {
     let base_id = base_id.map(|id| id.to_string());
     connection.change(
         "INSERT INTO data_lost (timestamp, base_id, reason, count) VALUES (?, ?, ?, ?)",
         vec![
-            expiry::now().to_string().into(),
+            time.to_string().into(),
             Value::from(base_id),
             loss.reason.name().into(),
             i64::try_from(loss.count).unwrap_or(i64::MAX).into(),

@@ -63,7 +63,7 @@ fn read(
     }
     if tables.data_lost {
         connection.query(
-            "SELECT reason::text, count::bigint FROM data_lost WHERE base_id = $1",
+            "SELECT DISTINCT reason::text, count::bigint, timestamp FROM data_lost WHERE base_id = $1",
             &[(&base_id, Type::TEXT)],
             &mut |row| {
                 let reason = row.try_get(0).unwrap_or_default();

@@ -12,6 +12,7 @@ use super::connection::{Connection, Holds, Server};
 use super::settings::Settings;
 use super::tables::Tables;
 use crate::driver::Writer;
+use crate::driver::losses::Mark;
 use crate::driver::sql::expiry::{self, Expiry};
 use crate::driver::sql::row::{self, COLUMNS};
 use crate::{Id, Loss, Notification, Notifications, Result, Timestamp};
@@ -26,6 +27,8 @@ pub(super) struct PostgresqlWriter {
     /// Those that the last connection found or made.
     tables: Cell<Tables>,
     expiry: Option<Expiry>,
+    /// The time of the last loss. It has the same when it is added again, and is read once.
+    loss: Mark<Timestamp>,
 }
 
 impl PostgresqlWriter {
@@ -34,6 +37,7 @@ impl PostgresqlWriter {
             expiry: settings.ttl.map(Expiry::new),
             server: Server::new(settings),
             tables: Cell::default(),
+            loss: Mark::new(),
         }
     }
 
@@ -68,20 +72,22 @@ impl Writer for PostgresqlWriter {
     }
 
     fn write_loss(&mut self, base_id: Option<Id<'_>>, loss: Loss) -> Result<()> {
+        let time = self.loss.of(base_id, loss, expiry::now).to_string();
         self.call(|connection, _| {
-            let now = expiry::now().to_string();
             let base_id = base_id.map(|id| connection.holds.fit(&id.to_string()).into_owned());
             let count = i64::try_from(loss.count).unwrap_or(i64::MAX);
             connection.change(
                 "INSERT INTO data_lost (timestamp, base_id, reason, count) VALUES ($1, $2, $3, $4)",
                 &[
-                    (&now, Type::TEXT),
+                    (&time, Type::TEXT),
                     (&base_id, Type::TEXT),
                     (&loss.reason.name(), Type::TEXT),
                     (&count, Type::INT8),
                 ],
             )
-        })
+        })?;
+        self.loss.taken();
+        Ok(())
     }
 
     fn take_losses(&mut self) -> Vec<Loss> {

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A proxy before a server that keeps one answer to itself: what the server has done, its client does not know.
+
+It reads no protocol: a word in what the client sends says which answer is meant.
+"""
+
+import contextlib
+import select
+import socket
+import threading
+
+
+class Cutting:
+    """A server's stand-in at a port of its own, for as long as the `with` block lasts."""
+
+    def __init__(self, port: int):
+        """Choose a port; `port` is the real server's."""
+        self.behind = ("127.0.0.1", port)
+        self.word = None
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+
+    def __enter__(self) -> "Cutting":
+        """Begin to listen."""
+        threading.Thread(target=self._listen, daemon=True).start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        """Take no further connection."""
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+    def cut_after(self, word: bytes) -> None:
+        """End the connection in place of the server's next answer to what holds the word; once."""
+        self.word = word
+
+    def _listen(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self.listener.accept()
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with contextlib.suppress(OSError), client, socket.create_connection(self.behind) as server:
+            is_cut = False
+            while True:
+                ready, _, _ = select.select([client, server], [], [])
+                if client in ready:
+                    data = client.recv(1 << 20)
+                    if self.word and self.word in data:
+                        self.word, is_cut = None, True
+                    server.sendall(data)
+                else:
+                    data = server.recv(1 << 20)
+                    if is_cut:
+                        return
+                    client.sendall(data)
+                if not data:
+                    return
