@@ -6,13 +6,12 @@ with a real Redis. Real requests come last: plain and profiled in turns, by us a
 """
 
 import json
-import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-from bench import material, pairs, points
+from bench import material, pairs, points, stores
 from bench.figures import Figure, Ratio, measure, table
 from house import build, debian, environments, tools
 from house.ending import alone, framed
@@ -22,6 +21,7 @@ from house.places import CLONE, TARGET
 from house.process import capture, run
 from house.progress import heading, say, step
 from servers.redis import Redis
+from servers.stores import STORES
 
 FOLDER = TARGET / "bench"
 LOG = FOLDER / "bench.log"
@@ -60,11 +60,8 @@ def main() -> int:
         with step("upstream's profiler with clients that its drivers work with"):
             peers = environments.cached("upstream-stores", LOG)
         heading("inside: the crate's benches")
-        _inside([programs["osprofiler-benches"]])
-        heading("stores on their servers")
-        stores = [sys.executable, CLONE / "tests" / "servers" / "stores.py", FOLDER / "stores"]
-        env = {"OSPROFILER_UPSTREAM_STORES_PYTHON": str(peers.python)}
-        _inside([*stores, programs["osprofiler-benches"], "stores"], env)
+        _inside(programs["osprofiler-benches"])
+        stores.measure(programs["osprofiler-benches"], command, peers, STORES)
         with Redis(FOLDER / "redis") as redis:
             heading("inside Python: trace points")
             points.run(ours, upstream, f"sqlite://{FOLDER}/points.db", redis.url, LOG)
@@ -75,9 +72,9 @@ def main() -> int:
     return 0
 
 
-def _inside(command: list[str | Path], env: dict[str, str] | None = None) -> None:
+def _inside(program: Path) -> None:
     sys.stdout.flush()
-    status = subprocess.run(command, cwd=CLONE, env=os.environ | (env or {}), check=False).returncode
+    status = subprocess.run([program], cwd=CLONE, check=False).returncode
     if status != 0:
         raise Failure(f"the crate's benches ended with status {status}")
 

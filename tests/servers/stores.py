@@ -11,8 +11,8 @@ it, with `{}` where a number makes it another store.
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -39,14 +39,20 @@ STORES: dict[str, Callable[[Path], AbstractContextManager]] = {
 }
 
 
+@contextmanager
+def running(driver: str, folder: Path) -> Iterator[dict[str, str]]:
+    """Have the server of a driver for as long as the block lasts; give the variable that tells of its stores."""
+    with STORES[driver](folder / driver) as server:
+        yield {f"OSPROFILER_TEST_{driver.upper()}": "\n".join(server.stores)}
+
+
 def main() -> int:
     """Run the command that the arguments name beside all servers."""
     folder, command = Path(sys.argv[1]), sys.argv[2:]
     env = os.environ | {"OSPROFILER_TEST_SERVERS": "required"}
-    with ExitStack() as running:
-        for driver, make in STORES.items():
-            server = running.enter_context(make(folder / driver))
-            env[f"OSPROFILER_TEST_{driver.upper()}"] = "\n".join(server.stores)
+    with ExitStack() as servers:
+        for driver in STORES:
+            env |= servers.enter_context(running(driver, folder))
         return subprocess.run(command, env=env, check=False).returncode
 
 

@@ -1,15 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The bare loop for Redis: for each batch and trace one variadic push of JSON that is ready.
+//! Redis. The bare loop: for each batch and trace one variadic push of JSON that is ready.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
 
-use osprofiler::driver::ConnectionString;
 use osprofiler::{Notifications, wire};
 
+use super::{Loop, Store, Upstream};
 use crate::Outcome;
 
-pub(crate) fn floor(connection: &ConnectionString, batches: &[Notifications]) -> Outcome<Duration> {
+pub(super) const STORE: Store = Store {
+    driver: "redis",
+    floor_summary: "one LPUSH of ready JSON a trace and batch",
+    floor,
+    options: "",
+    upstream: Upstream::alike,
+    of_upstream: Some(50.0),
+};
+
+fn floor(store: &str, batches: &[Notifications]) -> Outcome<Loop> {
     let mut pushes = Vec::new();
     for batch in batches {
         let mut traces: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -21,13 +29,14 @@ pub(crate) fn floor(connection: &ConnectionString, batches: &[Notifications]) ->
         }
         pushes.extend(traces);
     }
-    let begin = Instant::now();
-    let mut connection = redis::Client::open(connection.to_string())?.get_connection()?;
-    for (list, notifications) in &pushes {
-        redis::cmd("LPUSH")
-            .arg(list)
-            .arg(notifications)
-            .exec(&mut connection)?;
-    }
-    Ok(begin.elapsed())
+    let mut connection = redis::Client::open(store)?.get_connection()?;
+    Ok(Box::new(move || {
+        for (list, notifications) in &pushes {
+            redis::cmd("LPUSH")
+                .arg(list)
+                .arg(notifications)
+                .exec(&mut connection)?;
+        }
+        Ok(())
+    }))
 }

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a report costs: a trace of 100,000 notifications, read from a store and written as JSON by our command and by upstream's.
+//!
+//! Each runs as a process of its own below the program `measure`; both have to come to the same statistics.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use osprofiler::Id;
+use osprofiler::driver::ConnectionString;
+use osprofiler::driver::registry::{self, Capability};
+use serde_json::Value;
+
+use super::figures::{head, least_and_median, ratio};
+use super::{Programs, Server, Store, Upstream, tell};
+use crate::Outcome;
+use crate::material::{Recorded, batches, one_trace};
+
+const REPORTED: usize = 100_000;
+const BATCH: usize = 10_000;
+const BASE_ID: u128 = 1;
+/// A report is made so often...
+const RUNS: usize = 5;
+/// ...unless so much time has passed.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What the runs of a command took.
+struct Figure {
+    seconds: Vec<f64>,
+    peak_kib: u64,
+}
+
+pub(super) fn measure(
+    store: &Store,
+    server: &mut Server,
+    programs: &Programs,
+    traces: &[Recorded],
+    out: &mut String,
+) -> Outcome<()> {
+    let named = (store.upstream)(&server.next_store());
+    let connection = ConnectionString::parse(&named.ours)?;
+    if !registry::capabilities(&connection)?.contains(&Capability::Read) {
+        return Ok(());
+    }
+    fill(&connection, traces)?;
+    let folder = tempfile::tempdir()?;
+    let show = |program: &Path, connection_string: &str, file: &str| {
+        let mut words = vec![program.to_owned().into_os_string()];
+        let id = Id::from_u128(BASE_ID).to_string();
+        words.extend(["trace", "show", "--json", &id].map(Into::into));
+        words.extend(["--connection-string", connection_string, "--out"].map(Into::into));
+        words.push(folder.path().join(file).into());
+        words
+    };
+    let ours = run(
+        store.driver,
+        "our report",
+        &show(&programs.command, &named.ours, "ours"),
+    )?;
+    let mut command = show(
+        &upstreams_command(programs)?,
+        &named.connection_string,
+        "theirs",
+    );
+    command.extend(transport(&named));
+    let theirs = run(store.driver, "upstream's report", &command);
+    let title = format!("{}: report of {REPORTED} notifications", server.name);
+    head(out, &title, ["least s", "median s", "peak MiB", "runs"]);
+    line(out, "ours", &ours);
+    match theirs {
+        Ok(theirs) => {
+            compare(&folder.path().join("ours"), &folder.path().join("theirs"))?;
+            line(out, "upstream's", &theirs);
+            let median = |figure: &Figure| least_and_median(figure.seconds.clone()).1;
+            let faster = median(&theirs) / median(&ours);
+            ratio(out, "faster than upstream's, median", faster, None);
+            let leaner = theirs.peak_kib as f64 / ours.peak_kib as f64;
+            ratio(out, "leaner than upstream's, peak", leaner, None);
+        }
+        Err(error) => writeln!(out, "upstream's: none, {error}")?,
+    }
+    out.push('\n');
+    Ok(())
+}
+
+/// Writes the trace, unless it is there already.
+fn fill(connection: &ConnectionString, traces: &[Recorded]) -> Outcome<()> {
+    let trace = one_trace(traces, Id::from_u128(BASE_ID), REPORTED);
+    let mut writer = registry::open_writer(connection)?;
+    for batch in batches(&trace, BATCH) {
+        writer.write(&batch)?;
+    }
+    Ok(())
+}
+
+fn upstreams_command(programs: &Programs) -> Outcome<PathBuf> {
+    let folder = programs.upstream_python.parent();
+    Ok(folder
+        .ok_or("an interpreter in no folder")?
+        .join("osprofiler"))
+}
+
+fn transport(named: &Upstream) -> Vec<std::ffi::OsString> {
+    let url = named.transport_url.iter();
+    url.flat_map(|url| ["--transport-url".into(), url.into()])
+        .collect()
+}
+
+/// Runs a command some times.
+fn run(driver: &str, what: &str, command: &[std::ffi::OsString]) -> Outcome<Figure> {
+    let measure = std::env::current_exe()?.with_file_name("measure");
+    let mut figure = Figure {
+        seconds: Vec::new(),
+        peak_kib: 0,
+    };
+    let begin = Instant::now();
+    while figure.seconds.len() < RUNS && begin.elapsed() < PATIENCE {
+        let output = Command::new(&measure)
+            .arg("1")
+            .args(command)
+            .stderr(Stdio::piped())
+            .output()?;
+        if !output.status.success() {
+            let messages = String::from_utf8_lossy(&output.stderr);
+            let first = messages.lines().next().unwrap_or_default();
+            return Err(format!("its command fails: {first}").into());
+        }
+        let taken: Value = serde_json::from_slice(&output.stdout)?;
+        let seconds = taken["seconds"][0].as_f64().ok_or("no seconds")?;
+        figure.seconds.push(seconds);
+        figure.peak_kib = figure
+            .peak_kib
+            .max(taken["peak_kib"].as_u64().ok_or("no peak")?);
+        tell(&format!("{driver}, {what}: {seconds:.2} s"));
+    }
+    Ok(figure)
+}
+
+fn line(out: &mut String, name: &str, figure: &Figure) {
+    let (least, median) = least_and_median(figure.seconds.clone());
+    let (peak, runs) = (figure.peak_kib as f64 / 1024.0, figure.seconds.len());
+    let _ = writeln!(
+        out,
+        "{name:<60} {least:>10.2} {median:>10.2} {peak:>9.1} {runs:>5}"
+    );
+}
+
+/// Fails unless both reports have the same statistics: a fast wrong answer is no figure.
+fn compare(ours: &Path, theirs: &Path) -> Outcome<()> {
+    let stats = |path: &Path| -> Outcome<Value> {
+        let report: Value = serde_json::from_slice(&std::fs::read(path)?)?;
+        Ok(report["stats"].clone())
+    };
+    let (ours, theirs) = (stats(ours)?, stats(theirs)?);
+    if ours.is_null() || ours != theirs {
+        return Err(format!("the reports differ: ours {ours}, upstream's {theirs}").into());
+    }
+    Ok(())
+}
