@@ -97,7 +97,10 @@ pub(super) const IMPLEMENTATION: Implementation = Implementation {
         TLS[0],
         TLS[1],
         TIMEOUTS[0],
-        TIMEOUTS[1],
+        DriverOption {
+            default: "5 to write, 60 to read",
+            ..TIMEOUTS[1]
+        },
     ],
     client_options: &[
         "ssl_ca_file",
@@ -120,6 +123,10 @@ pub(super) const IMPLEMENTATION: Implementation = Implementation {
     open_pruner: None,
 };
 
+/// How long an answer may take to a writer, and to whoever comes to either.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long it may take to a reader: behind messages, some 100,000 maybe, that another reader puts back at this moment.
+const READING_TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest `idle_timeout`.
 const LONGEST_IDLE: f64 = 3600.0;
 
@@ -133,6 +140,8 @@ struct Settings {
     ttl: Option<Duration>,
     connect_timeout: Duration,
     answer_timeout: Duration,
+    /// The same once a reader is connected.
+    reading_timeout: Duration,
     /// `None` without TLS.
     tls: Option<Trust>,
     login: Login,
@@ -220,7 +229,8 @@ impl Settings {
                 "connect_timeout",
                 Duration::from_secs(2),
             )?,
-            answer_timeout: options::seconds(connection, "socket_timeout", Duration::from_secs(5))?,
+            answer_timeout: options::seconds(connection, "socket_timeout", ANSWER_TIMEOUT)?,
+            reading_timeout: options::seconds(connection, "socket_timeout", READING_TIMEOUT)?,
             tls,
             login,
             declaration,

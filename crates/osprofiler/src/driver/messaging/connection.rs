@@ -278,6 +278,11 @@ impl Connection {
         self.link.send()
     }
 
+    /// Lets each answer take that long from now on.
+    pub(super) fn answer_within(&mut self, timeout: Duration) {
+        self.link.answer_timeout = timeout;
+    }
+
     /// The moment at which an answer that is asked for now is late.
     pub(super) fn deadline(&self) -> Instant {
         self.link.deadline()

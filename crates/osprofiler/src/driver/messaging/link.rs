@@ -35,7 +35,8 @@ pub(super) struct Link {
     pub(super) out: Vec<u8>,
     /// The largest frame that both take.
     pub(super) frame_bytes: usize,
-    answer_timeout: Duration,
+    /// How long an answer may take.
+    pub(super) answer_timeout: Duration,
     /// Why the broker takes nothing at the moment.
     pub(super) blocked: Option<String>,
     /// Whether nobody listens any more.

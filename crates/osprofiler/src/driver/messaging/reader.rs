@@ -49,6 +49,7 @@ impl MessagingReader {
     fn look_through(&self, patience: Duration, look: &mut Look<'_>) -> Result<u64> {
         let queue = self.settings.queue();
         let mut connection = Connection::open(&self.settings, std::process::id() as usize)?;
+        connection.answer_within(self.settings.reading_timeout);
         let reading = format!("read the queue `{queue}` of");
         let failed = |connection: &Connection, fault| connection.error(&reading, fault);
         let depth = match queue::depth(&mut connection, &queue) {
