@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Ids of documents, in the order of recording; and what a batch is known by when it comes again after an answer that did not.
+//! Ids of documents, in the order of recording.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::{Notifications, recorder};
+use crate::recorder;
 
 /// Ids of documents, in the order of recording: 32 bits of seconds, as every `ObjectId` begins, 20 of microseconds, 28 that
 /// are this writer's alone, 16 that count. So batches of several writers are in order, too.
@@ -47,15 +46,6 @@ impl DocumentIds {
         }
         id
     }
-}
-
-/// What a batch is known by when it comes again.
-pub(super) fn fingerprint(batch: &Notifications) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    for one in batch.iter() {
-        (one.base_id, one.trace_id, one.name, one.timestamp).hash(&mut hasher);
-    }
-    hasher.finish()
 }
 
 #[cfg(test)]

@@ -5,14 +5,14 @@
 //! could tell the same batch from another spares the store most of it.
 
 use std::collections::HashSet;
-#[cfg(any(feature = "mongodb", feature = "redis"))]
+#[cfg(any(feature = "elasticsearch", feature = "mongodb", feature = "redis"))]
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::Notifications;
 
 impl Notifications {
     /// What a batch is known by when it comes again.
-    #[cfg(any(feature = "mongodb", feature = "redis"))]
+    #[cfg(any(feature = "elasticsearch", feature = "mongodb", feature = "redis"))]
     pub(super) fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         for one in self.iter() {

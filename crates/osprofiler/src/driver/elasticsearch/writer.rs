@@ -16,7 +16,7 @@ use super::errors::{self, Refusal, Sorted};
 use super::settings::Settings;
 use super::{ERRORS, LOSSES, WRITE, template};
 use crate::driver::Writer;
-use crate::driver::document_ids::{DocumentIds, fingerprint};
+use crate::driver::document_ids::DocumentIds;
 use crate::{Error, Id, Loss, LossReason, Notifications, Result, Timestamp, wire};
 
 /// A request ends at this many documents, so that a slow server has done it before the answer is due...
@@ -276,7 +276,7 @@ impl Writer for ElasticsearchWriter {
         if batch.is_empty() {
             return Ok(());
         }
-        let refused = self.with_ids(fingerprint(batch), |writer, ids| writer.store(batch, ids))?;
+        let refused = self.with_ids(batch.fingerprint(), |writer, ids| writer.store(batch, ids))?;
         if !refused.is_empty() {
             self.refuse(batch, &refused);
         }

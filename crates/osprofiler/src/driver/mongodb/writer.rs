@@ -5,7 +5,7 @@
 //! lost and counted. After a temporary error the whole batch comes again: it goes on from the insert that failed, with the same
 //! `_id`s, and a document that is there already is stored. Each insert is bounded, and so is its time and memory.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use mongodb::IndexModel;
@@ -15,7 +15,7 @@ use mongodb::options::IndexOptions;
 
 use super::document::{Documents, expire_at_millis};
 use super::{Connection, ERRORS, LOSSES, NOTIFICATIONS, WRITE, errors};
-use crate::driver::document_ids::{DocumentIds, fingerprint};
+use crate::driver::document_ids::DocumentIds;
 use crate::driver::losses::Totals;
 use crate::driver::{ConnectionString, Writer};
 use crate::{Id, Loss, LossReason, Notifications, Result, Timestamp, wire};
