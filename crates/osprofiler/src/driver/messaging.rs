@@ -271,3 +271,18 @@ fn idle_timeout(connection: &ConnectionString) -> Result<Duration> {
 fn usage(message: String) -> Error {
     Error::new(ErrorKind::Usage, message)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_waits_longer_unless_told() {
+        for (options, writing, reading) in [("", 5, 60), ("?socket_timeout=7", 7, 7)] {
+            let connection = ConnectionString::parse(&format!("messaging://h/{options}")).unwrap();
+            let settings = Settings::of(&connection).unwrap();
+            let timeouts = [settings.answer_timeout, settings.reading_timeout];
+            assert_eq!(timeouts, [writing, reading].map(Duration::from_secs));
+        }
+    }
+}
