@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use ureq::{Agent, http::Response};
+use ureq::{Agent, RequestBuilder, http::Response};
 
 use super::errors;
 use super::settings::Settings;
@@ -88,8 +88,11 @@ impl Client {
         let servers = &settings.servers;
         let mut failure = None;
         for turn in 0..servers.len() {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            let limits = Limits {
+                answer: answer_timeout,
+                in_all: deadline.saturating_duration_since(Instant::now()),
+            };
+            if limits.in_all.is_zero() {
                 break;
             }
             let number = (self.first + turn) % servers.len();
@@ -98,7 +101,7 @@ impl Client {
                 None => self.agent.insert(agent(settings)?),
             };
             let url = format!("{}{path}", servers[number]);
-            let answered = send(agent, settings, ask, &url, left).and_then(receive);
+            let answered = send(agent, settings, ask, &url, limits).and_then(receive);
             match answered {
                 Ok(answer) if errors::is_gateway(&answer) && turn + 1 < servers.len() => {
                     let text = answer.text.as_deref().unwrap_or_default();
@@ -131,37 +134,49 @@ fn agent(settings: &Settings) -> Result<Agent> {
     http::agent(config, settings.tls.as_ref())
 }
 
+/// How long a request may take.
+#[derive(Clone, Copy)]
+struct Limits {
+    answer: Duration,
+    in_all: Duration,
+}
+
 fn send(
     agent: &Agent,
     settings: &Settings,
     ask: Ask<'_>,
     url: &str,
-    left: Duration,
+    limits: Limits,
 ) -> std::result::Result<Response<ureq::Body>, ureq::Error> {
     let (request, body, kind) = match ask {
-        Ask::Get => {
-            let mut request = agent.get(url);
-            if let Some(text) = &settings.authorization {
-                request = request.header("authorization", text);
-            }
-            return request.config().timeout_global(Some(left)).build().call();
-        }
+        Ask::Get => return prepare(agent.get(url), settings, limits).call(),
         Ask::Post(body) => (agent.post(url), body.as_bytes(), JSON),
         Ask::PostLines(body) => (agent.post(url), body, LINES),
         Ask::Put(body) => (agent.put(url), body.as_bytes(), JSON),
     };
-    let mut request = request
-        .config()
-        .timeout_global(Some(left))
-        .build()
-        .header("content-type", kind);
-    if let Some(text) = &settings.authorization {
-        request = request.header("authorization", text);
-    }
+    let request = prepare(request, settings, limits).header("content-type", kind);
     if body.is_empty() {
         request.send_empty()
     } else {
         request.send(body)
+    }
+}
+
+fn prepare<Any>(
+    request: RequestBuilder<Any>,
+    settings: &Settings,
+    limits: Limits,
+) -> RequestBuilder<Any> {
+    let request = request
+        .config()
+        .timeout_send_body(Some(limits.answer))
+        .timeout_recv_response(Some(limits.answer))
+        .timeout_recv_body(Some(limits.answer))
+        .timeout_global(Some(limits.in_all))
+        .build();
+    match &settings.authorization {
+        Some(text) => request.header("authorization", text),
+        None => request,
     }
 }
 

@@ -170,11 +170,7 @@ pub(super) enum Stored {
 
 /// Appends the notification that the document `source` is, if it is one of the trace.
 pub(super) fn take(source: &str, base_id: Id<'_>, notifications: &mut Notifications) -> Stored {
-    let parsed = wire::parse(source.as_bytes())
-        .ok()
-        // The text beside the info may have twice its bytes.
-        .filter(|_| source.len() <= 3 * MAX_LINE_BYTES);
-    let Some(parsed) = parsed else {
+    let Ok(parsed) = wire::parse(source.as_bytes()) else {
         let of = json::member(source, "base_id").filter(|value| value.starts_with('"'));
         let is_this = of.is_none_or(|value| *json::unescape(value) == *base_id.to_string());
         return if is_this {
@@ -188,8 +184,12 @@ pub(super) fn take(source: &str, base_id: Id<'_>, notifications: &mut Notificati
         return Stored::Another;
     }
     let kept = info_json(source);
+    let info = kept.as_deref().unwrap_or(notification.info);
+    if info.len() > MAX_LINE_BYTES {
+        return Stored::Junk;
+    }
     notifications.push(&Notification {
-        info: kept.as_deref().unwrap_or(notification.info),
+        info,
         ..notification
     });
     Stored::Notification

@@ -21,7 +21,7 @@ use crate::{Error, Id, Loss, LossReason, Notifications, Result, Timestamp, wire}
 
 /// A request ends at this many documents, so that a slow server has done it before the answer is due...
 const BULK_LEN: usize = 2_000;
-/// ...or bytes. One document more may be in it.
+/// ...or bytes. A document that has more goes alone.
 const BULK_BYTES: usize = 4 << 20;
 /// From one removal of what is too old to the next.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(600);
@@ -108,11 +108,17 @@ impl ElasticsearchWriter {
         while !waiting.is_empty() {
             body.clear();
             while taken.len() < BULK_LEN
-                && body.len() < most_bytes
-                && let Some((index, form)) = waiting.pop_front()
+                && let Some(&(index, form)) = waiting.front()
             {
+                let end = body.len();
                 made.push(index, ids_of[index], form, &mut body);
+                if body.len() > most_bytes && end > 0 {
+                    // It goes with the next, or alone.
+                    body.truncate(end);
+                    break;
+                }
                 taken.push((index, form));
+                waiting.pop_front();
             }
             let mut refuse = |(index, form), sorted: Sorted, waiting: &mut VecDeque<_>| {
                 match form {
@@ -134,7 +140,7 @@ impl ElasticsearchWriter {
                     }
                 }
                 Bulk::TooLarge if taken.len() > 1 => {
-                    most_bytes = (body.len() / 2).max(1);
+                    most_bytes = body.len() / 2;
                     for document in taken.drain(..).rev() {
                         waiting.push_front(document);
                     }
