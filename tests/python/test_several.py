@@ -102,7 +102,7 @@ def test_a_service_names_several_in_its_configuration(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "bad", ["nope://u:s3cret@h", "jaeger://u:s3cret@h", "elasticsearch://u:s3cret,@h", "x://:s3cret%ff@h"]
+    "bad", ["nope://u:s3cret@h", "jaeger://u:s3cret@h", "elasticsearch://u:s3cret,@h?nope=1", "x://:s3cret%ff@h"]
 )
 def test_one_that_names_no_store_is_told_and_the_others_work(tmp_path, caplog, bad):
     store = f"file://{tmp_path}/trace"

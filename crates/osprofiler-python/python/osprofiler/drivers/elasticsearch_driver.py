@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Elasticsearch and OpenSearch, by upstream's name. The native half writes and reads them."""
 
+from urllib import parse
+
 from osprofiler.drivers import store
 
 
@@ -16,6 +18,9 @@ class ElasticsearchDriver(store.LateStoreDriver):
         host=None,
         **kwargs,
     ):
+        if index_name != "osprofiler-notifications":
+            separator = "&" if "?" in connection_str else "?"
+            connection_str += f"{separator}index={parse.quote(index_name, safe='')}"
         super().__init__(connection_str, project, service, host, **kwargs)
         self.index_name = index_name
 
