@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""OpenSearch 2.19, which speaks Elasticsearch's API: a node in a process of its own, as its makers' test runner starts it.
+"""OpenSearch 2.19, which speaks Elasticsearch's API: a node in a process of its own, as its runner for tests starts it.
 
-The archives come from Maven's central repository, into the cache, under a name that changes with what is asked for. The node
-brings neither TLS nor users: these are a plug-in's, which the runner does not have. `servers.opensearch_stores` has a front
-that stands for it.
+The archives come by Maven, into the cache, under a name that changes with what is asked for. The node has neither TLS
+nor users: these are a plug-in's, which the runner lacks. `servers.opensearch_stores` has a front that stands for it.
 """
 
 import json
@@ -70,9 +69,7 @@ class OpenSearch:
         lines = isinstance(body, str)
         data = None if body is None else (body if lines else json.dumps(body)).encode()
         kind = "application/x-ndjson" if lines else "application/json"
-        request = urllib.request.Request(
-            f"http://{self.address}{path}", data, {"content-type": kind}, method=method
-        )
+        request = urllib.request.Request(f"http://{self.address}{path}", data, {"content-type": kind}, method=method)
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.loads(answer.read() or "{}")
 

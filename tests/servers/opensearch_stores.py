@@ -28,8 +28,9 @@ API_KEY = "osprofiler:search-key"
 class Front:
     """What stands before a node for as long as the `with` block lasts, with TLS if there are certificates.
 
-    `answer`, where it is set, is asked first, with the method, the path and the body: what it returns, a status and an
-    object, is answered; where it is nothing, the node is asked. `requests` is what was asked.
+    `answer`, where it is set, is asked first, with the method, the path, the body, and a function that asks the node:
+    what it returns, a status and an object or text, is answered; where it is nothing, the node is asked. `requests` is
+    what was asked, each as its method and path.
     """
 
     def __init__(self, port: int, certificates: Certificates | None = None, *, with_users: bool = False):
@@ -80,11 +81,14 @@ class Front:
             error = {"type": "security_exception", "reason": "missing authentication credentials for REST request"}
             told = (401, {"error": {"root_cause": [error], **error}, "status": 401})
         elif self.answer is not None:
-            told = self.answer(method, path, body)
-        if told is not None:
-            status, answer = told
-            data = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
-            return status, "application/json", data
+            told = self.answer(method, path, body, lambda: self._ask_node(method, path, headers, body))
+        if told is None:
+            return self._ask_node(method, path, headers, body)
+        status, answer = told
+        data = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
+        return status, "application/json", data
+
+    def _ask_node(self, method: str, path: str, headers, body: bytes) -> tuple[int, str, bytes]:
         node = http.client.HTTPConnection("127.0.0.1", self.node_port, timeout=120)
         try:
             kind = headers.get("content-type")
