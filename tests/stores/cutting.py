@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A proxy before a server that keeps one answer to itself: what the server has done, its client does not know.
+"""A proxy before a server that keeps answers to itself: what the server has done, its client does not know.
 
 It reads no protocol: a word in what the client sends says which answer is meant.
 """
@@ -17,6 +17,8 @@ class Cutting:
         """Choose a port; `port` is the real server's."""
         self.behind = ("127.0.0.1", port)
         self.word = None
+        self.times = 0
+        self.connections = 0
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
 
@@ -31,14 +33,15 @@ class Cutting:
             self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
 
-    def cut_after(self, word: bytes) -> None:
-        """End the connection in place of the server's next answer to what holds the word; once."""
-        self.word = word
+    def cut_after(self, word: bytes, times: float = 1) -> None:
+        """End the connection in place of the server's next answer to what holds the word, so many times."""
+        self.word, self.times = word, times
 
     def _listen(self) -> None:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self.listener.accept()
+                self.connections += 1
                 threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
@@ -48,8 +51,8 @@ class Cutting:
                 ready, _, _ = select.select([client, server], [], [])
                 if client in ready:
                     data = client.recv(1 << 20)
-                    if self.word and self.word in data:
-                        self.word, is_cut = None, True
+                    if self.times and self.word in data:
+                        self.times, is_cut = self.times - 1, True
                     server.sendall(data)
                 else:
                     data = server.recv(1 << 20)

@@ -5,6 +5,7 @@ import json
 import select
 import subprocess
 import sys
+from urllib.parse import unquote, urlsplit
 
 # Far longer than anything takes here.
 SECONDS = 30
@@ -19,10 +20,10 @@ conf = json.loads(sys.argv[2])
 conf = {"conf": SimpleNamespace(profiler=SimpleNamespace(**conf))} if conf else {}
 notifier.set(notifier.create(sys.argv[1], project="p", service="s", host="h", **conf))
 
-def record(base_id, count):
+def record(base_id, count, size):
     profiler.init("key", base_id)
-    for _ in range(count):
-        with profiler.Trace("x", info={"a": 1}):
+    for number in range(count):
+        with profiler.Trace("x", info={"a": f"{number:08d}" * (size // 8) if size else 1}):
             pass
     profiler.clean()
 
@@ -37,7 +38,7 @@ for line in sys.stdin:
         # A child of this very process, with the parent's connection open; it ends as programs end.
         base_id, count = arguments
         if os.fork() == 0:
-            record(base_id, count)
+            record(base_id, count, 0)
             sys.exit()
         _, status = os.wait()
         print(status, flush=True)
@@ -50,6 +51,9 @@ class Service:
     def __init__(self, url: str, **options):
         """Start it. The options are those of `[profiler]`."""
         self.log = ""
+        # As it is written, and as it is meant.
+        written = urlsplit(url.partition(",")[0]).password
+        self.passwords = {written, unquote(written)} if written else set()
         self.process = subprocess.Popen(
             [sys.executable, "-c", PROGRAM, url, json.dumps(options)],
             stdin=subprocess.PIPE,
@@ -63,13 +67,27 @@ class Service:
         return self
 
     def __exit__(self, *failed) -> None:
-        """End it in good order."""
-        _, self.log = self.process.communicate(timeout=4 * SECONDS)
-        assert failed[0] is not None or self.process.returncode == 0, self.log
+        """End it in good order, unless the test has, or has failed."""
+        if failed and failed[0] is not None:
+            self.process.kill()
+            self.process.communicate()
+        elif self.process.returncode is None:
+            self.end()
 
-    def record(self, base_id: str, points: int) -> dict:
-        """Record that many points of a trace, whatever the store does; return the counters."""
-        return self._ask("record", base_id, points)
+    def end(self) -> str:
+        """End it in good order; return what it logged, which no password is in."""
+        _, self.log = self.process.communicate(timeout=4 * SECONDS)
+        assert self.process.returncode == 0, self.log
+        for password in self.passwords:
+            assert password not in self.log
+        return self.log
+
+    def record(self, base_id: str, points: int, size: int = 0) -> dict:
+        """Record that many points of a trace, whatever the store does; return the counters.
+
+        With a size each has a text of its own of so many bytes.
+        """
+        return self._ask("record", base_id, points, size)
 
     def flush(self, seconds: float = SECONDS) -> dict:
         """Wait until everything is stored or lost, at most that long; return the counters, which add up."""

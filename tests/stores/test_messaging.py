@@ -14,6 +14,9 @@ from pathlib import Path
 import pytest
 from osprofiler import _native
 from osprofiler.drivers import base
+from cutting import Cutting
+from either import recorded
+from recording import Service
 from stores.bus import Bus
 
 from house.process import capture
@@ -425,58 +428,6 @@ else:
     capture([sys.executable, "-c", text], tmp_path / "fake.log")
 
 
-# A service that goes on whatever becomes of its broker: it says when it has recorded, and is told when to go on.
-OUTAGE = """
-import sys, time
-from osprofiler import _native, notifier, profiler
-notifier.set(notifier.create("messaging://?socket_timeout=1", transport_url=sys.argv[1], project="p", service="s"))
-longest, number = 0, 0
-
-def requests(count, size=10):
-    global longest, number
-    for _ in range(count):
-        begin = time.perf_counter()
-        profiler.init("SECRET", base_id="B")
-        with profiler.Trace("x", info={"number": number, "text": ("%08d" % number) * size}):
-            number += 1
-        profiler.clean()
-        longest = max(longest, time.perf_counter() - begin)
-
-for line in sys.stdin:
-    exec(line)
-    print("done", flush=True)
-"""
-
-
-class Service:
-    """A process that records while its broker comes and goes."""
-
-    def __init__(self, url: str):
-        """Start it."""
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", OUTAGE, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def do(self, line: str) -> str:
-        """Have it run a line; return what that printed."""
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-        printed = []
-        while (word := self.process.stdout.readline()) not in ("done\n", ""):
-            printed.append(word.strip())
-        assert self.process.poll() is None
-        return "\n".join(printed)
-
-    def counters(self, seconds: float = 0) -> dict:
-        """Return what it recorded, stored and lost, once that is settled or the seconds are over."""
-        return json.loads(self.do(f"import json; print(json.dumps(_native.flush({seconds})))"))
-
-    def end(self) -> None:
-        """End it."""
-        self.process.stdin.close()
-        self.process.wait(SECONDS)
-
-
 @pytest.fixture
 def broker(tmp_path):
     """Run a broker that a test may stop; its queues are durable, so that they are still there after that."""
@@ -487,58 +438,87 @@ def broker(tmp_path):
 @pytest.fixture
 def service(broker):
     """Run a service whose broker that is."""
-    running = Service(f"{broker.url}?rabbit_quorum_queue=true")
-    yield running
-    running.end()
+    url = broker.url.replace("rabbit://", "messaging://")
+    with Service(f"{url}?rabbit_quorum_queue=true&socket_timeout=1") as running:
+        yield running
 
 
 def test_a_broker_that_is_down_at_the_start_gets_all_later(broker, service):
     broker.stop()
-    service.do("requests(500)")
-    counters = service.counters()
+    service.record("B", 500)
+    counters = service.flush(0)
     assert (counters["recorded"], counters["stored"], counters["waiting"]) == (1000, 0, 1000)
     broker.start_again()
-    counters = service.counters(60)
+    counters = service.flush(60)
     assert (counters["stored"], counters["lost"]) == (1000, 0)
     assert driver(broker.url).get_report("B")["stats"]["x"]["count"] == 500
 
 
 def test_a_broker_that_restarts_in_the_middle_loses_nothing(broker, service):
-    service.do("requests(300)")
-    assert service.counters(20)["stored"] == 600
+    service.record("B", 300)
+    assert service.flush(20)["stored"] == 600
     broker.stop()
-    service.do("requests(300)")
-    assert service.counters()["stored"] == 600
+    service.record("B", 300)
+    assert service.flush(0)["stored"] == 600
     broker.start_again()
-    service.do("requests(300)")
-    counters = service.counters(60)
+    service.record("B", 300)
+    counters = service.flush(60)
     assert (counters["recorded"], counters["stored"], counters["lost"]) == (1800, 1800, 0)
     assert driver(broker.url).get_report("B")["stats"]["x"]["count"] == 900
 
 
 def test_a_broker_that_hangs_holds_nobody_up(broker, service):
-    service.do("requests(100)")
-    assert service.counters(20)["stored"] == 200
+    service.record("B", 100)
+    assert service.flush(20)["stored"] == 200
     os.killpg(broker.server.child.pid, signal.SIGSTOP)
     try:
-        service.do("requests(200)")
-        assert service.counters(3)["waiting"] == 400
+        service.record("B", 200)
+        assert service.flush(3)["waiting"] == 400
     finally:
         os.killpg(broker.server.child.pid, signal.SIGCONT)
-    counters = service.counters(60)
+    counters = service.flush(60)
     assert (counters["recorded"], counters["stored"], counters["lost"]) == (600, 600, 0)
     # What the broker had taken before it hung, and got again after that, is there once.
     assert driver(broker.url).get_report("B")["stats"]["x"]["count"] == 300
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_broker_that_takes_connections_and_no_messages_is_left_for_the_next(bus, rabbitmq, order):
+    """Whichever of the two is the first."""
+    with Cutting(rabbitmq.port) as deaf, Cutting(rabbitmq.port) as well:
+        deaf.cut_after(b'"event_type"', times=float("inf"))
+        hosts = ",".join(f"{USER}:{PASSWORD}@127.0.0.1:{proxy.port}" for proxy in (deaf, well)[::order])
+        with Service(f"messaging://{hosts}/?socket_timeout=1") as service:
+            service.record("B", 10)
+            counters = service.flush(20)
+            assert (counters["stored"], counters["lost"]) == (20, 0)
+    assert driver(bus.url).get_report("B")["stats"]["x"]["count"] == 10
+
+
+def test_a_copy_to_the_bus_looks_through_the_queue_once(bus, rabbitmq, command, tmp_path):
+    """Not once for each trace."""
+    _, lines = recorded("token-issue")
+    base_id = json.loads(lines.splitlines()[0])["base_id"]
+    source = tmp_path / "traces.jsonl"
+    source.write_text("".join(lines.replace(base_id, f"trace-{number}") for number in range(20)))
+    with Cutting(rabbitmq.port) as proxy:
+        target = rabbitmq.url.replace("rabbit://", "messaging://").replace(str(rabbitmq.port), str(proxy.port))
+        copied = 20 * len(lines.splitlines())
+        for outcome in ("copied", "held"):
+            done = command("trace", "copy", "--all", f"--from=file://{source}", f"--to={target}", "--json")
+            assert f'"{outcome}": {copied}' in done.stdout, (done.stdout, done.stderr)
+        assert proxy.connections < 10
+    assert bus.depth() == copied
 
 
 def test_what_memory_does_not_hold_is_counted_and_told(broker, service, upstream):
     """The report tells how many; upstream's reader is not disturbed by that."""
     broker.stop()
     # More than queue and recorder hold together.
-    service.do("requests(16_000, 1000)")
-    assert service.counters()["recorded"] == 32_000
+    service.record("B", 16_000, 8_000)
+    assert service.flush(0)["recorded"] == 32_000
     broker.start_again()
-    counters = service.counters(120)
+    counters = service.flush(120)
     assert counters["stored"] + counters["lost"] == counters["recorded"]
     assert counters["lost"] > 0
     report = driver(broker.url).get_report("B")

@@ -7,7 +7,6 @@ FerretDB is the server. Refusals that it does not know are a proxy's before it, 
 import contextlib
 import json
 import os
-import select
 import socket
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 import bson
 import pymongo
 import pytest
+from recording import Service
 
 from servers.certificates import Certificates
 from servers.ferretdb import FerretDB
@@ -25,65 +25,6 @@ from servers.redis import Redis
 
 ID = "4e3e0ec6-2938-40b1-8504-09eb1d4b0dee"
 NAMES = Path(__file__).parents[1] / "servers" / "names.py"
-# Far longer than anything takes here, far shorter than the half minute that clients of MongoDB wait by themselves.
-SECONDS = 15
-
-SERVICE = f"""
-import json, logging, sys
-logging.basicConfig(level=logging.INFO, stream=sys.stderr)
-from osprofiler import _native, notifier, profiler
-notifier.set(notifier.create(sys.argv[1], project="p", service="s", host="h"))
-for line in sys.stdin:
-    word, number = line.split()
-    if word == "record":
-        profiler.init("key", "{ID}")
-        for _ in range(int(number)):
-            with profiler.Trace("x", info={{"a": 1}}):
-                pass
-        profiler.clean()
-        counters = _native.counters()
-    else:
-        counters = _native.flush(float(number))
-    print(json.dumps(counters), flush=True)
-"""
-
-
-class Service:
-    """A process that records what it is told to."""
-
-    def __init__(self, url: str):
-        """Start it."""
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", SERVICE, url],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def ask(self, word: str, number: float) -> dict:
-        """Have it do something; return its counters."""
-        self.process.stdin.write(f"{word} {number}\n")
-        self.process.stdin.flush()
-        ready, _, _ = select.select([self.process.stdout], [], [], 4 * SECONDS)
-        assert ready, f"`{word}` was not answered"
-        return json.loads(self.process.stdout.readline())
-
-    def record(self, points: int) -> dict:
-        """Record that many points, whatever the store does."""
-        return self.ask("record", points)
-
-    def flush(self, seconds: float = SECONDS) -> dict:
-        """Wait until everything is stored or lost, at most that long."""
-        counters = self.ask("flush", seconds)
-        assert counters["recorded"] == counters["stored"] + counters["lost"] + counters["waiting"]
-        return counters
-
-    def end(self) -> str:
-        """End it in good order; return what it logged."""
-        _, logged = self.process.communicate(timeout=4 * SECONDS)
-        assert self.process.returncode == 0, logged
-        return logged
 
 
 @pytest.fixture(scope="module")
@@ -229,7 +170,7 @@ def test_a_store_that_comes_late(tmp_path):
     """Down at the start: what was recorded waits."""
     server = FerretDB(tmp_path)
     service = Service(f"{server.url}/?connect_timeout=0.2")
-    assert service.record(50)["recorded"] == 100
+    assert service.record(ID, 50)["recorded"] == 100
     assert service.flush(3)["waiting"] == 100
     with server:
         assert service.flush()["stored"] == 100
@@ -245,12 +186,12 @@ def test_a_store_that_goes_away_and_comes_back(tmp_path):
     server = FerretDB(tmp_path)
     with server:
         service = Service(server.url)
-        service.record(50)
+        service.record(ID, 50)
         assert service.flush()["stored"] == 100
-    service.record(50)
+    service.record(ID, 50)
     assert service.flush(0.1)["stored"] == 100
     with server:
-        service.record(50)
+        service.record(ID, 50)
         assert service.flush()["stored"] == 300
         with pymongo.MongoClient(server.url) as client:
             assert client.osprofiler.profiler.count_documents({}) == 300
@@ -261,7 +202,7 @@ def test_a_store_that_goes_away_for_good():
     """What nobody takes is counted as lost, at the end at the latest, which is bounded."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         service = Service(f"mongodb://127.0.0.1:{silent.getsockname()[1]}/?connect_timeout=0.2&socket_timeout=0.2")
-        assert service.record(50)["recorded"] == 100
+        assert service.record(ID, 50)["recorded"] == 100
         assert service.flush(0.1)["waiting"] == 100
         assert "100 trace notifications" in service.end()
 
@@ -276,7 +217,7 @@ def test_a_refusal_that_passes(server, database, code):
 
     with Proxy(server.port, answer) as proxy:
         service = Service(proxy.url)
-        service.record(10)
+        service.record(ID, 10)
         counters = service.flush()
         service.end()
     assert (counters["stored"], counters["lost"]) == (20, 0)
@@ -297,7 +238,7 @@ def test_an_answer_that_does_not_come(server, database, command):
 
     with Proxy(server.port, answer) as proxy:
         service = Service(proxy.url)
-        service.record(10)
+        service.record(ID, 10)
         counters = service.flush()
         service.end()
     assert (counters["stored"], counters["lost"]) == (20, 0)
@@ -330,7 +271,7 @@ def test_documents_that_the_server_refuses(server, database, command):
 
     with Proxy(server.port, answer) as proxy:
         service = Service(proxy.url)
-        service.record(10)
+        service.record(ID, 10)
         counters = service.flush()
         service.end()
     assert (counters["stored"], counters["lost"]) == (18, 2)
@@ -386,7 +327,7 @@ def test_indexes_and_expiry(server, database):
 
     with Proxy(server.port, answer) as proxy:
         service = Service(f"{proxy.url}/?ttl=7d")
-        service.record(1)
+        service.record(ID, 1)
         assert service.flush()["stored"] == 2
         service.end()
     indexes = [asked["indexes"][0] for asked in proxy.named("createIndexes")]
@@ -421,7 +362,7 @@ def test_an_unacknowledged_write_is_acknowledged(server, database):
     """Otherwise nobody could count what was stored."""
     with Proxy(server.port) as proxy:
         service = Service(f"{proxy.url}/?w=0")
-        service.record(1)
+        service.record(ID, 1)
         assert service.flush()["stored"] == 2
         service.end()
     assert {insert["writeConcern"]["w"] for insert in proxy.named("insert")} == {1}
@@ -452,11 +393,11 @@ def test_a_replica_sets_primary_is_found_and_written_to(server, database, comman
         for proxy in proxies:
             running.enter_context(proxy)
         service = Service(f"mongodb://{proxies[0].address}/?replicaSet=rs0&heartbeatFrequencyMS=500")
-        service.record(1)
+        service.record(ID, 1)
         assert service.flush()["stored"] == 2
         assert [bool(proxy.named("insert")) for proxy in proxies] == [False, True]
         primary[0] = 0
-        service.record(1)
+        service.record(ID, 1)
         assert service.flush()["stored"] == 4
         assert proxies[0].named("insert")
         service.end()

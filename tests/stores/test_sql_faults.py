@@ -6,17 +6,15 @@ always does.
 """
 
 import contextlib
-import json
 import os
-import select
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from cutting import Cutting
 from either import ours
+from recording import Service
 from sql_databases import Database, show, told
 
 from house.waiting import free_port, wait_until
@@ -29,70 +27,6 @@ from servers.redis import Redis
 ID = "4e3e0ec6-2938-40b1-8504-09eb1d4b0dee"
 # Longer than anything takes here.
 SECONDS = 30
-
-SERVICE = f"""
-import json, logging, sys
-logging.basicConfig(level=logging.INFO, stream=sys.stderr)
-from osprofiler import _native, notifier, profiler
-notifier.set(notifier.create(sys.argv[1], project="p", service="s", host="h"))
-for line in sys.stdin:
-    word, number = line.split()
-    if word == "flush":
-        counters = _native.flush(float(number))
-    else:
-        profiler.init("key", "{ID}")
-        for _ in range(int(number)):
-            with profiler.Trace("x", info={{"a": "y" * 100_000 if word == "large" else 1}}):
-                pass
-        profiler.clean()
-        counters = _native.counters()
-    print(json.dumps(counters), flush=True)
-"""
-
-
-class Service:
-    """A process that records what it is told to."""
-
-    def __init__(self, url: str):
-        """Start it."""
-        pipe = subprocess.PIPE
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", SERVICE, url], stdin=pipe, stdout=pipe, stderr=pipe, text=True
-        )
-
-    def ask(self, word: str, number: float) -> dict:
-        """Have it do something; return its counters."""
-        self.process.stdin.write(f"{word} {number}\n")
-        self.process.stdin.flush()
-        ready, _, _ = select.select([self.process.stdout], [], [], 3 * SECONDS)
-        assert ready, f"`{word}` was not answered"
-        return json.loads(self.process.stdout.readline())
-
-    def flush(self, seconds: float = SECONDS) -> dict:
-        """Wait until everything is stored or lost, at most that long; return the counters."""
-        counters = self.ask("flush", seconds)
-        assert counters["recorded"] == counters["stored"] + counters["lost"] + counters["waiting"]
-        return counters
-
-    def end(self) -> str:
-        """End it in good order; return what it logged."""
-        _, logged = self.process.communicate(timeout=3 * SECONDS)
-        assert self.process.returncode == 0, logged
-        for secret in (postgresql.PASSWORD, mariadb_stores.PASSWORD):
-            assert secret not in logged
-        return logged
-
-
-@contextlib.contextmanager
-def service(url):
-    """Give a service; end it whatever happens."""
-    running = Service(url)
-    try:
-        yield running
-    finally:
-        if running.process.poll() is None:
-            running.process.kill()
-            running.process.communicate()
 
 
 @pytest.fixture(scope="module", params=[PostgreSQL, MariaDBStores])
@@ -244,8 +178,8 @@ def test_another_programs_table_is_left_alone(database, command):
     message = told(command, database.url())
     assert "its tables are not this driver's" in message
     assert "another program's table" in message
-    with service(database.url()) as running:
-        running.ask("record", 2)
+    with Service(database.url()) as running:
+        running.record(ID, 2)
         counters = running.flush()
         assert (counters["stored"], counters["lost"]) == (0, 4)
         assert "its tables are not this driver's" in running.end()
@@ -264,16 +198,16 @@ def test_a_user_who_may_not_make_tables_is_told_what_is_missing(database, server
         login = f"{mariadb_stores.USER}:{mariadb_stores.ENCODED_PASSWORD}"
         grant = "GRANT SELECT, INSERT ON data TO poor@'127.0.0.1'"
     url = database.url().replace(login, "poor:x")
-    with service(url) as running:
-        running.ask("record", 1)
+    with Service(url) as running:
+        running.record(ID, 1)
         assert running.flush(0.5)["waiting"] == 2
         assert "GRANT" in running.end()
-    with service(database.url()) as running:
-        running.ask("record", 1)
+    with Service(database.url()) as running:
+        running.record(ID, 1)
         assert running.flush()["stored"] == 2
     database.ask(f"DROP TABLE data_error; DROP TABLE data_lost; {grant}")
-    with service(url) as running:
-        running.ask("record", 1)
+    with Service(url) as running:
+        running.record(ID, 1)
         assert running.flush()["stored"] == 2
     assert stored(database) == 4
 
@@ -284,13 +218,13 @@ def test_a_user_who_may_not_make_tables_is_told_what_is_missing(database, server
 def test_a_server_that_is_down_at_first_and_in_the_middle_loses_nothing(server, database):
     """What is recorded meanwhile waits, and is stored once."""
     server.stop()
-    with service(database.url()) as running:
-        assert running.ask("record", 10)["recorded"] == 20
+    with Service(database.url()) as running:
+        assert running.record(ID, 10)["recorded"] == 20
         assert running.flush(0.5)["waiting"] == 20
         server.start()
         assert running.flush()["stored"] == 20
         server.stop()
-        running.ask("record", 10)
+        running.record(ID, 10)
         assert running.flush(0.5)["waiting"] == 20
         server.start()
         assert running.flush()["stored"] == 40
@@ -300,9 +234,9 @@ def test_a_server_that_is_down_at_first_and_in_the_middle_loses_nothing(server, 
 
 def test_a_server_that_restarts_between_two_batches_is_not_noticed(server, database):
     """The old connection is given up."""
-    with service(database.url()) as running:
+    with Service(database.url()) as running:
         for batch in range(1, 4):
-            running.ask("record", 10)
+            running.record(ID, 10)
             assert running.flush()["stored"] == 20 * batch
             server.stop()
             server.start()
@@ -312,11 +246,11 @@ def test_a_server_that_restarts_between_two_batches_is_not_noticed(server, datab
 
 def test_a_server_that_hangs_keeps_nobody_waiting(server, database):
     """It is left after `socket_timeout`, and what it did not take is stored later, once."""
-    with service(database.url("connect_timeout=1&socket_timeout=1")) as running:
-        running.ask("record", 10)
+    with Service(database.url("connect_timeout=1&socket_timeout=1")) as running:
+        running.record(ID, 10)
         assert running.flush()["stored"] == 20
         with frozen(server):
-            running.ask("record", 10)
+            running.record(ID, 10)
             assert running.flush(2)["waiting"] == 20
         assert running.flush()["stored"] == 40
         running.end()
@@ -325,11 +259,11 @@ def test_a_server_that_hangs_keeps_nobody_waiting(server, database):
 
 def test_tables_that_were_removed_are_made_again(database):
     """Whoever lost the data, the next batch is stored."""
-    with service(database.url()) as running:
-        running.ask("record", 10)
+    with Service(database.url()) as running:
+        running.record(ID, 10)
         assert running.flush()["stored"] == 20
         database.ask("DROP TABLE data; DROP TABLE data_lost")
-        running.ask("record", 5)
+        running.record(ID, 5)
         assert running.flush()["stored"] == 30
         running.end()
     assert stored(database) == 10
@@ -337,11 +271,11 @@ def test_tables_that_were_removed_are_made_again(database):
 
 def test_a_table_that_somebody_locks_is_waited_for(database):
     """No longer than `socket_timeout` at a time; the server says what for."""
-    with service(database.url("socket_timeout=2")) as running:
-        running.ask("record", 1)
+    with Service(database.url("socket_timeout=2")) as running:
+        running.record(ID, 1)
         assert running.flush()["stored"] == 2
         with holding_a_lock(database):
-            running.ask("record", 1)
+            running.record(ID, 1)
             assert running.flush(4)["waiting"] == 2
         assert running.flush()["stored"] == 4
         assert "ock" in running.end()
@@ -386,11 +320,11 @@ def slow_down(database, seconds):
 
 def test_a_slow_server_is_waited_for_as_long_as_it_goes_on(database):
     """All rows of a batch take longer than `socket_timeout`, those of one statement do not."""
-    with service(database.url("socket_timeout=3")) as running:
-        running.ask("record", 1)
+    with Service(database.url("socket_timeout=3")) as running:
+        running.record(ID, 1)
         assert running.flush()["stored"] == 2
         slow_down(database, 0.001)
-        running.ask("record", 5000)
+        running.record(ID, 5000)
         assert running.flush()["stored"] == 10_002
         assert "no answer" not in running.end()
     assert stored(database) == 10_002
@@ -451,13 +385,13 @@ def take(database):
 def test_what_a_server_refuses_is_kept_if_that_may_pass(database):
     """A full disk, a deadlock, a standby: tried again. What it will refuse again is lost and counted."""
     kind = "postgresql" if database.is_postgresql else "mariadb"
-    with service(database.url()) as running:
-        running.ask("record", 1)
+    with Service(database.url()) as running:
+        running.record(ID, 1)
         expected = {"stored": 2, "lost": 0}
         assert running.flush()["stored"] == 2
         for code, becomes, *text in RAISED[kind]:
             refuse(database, code, *text)
-            running.ask("record", 1)
+            running.record(ID, 1)
             counters = running.flush(0.5)
             take(database)
             if becomes == "waiting":
@@ -475,17 +409,17 @@ def test_a_loss_without_an_answer_is_told_once(database, command):
     """The server has it, and the service was not told: it tells it again, and the report counts it once."""
     port = str(database.server.port)
     plain = database.url("sslmode=disable" if database.is_postgresql else "")
-    with Cutting(database.server.port) as proxy, service(plain.replace(port, str(proxy.port))) as running:
-        running.ask("record", 1)
+    with Cutting(database.server.port) as proxy, Service(plain.replace(port, str(proxy.port))) as running:
+        running.record(ID, 1)
         assert running.flush()["stored"] == 2
         refuse(database, "P0001" if database.is_postgresql else 1644)
         # The word is the reason of the loss, in the statement that tells it.
         proxy.cut_after(b"refused")
-        running.ask("record", 3)
+        running.record(ID, 3)
         assert running.flush()["lost"] == 6
-        assert proxy.word is None
+        assert proxy.times == 0
         take(database)
-        running.ask("record", 1)
+        running.record(ID, 1)
         assert running.flush()["stored"] == 4
         running.end()
     assert int(database.ask("SELECT count(*) FROM data_lost")) == 2
@@ -494,16 +428,18 @@ def test_a_loss_without_an_answer_is_told_once(database, command):
 
 def test_a_table_whose_numbers_are_used_is_told_and_waited_for(database):
     """As upstream makes it, of 32 bits: until somebody widens it, nothing is lost."""
-    with service(database.url()) as running:
-        running.ask("record", 1)
+    with Service(database.url()) as running:
+        running.record(ID, 1)
         assert running.flush()["stored"] == 2
         if database.is_postgresql:
             database.ask("ALTER SEQUENCE data_id_seq AS integer; SELECT setval('data_id_seq', 2147483647)")
             widen = "ALTER SEQUENCE data_id_seq AS bigint"
         else:
-            database.ask("ALTER TABLE data MODIFY id INT NOT NULL AUTO_INCREMENT; UPDATE data SET id = 2147483647 LIMIT 1")
+            database.ask(
+                "ALTER TABLE data MODIFY id INT NOT NULL AUTO_INCREMENT; UPDATE data SET id = 2147483647 LIMIT 1"
+            )
             widen = "ALTER TABLE data MODIFY id BIGINT NOT NULL AUTO_INCREMENT"
-        running.ask("record", 1)
+        running.record(ID, 1)
         assert running.flush(0.5)["waiting"] == 2
         database.ask(widen)
         assert running.flush()["stored"] == 4
@@ -517,10 +453,10 @@ def test_what_is_larger_than_the_server_takes_is_lost_and_nothing_else(server, d
     if lost:
         server.ask("SET GLOBAL max_allowed_packet = 65536")
     try:
-        with service(database.url()) as running:
-            running.ask("record", 10)
-            running.ask("large", 2)
-            running.ask("record", 10)
+        with Service(database.url()) as running:
+            running.record(ID, 10)
+            running.record(ID, 2, 100_000)
+            running.record(ID, 10)
             counters = running.flush()
             assert (counters["stored"], counters["lost"]) == (44 - lost, lost)
             running.end()
