@@ -52,7 +52,7 @@ impl<'a> Bodies<'a> {
     }
 }
 
-/// Writes the body for a loss. `number` tells this message from others that say the same.
+/// Writes the body for a loss. `number` tells this message from others that say the same; it is the same when it is sent again.
 pub(super) fn write_loss(
     base_id: Option<Id<'_>>,
     loss: Loss,
@@ -110,7 +110,8 @@ pub(super) fn as_uuid(bits: u128, version: u128) -> u128 {
 pub(super) enum Content<'a> {
     /// A notification, and its message's id where that is a UUID.
     Notification(Option<u128>, ParsedNotification<'a>),
-    Loss(Option<String>, Loss),
+    /// A loss, of a trace or of traces nobody knows any more, and its message's id likewise.
+    Loss(Option<u128>, Option<String>, Loss),
 }
 
 /// A body's text, taken out of the second envelope where there is one.
@@ -143,13 +144,13 @@ impl<'a> Opened<'a> {
         let text = &*self.0;
         json::check_object(text).ok()?;
         let payload = json::member(text, "payload")?;
+        let id = json::member(text, "message_id").map(json::unescape);
+        let id = id.and_then(|id| Id::parse(&id).ok()?.as_u128());
         if let Ok(notification) = wire::parse(payload.as_bytes()) {
-            let id = json::member(text, "message_id").map(json::unescape);
-            let id = id.and_then(|id| Id::parse(&id).ok()?.as_u128());
             return Some(Content::Notification(id, notification));
         }
         let (base_id, loss) = wire::parse_loss(payload.as_bytes())?;
-        Some(Content::Loss(base_id, loss))
+        Some(Content::Loss(id, base_id, loss))
     }
 }
 
@@ -196,7 +197,7 @@ mod tests {
             Some(Content::Notification(id, parsed)) => {
                 format!("{} {}", parsed.as_notification().name, id.is_some())
             }
-            Some(Content::Loss(base_id, loss)) => {
+            Some(Content::Loss(_, base_id, loss)) => {
                 format!("{base_id:?} {} {}", loss.count, loss.reason.name())
             }
             None => "junk".to_owned(),

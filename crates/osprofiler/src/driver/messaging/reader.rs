@@ -85,6 +85,43 @@ impl MessagingReader {
         Ok(hand.junk)
     }
 
+    /// Shows what waits of the traces that are wanted. Each look at the queue is a look at all of it, so there is one for all of
+    /// them, and it waits for nothing more to come.
+    fn read_in_one_go(
+        &self,
+        is_wanted: &dyn Fn(Option<Id<'_>>) -> bool,
+        each: &mut dyn FnMut(Stored<'_>) -> ControlFlow<()>,
+    ) -> Result<u64> {
+        let mut found = Found::default();
+        let mut losses: Vec<(Option<String>, Loss)> = Vec::new();
+        let skipped = self.look_through(Duration::ZERO, &mut |content, place| {
+            match content {
+                Content::Notification(id, parsed) => {
+                    let notification = parsed.as_notification();
+                    if is_wanted(Some(notification.base_id)) && !found.was_before(id) {
+                        found.notifications.push(&notification);
+                        found.places.push(place);
+                    }
+                }
+                Content::Loss(id, of, loss) => {
+                    let trace = of.as_deref().and_then(|text| Id::parse(text).ok());
+                    if is_wanted(trace) && !found.was_before(id) {
+                        losses.push((of, loss));
+                    }
+                }
+            }
+            ControlFlow::Continue(false)
+        })?;
+        let notifications = found.sorted();
+        let losses = losses.iter().map(|(base_id, loss)| {
+            let base_id = base_id.as_deref().and_then(|text| Id::parse(text).ok());
+            Stored::Loss(base_id, *loss)
+        });
+        let mut all = notifications.iter().map(Stored::Notification).chain(losses);
+        let _broken_off = all.try_for_each(each);
+        Ok(skipped)
+    }
+
     fn no_queue(&self, queue: &str) -> Error {
         let vhost = &self.settings.bus.vhost;
         let message = format!("RabbitMQ has no queue `{queue}` in the virtual host `{vhost}`");
@@ -259,8 +296,8 @@ impl Reader for MessagingReader {
                     }
                     is_wanted
                 }
-                Content::Loss(id, loss) => {
-                    let is_wanted = id.as_deref() == Some(&*text);
+                Content::Loss(id, of, loss) => {
+                    let is_wanted = of.as_deref() == Some(&*text) && !found.was_before(id);
                     if is_wanted {
                         summary.add_loss(loss);
                     }
@@ -296,28 +333,16 @@ impl Reader for MessagingReader {
         Ok(skipped)
     }
 
-    /// In one go: each look at the queue is a look at all of it.
     fn read_all(&mut self, each: &mut dyn FnMut(Stored<'_>) -> ControlFlow<()>) -> Result<u64> {
-        let mut found = Found::default();
-        let mut losses: Vec<(Option<String>, Loss)> = Vec::new();
-        let skipped = self.look_through(Duration::ZERO, &mut |content, place| {
-            match content {
-                Content::Notification(id, _) if found.was_before(id) => {}
-                Content::Notification(_, parsed) => {
-                    found.notifications.push(&parsed.as_notification());
-                    found.places.push(place);
-                }
-                Content::Loss(base_id, loss) => losses.push((base_id, loss)),
-            }
-            ControlFlow::Continue(false)
-        })?;
-        let notifications = found.sorted();
-        let losses = losses.iter().map(|(base_id, loss)| {
-            let base_id = base_id.as_deref().and_then(|text| Id::parse(text).ok());
-            Stored::Loss(base_id, *loss)
-        });
-        let mut all = notifications.iter().map(Stored::Notification).chain(losses);
-        let _broken_off = all.try_for_each(each);
-        Ok(skipped)
+        self.read_in_one_go(&|_| true, each)
+    }
+
+    fn read_each(
+        &mut self,
+        traces: &[Id<'_>],
+        each: &mut dyn FnMut(Stored<'_>) -> ControlFlow<()>,
+    ) -> Result<u64> {
+        let wanted: HashSet<Id<'_>> = traces.iter().copied().collect();
+        self.read_in_one_go(&|id| id.is_some_and(|id| wanted.contains(&id)), each)
     }
 }

@@ -14,6 +14,7 @@ use super::envelope::{self, Bodies};
 use super::properties::Properties;
 use super::{Settings, queue};
 use crate::driver::Writer;
+use crate::driver::losses::Mark;
 use crate::{Error, ErrorKind, Id, Loss, Notifications, Result, Timestamp};
 
 /// So much is laid by before it is sent.
@@ -34,6 +35,8 @@ pub(super) struct MessagingWriter {
     first: usize,
     random: RandomState,
     losses_written: u64,
+    /// The number of the last loss's message.
+    loss: Mark<u128>,
 }
 
 /// What comes before a message's body.
@@ -66,10 +69,12 @@ impl MessagingWriter {
             first: std::process::id() as usize,
             random: RandomState::new(),
             losses_written: 0,
+            loss: Mark::new(),
         }
     }
 
-    /// Runs `work` in a session that is open, and gives the session up if that fails.
+    /// Runs `work` in a session that is open. If that fails the session is given up, and another broker is tried first the next
+    /// time: the one that failed may take connections for as long as it likes, and nothing else.
     fn in_session(
         &mut self,
         work: impl FnOnce(&mut Session, &mut Outgoing) -> Result<()>,
@@ -81,7 +86,7 @@ impl MessagingWriter {
         };
         let outgoing = &mut self.outgoing;
         outgoing.place = outgoing.place.max(now().as_micros() as u64);
-        work(&mut session, outgoing)?;
+        work(&mut session, outgoing).inspect_err(|_| self.first = self.first.wrapping_add(1))?;
         session.used = Instant::now();
         self.session = Some(session);
         Ok(())
@@ -104,10 +109,12 @@ impl Writer for MessagingWriter {
     }
 
     fn write_loss(&mut self, base_id: Option<Id<'_>>, loss: Loss) -> Result<()> {
-        self.losses_written += 1;
-        let number =
-            [0u8, 1].map(|half| u128::from(self.random.hash_one((half, self.losses_written))));
-        let number = envelope::as_uuid(number[0] << 64 | number[1], 4);
+        let number = self.loss.of(base_id, loss, || {
+            self.losses_written += 1;
+            let written = self.losses_written;
+            let number = [0u8, 1].map(|half| u128::from(self.random.hash_one((half, written))));
+            envelope::as_uuid(number[0] << 64 | number[1], 4)
+        });
         let publisher_id = self.settings.publisher_id.as_deref();
         let mut body = Vec::new();
         envelope::write_loss(base_id, loss, publisher_id, number, &mut body);
@@ -115,7 +122,9 @@ impl Writer for MessagingWriter {
             let deadline = session.deadline(1);
             session.publish(outgoing, &body, deadline)?;
             session.finish(deadline)
-        })
+        })?;
+        self.loss.taken();
+        Ok(())
     }
 
     fn take_losses(&mut self) -> Vec<Loss> {
