@@ -124,9 +124,11 @@ fn tls(connection: &ConnectionString) -> Result<Tls> {
     let is_on = |name, default| options::is_on(connection, name, default);
     let verify = is_on("tls_verify", true)? && is_on("ssl_verify_cert", true)?;
     let verify_name = is_on("ssl_check_hostname", true)? && is_on("ssl_verify_identity", true)?;
+    let mode = option("ssl_mode").map(str::to_ascii_uppercase);
     let is_meant = ["tls_ca_file", "tls_verify", "ssl_ca", "ssl_cert"]
         .iter()
-        .any(|name| option(name).is_some());
+        .any(|name| option(name).is_some())
+        || mode.as_deref() == Some("VERIFY_IDENTITY");
     if is_on("ssl_disabled", false)? {
         return Ok(Tls::Never);
     }
@@ -155,20 +157,18 @@ fn tls(connection: &ConnectionString) -> Result<Tls> {
             .with_danger_accept_invalid_certs(anybody)
             .with_danger_skip_domain_validation(any_name)
     };
-    let mode = option("ssl_mode").map(str::to_ascii_uppercase);
     Ok(match mode.as_deref() {
+        None | Some("VERIFY_IDENTITY") if is_meant && verify && !verify_name => {
+            return Err(any_name("the option `ssl_check_hostname` cannot be off"));
+        }
         None if is_meant => Tls::Required(options(!verify, !verify_name)),
         None | Some("DISABLED") => Tls::Never,
         Some("PREFERRED") => Tls::Preferred(options(true, true)),
         Some("REQUIRED") => Tls::Required(options(!verify || authorities.is_none(), true)),
-        Some("VERIFY_CA") if verify && authorities.is_none() => {
-            return Err(Error::new(
-                ErrorKind::Usage,
-                "the option `ssl_mode` cannot be `VERIFY_CA` without an authority of your own: public ones certify anybody",
-            )
-            .with_help("name its file, `ssl_ca=/path/ca.pem`, or write `ssl_mode=VERIFY_IDENTITY`"));
+        Some("VERIFY_CA") if verify => {
+            return Err(any_name("the option `ssl_mode` cannot be `VERIFY_CA`"));
         }
-        Some("VERIFY_CA") => Tls::Required(options(!verify, true)),
+        Some("VERIFY_CA") => Tls::Required(options(true, true)),
         Some("VERIFY_IDENTITY") => Tls::Required(options(!verify, !verify_name)),
         Some(text) => {
             let help =
@@ -176,6 +176,18 @@ fn tls(connection: &ConnectionString) -> Result<Tls> {
             return Err(refused("ssl_mode", text, help));
         }
     })
+}
+
+/// The client trusts public authorities beside those it is given, and has no setting against that. They certify anybody, so without
+/// a look at the name a certificate proves nothing.
+fn any_name(what: &str) -> Error {
+    Error::new(
+        ErrorKind::Usage,
+        format!("{what}: public authorities are trusted beside your own, and they certify anybody"),
+    )
+    .with_help(
+        "write `ssl_mode=VERIFY_IDENTITY` and name the server as its certificate does; `ssl_mode=REQUIRED` encrypts without a proof",
+    )
 }
 
 fn refused(name: &str, text: &str, help: &str) -> Error {
@@ -206,12 +218,15 @@ mod tests {
             ("ssl_mode=preferred", Some((false, true, true))),
             ("ssl_mode=REQUIRED", Some((true, true, true))),
             ("ssl_mode=REQUIRED&ssl_ca=/ca", Some((true, false, true))),
-            ("ssl_mode=VERIFY_CA&ssl_ca=/ca", Some((true, false, true))),
+            (
+                "ssl_mode=VERIFY_CA&tls_verify=false",
+                Some((true, true, true)),
+            ),
             ("ssl_mode=VERIFY_IDENTITY", Some((true, false, false))),
             ("ssl_ca=/ca", Some((true, false, false))),
             (
-                "ssl_ca=/ca&ssl_check_hostname=false",
-                Some((true, false, true)),
+                "ssl_ca=/ca&ssl_check_hostname=false&tls_verify=false",
+                Some((true, true, true)),
             ),
             (
                 "ssl_ca=/ca&ssl_verify_cert=false",
@@ -267,8 +282,16 @@ mod tests {
             ("mysql://h/d?port=x", "`port` cannot be `x`"),
             ("mysql://h/d?ssl_mode=ON", "`ssl_mode` cannot be `ON`"),
             (
-                "mysql://h/d?ssl_mode=verify_ca",
-                "`VERIFY_CA` without an authority",
+                "mysql://h/d?ssl_mode=verify_ca&ssl_ca=/ca",
+                "cannot be `VERIFY_CA`: public authorities are trusted",
+            ),
+            (
+                "mysql://h/d?ssl_ca=/ca&ssl_check_hostname=false",
+                "`ssl_check_hostname` cannot be off: public authorities",
+            ),
+            (
+                "mysql://h/d?ssl_mode=VERIFY_IDENTITY&ssl_verify_identity=no",
+                "`ssl_check_hostname` cannot be off: public authorities",
             ),
             ("mysql://h/d?ssl_key=/k", "`ssl_cert` and `ssl_key`"),
             ("mysql://h/d?read_timeout=0", "`read_timeout` cannot be `0`"),
