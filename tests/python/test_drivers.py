@@ -66,6 +66,7 @@ def test_a_driver_still_to_come_is_made_and_says_so_when_it_is_used(connection_s
         ("loginsight://user@h", ValueError, "loginsight://USER:PASSWORD@HOST"),
         ("nope://h", ValueError, "no driver for the scheme `nope://`"),
         ("file:///x?a=b", ValueError, "no option `a`"),
+        ("messaging://h:port", ValueError, "port is no number"),
     ],
 )
 def test_a_driver_that_cannot_be_made_says_why(connection_string, error, message):

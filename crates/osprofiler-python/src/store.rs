@@ -37,11 +37,12 @@ pub(crate) fn host() -> &'static str {
     HOST.get_or_init(|| name)
 }
 
-/// Raises `ValueError` if no driver can serve the connection string.
+/// Raises `ValueError` if no driver can serve the connection string, or if what it says cannot be: whoever configures it is told
+/// at once, not with the first notification. A writer is made of it, and opens nothing before it writes.
 #[pyfunction]
 pub(crate) fn check_connection(connection_string: &str) -> PyResult<()> {
     let connection = parse(connection_string)?;
-    registry::capabilities(&connection)
+    registry::open_writer(&connection)
         .map(drop)
         .map_err(|error| to_python(&error))
 }

@@ -24,7 +24,7 @@ class StoreDriver(base.Driver):
         return self.connection_str
 
     def _check(self):
-        """Raise if no driver can serve the connection string."""
+        """Raise if no driver can serve the connection string, or what it says cannot be. Opens nothing."""
         _native.check_connection(self._native_string())
 
     @classmethod
