@@ -112,7 +112,8 @@ pub fn parse_span(text: &str) -> Option<Duration> {
     (seconds <= 100 * 365 * 86_400).then_some(Duration::from_secs(seconds))
 }
 
-fn refused(name: &str, text: &str, help: &str) -> Error {
+/// The error for an option that cannot be what it is; `help` shows one that would do.
+pub(super) fn refused(name: &str, text: &str, help: &str) -> Error {
     Error::new(
         ErrorKind::Usage,
         format!("the option `{name}` cannot be `{text}`"),

@@ -11,6 +11,8 @@ pub(super) mod listing;
 pub(super) mod trace;
 
 pub(super) mod address;
+pub(super) mod settings;
+
 pub(super) mod expiry;
 
 use super::words::one_line;

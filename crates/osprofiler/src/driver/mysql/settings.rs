@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use mysql::{ClientIdentity, OptsBuilder, SslOpts};
 
+use crate::driver::options::refused;
 use crate::driver::sql::address::{self, Address};
+use crate::driver::sql::settings;
 use crate::driver::{ConnectionString, options, tls};
 use crate::{Error, ErrorKind, Result};
 
@@ -61,8 +63,7 @@ impl Settings {
         let write_timeout = options::seconds(connection, "write_timeout", answer_timeout)?;
         let password = connection
             .password()
-            .or(option("password"))
-            .or(option("passwd"));
+            .or(settings::first(connection, &["password", "passwd"]));
         let common = OptsBuilder::new()
             .user(connection.user().or(option("user")))
             .pass(password)
@@ -94,14 +95,7 @@ impl Settings {
 }
 
 fn addresses(connection: &ConnectionString) -> Result<Vec<Address>> {
-    let port = match connection.option("port") {
-        None => PORT,
-        Some(text) => text
-            .parse()
-            .ok()
-            .filter(|&port| port != 0)
-            .ok_or_else(|| refused("port", text, "write a number: `port=3306`"))?,
-    };
+    let port = settings::port(connection, PORT)?;
     if let Some(socket) = connection.option("unix_socket") {
         return Ok(vec![Address::Path(socket.to_owned())]);
     }
@@ -120,7 +114,7 @@ fn addresses(connection: &ConnectionString) -> Result<Vec<Address>> {
 /// As the Python clients have it: no TLS without a word of it. Authorities mean that the server has to be proven.
 fn tls(connection: &ConnectionString) -> Result<Tls> {
     let option = |name| connection.option(name);
-    let authorities = option("tls_ca_file").or(option("ssl_ca"));
+    let authorities = settings::first(connection, &["tls_ca_file", "ssl_ca"]);
     let is_on = |name, default| options::is_on(connection, name, default);
     let verify = is_on("tls_verify", true)? && is_on("ssl_verify_cert", true)?;
     let verify_name = is_on("ssl_check_hostname", true)? && is_on("ssl_verify_identity", true)?;
@@ -132,20 +126,10 @@ fn tls(connection: &ConnectionString) -> Result<Tls> {
     if is_on("ssl_disabled", false)? {
         return Ok(Tls::Never);
     }
-    let identity = match [option("ssl_cert"), option("ssl_key")] {
-        [None, None] => None,
-        [Some(certificate), Some(key)] => Some(ClientIdentity::new(
-            PathBuf::from(certificate),
-            PathBuf::from(key),
-        )),
-        _ => {
-            return Err(Error::new(
-                ErrorKind::Usage,
-                "the options `ssl_cert` and `ssl_key` need each other",
-            )
-            .with_help("name both files, of the certificate and of its key"));
-        }
-    };
+    let identity =
+        settings::identity(connection, ["ssl_cert", "ssl_key"])?.map(|(certificate, key)| {
+            ClientIdentity::new(PathBuf::from(certificate), PathBuf::from(key))
+        });
     let options = |anybody: bool, any_name: bool| {
         SslOpts::default()
             .with_client_identity(identity.clone())
@@ -188,14 +172,6 @@ fn any_name(what: &str) -> Error {
     .with_help(
         "write `ssl_mode=VERIFY_IDENTITY` and name the server as its certificate does; `ssl_mode=REQUIRED` encrypts without a proof",
     )
-}
-
-fn refused(name: &str, text: &str, help: &str) -> Error {
-    Error::new(
-        ErrorKind::Usage,
-        format!("the option `{name}` cannot be `{text}`"),
-    )
-    .with_help(help)
 }
 
 #[cfg(test)]

@@ -9,7 +9,9 @@ use std::time::Duration;
 use tokio_postgres::Config;
 use tokio_postgres::config::{ChannelBinding, LoadBalanceHosts, SslMode, TargetSessionAttrs};
 
+use crate::driver::options::refused;
 use crate::driver::sql::address::{self, Address};
+use crate::driver::sql::settings;
 use crate::driver::tls::Trust;
 use crate::driver::{ConnectionString, options};
 use crate::{Error, ErrorKind, Result};
@@ -72,14 +74,7 @@ impl Settings {
 
 /// Adds the servers, and returns how many there are.
 fn add_hosts(config: &mut Config, connection: &ConnectionString) -> Result<u32> {
-    let port = match connection.option("port") {
-        None => PORT,
-        Some(text) => text
-            .parse()
-            .ok()
-            .filter(|&port| port != 0)
-            .ok_or_else(|| refused("port", text, "write a number: `port=5432`"))?,
-    };
+    let port = settings::port(connection, PORT)?;
     let named = connection
         .options()
         .filter(|(name, _)| *name == "host")
@@ -145,9 +140,7 @@ fn add_choices(config: &mut Config, connection: &ConnectionString) -> Result<()>
 /// Adds whether to speak TLS, and returns whom to trust then. As libpq has it: without a word TLS is taken where the
 /// server has it, and the server believed. Options of ours mean that it has to be proven.
 fn add_tls(config: &mut Config, connection: &ConnectionString) -> Result<Option<Trust>> {
-    let authorities = connection
-        .option("tls_ca_file")
-        .or(connection.option("sslrootcert"))
+    let authorities = settings::first(connection, &["tls_ca_file", "sslrootcert"])
         // libpq's word for the system's.
         .filter(|file| *file != "system");
     let verify = options::is_on(connection, "tls_verify", true)?;
@@ -178,31 +171,13 @@ fn add_tls(config: &mut Config, connection: &ConnectionString) -> Result<Option<
         }
     };
     config.ssl_mode(mode);
-    let identity = match ["sslcert", "sslkey"].map(|name| connection.option(name)) {
-        [None, None] => None,
-        [Some(certificate), Some(key)] => Some((certificate.to_owned(), key.to_owned())),
-        _ => {
-            return Err(Error::new(
-                ErrorKind::Usage,
-                "the options `sslcert` and `sslkey` need each other",
-            )
-            .with_help("name both files, of the certificate and of its key"));
-        }
-    };
+    let identity = settings::identity(connection, ["sslcert", "sslkey"])?;
     Ok(Some(Trust {
         authorities: authorities.map(str::to_owned),
         anybody,
         any_name,
         identity,
     }))
-}
-
-fn refused(name: &str, text: &str, help: &str) -> Error {
-    Error::new(
-        ErrorKind::Usage,
-        format!("the option `{name}` cannot be `{text}`"),
-    )
-    .with_help(help)
 }
 
 #[cfg(test)]
