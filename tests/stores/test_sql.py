@@ -298,3 +298,23 @@ def test_the_documents_statements_say_something(database):
     for statement in filter(str.strip, statements):
         answer = database.ask(statement.strip())
         assert answer or "CREATE INDEX" in statement, statement
+
+
+def statements(database):
+    """Return how many statements a MariaDB server has run that were prepared before; PostgreSQL counts transactions alone."""
+    if database.is_postgresql:
+        return int(database.ask("SELECT sum(xact_commit) FROM pg_stat_database"))
+    variables = "information_schema.global_status WHERE variable_name = 'COM_STMT_EXECUTE'"
+    return int(database.ask(f"SELECT variable_value FROM {variables}"))
+
+
+def test_a_batch_is_a_few_statements_whatever_its_traces(database, command, tmp_path):
+    """Those with errors are listed together, not one by one."""
+    failed = [notification({"etype": "LookupError"}, "db-stop", base_id=f"trace-{number}") for number in range(1000)]
+    source = tmp_path / "traces.jsonl"
+    source.write_text("".join(json.dumps(one) + "\n" for one in failed))
+    before = statements(database)
+    done = command("trace", "copy", "--all", f"--from=file://{source}", f"--to={database.url()}")
+    assert done.returncode == 0, done.stderr
+    assert statements(database) - before < 50
+    assert int(database.ask("SELECT count(DISTINCT base_id) FROM data_error")) == 1000

@@ -16,6 +16,9 @@ use crate::driver::sql::expiry::{self, Expiry};
 use crate::driver::sql::row;
 use crate::{Id, Loss, LossReason, Notifications, Result, Timestamp};
 
+/// An insert into `data_error` has at most so many rows, of some 60 bytes each.
+const ERRORS_AT_ONCE: usize = 256;
+
 pub(super) struct MysqlWriter {
     server: Server,
     /// Those that the last connection found or made.
@@ -115,11 +118,17 @@ fn insert<'a>(
     Ok(refused)
 }
 
+/// Lists the traces of the batch that have errors, many in a statement.
 fn add_errors(connection: &mut Connection, batch: &Notifications) -> Result<()> {
-    for (base_id, timestamp) in row::first_errors(batch) {
+    let errors: Vec<_> = row::first_errors(batch).into_iter().collect();
+    for errors in errors.chunks(ERRORS_AT_ONCE) {
+        let rows = vec!["(?, ?)"; errors.len()].join(", ");
+        let values = errors
+            .iter()
+            .flat_map(|(id, time)| [time.to_string().into(), id.to_string().into()]);
         connection.change(
-            "INSERT INTO data_error (timestamp, base_id) VALUES (?, ?)",
-            vec![timestamp.to_string().into(), base_id.to_string().into()],
+            &format!("INSERT INTO data_error (timestamp, base_id) VALUES {rows}"),
+            values.collect(),
         )?;
     }
     Ok(())
