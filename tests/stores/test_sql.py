@@ -301,7 +301,7 @@ def test_the_documents_statements_say_something(database):
 
 
 def statements(database):
-    """Return how many statements a MariaDB server has run that were prepared before; PostgreSQL counts transactions alone."""
+    """Return how many prepared statements MariaDB has run; PostgreSQL counts transactions alone."""
     if database.is_postgresql:
         return int(database.ask("SELECT sum(xact_commit) FROM pg_stat_database"))
     variables = "information_schema.global_status WHERE variable_name = 'COM_STMT_EXECUTE'"
