@@ -14,7 +14,7 @@ import subprocess
 import threading
 
 import pytest
-from conftest import drawn
+from conftest import drawn, own_frames
 from osprofiler import profiler
 from osprofiler.context import carry, carry_executor
 from programs import run_program
@@ -294,3 +294,24 @@ def test_work_more_than_a_minute_after_the_end_is_dropped_and_counted(store, bas
         base_id,
     )
     assert store.tree(base_id) == "request\n  work"
+
+
+class Refusing:
+    """An executor that cannot be entered, or not be left."""
+
+    def __init__(self, moment):
+        self.moment = moment
+
+    def __enter__(self):
+        assert self.moment != "entered", "it cannot be entered"
+
+    def __exit__(self, *raised):
+        raise RuntimeError("it cannot be left")
+
+
+@pytest.mark.parametrize("moment", ["entered", "left"])
+def test_an_executor_that_cannot_be_used_shows_no_frame_of_ours(moment):
+    executor = carry_executor(Refusing(moment))
+    with pytest.raises((AssertionError, RuntimeError), match=f"it cannot be {moment}") as raised, executor:
+        pass
+    assert own_frames(raised.value) == []

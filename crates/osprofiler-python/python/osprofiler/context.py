@@ -155,8 +155,16 @@ class _Carrying:
         return carrying
 
     def __enter__(self):
-        self._executor.__enter__()
+        try:
+            self._executor.__enter__()
+        except BaseException as error:
+            _native.hide_frame(error)
+            raise
         return self
 
-    def __exit__(self, *error):
-        return self._executor.__exit__(*error)
+    def __exit__(self, *raised):
+        try:
+            return self._executor.__exit__(*raised)
+        except BaseException as error:
+            _native.hide_frame(error)
+            raise
