@@ -57,15 +57,16 @@ class LogInsight:
         """Begin to listen, again at the same ports."""
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(self.certificates.certificate, self.certificates.key)
-        self.stop, stopped = socket.socketpair()
+        self.stop, self.stopped = socket.socketpair()
         self.selector = selectors.DefaultSelector()
-        self.selector.register(stopped, selectors.EVENT_READ)
-        self.open: set[socket.socket] = {stopped}
+        self.selector.register(self.stopped, selectors.EVENT_READ)
+        self.listeners: list[socket.socket] = []
+        self.connections: set[socket.socket] = set()
         for address in self.addresses:
             for name, context in (("port", None), ("tls_port", tls)):
                 listener = socket.create_server((address, getattr(self, name)))
                 setattr(self, name, listener.getsockname()[1])
-                self.open.add(listener)
+                self.listeners.append(listener)
                 self.selector.register(listener, selectors.EVENT_READ, (address, context))
         self.acceptor = threading.Thread(target=self._accept)
         self.acceptor.start()
@@ -76,9 +77,8 @@ class LogInsight:
         self.stop.close()
         self.acceptor.join()
         self.selector.close()
-        for each in list(self.open):
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
+        self.hang_up()
+        for each in [self.stopped, *self.listeners]:
             each.close()
 
     def url(self, options: str = "", address: str = "127.0.0.1", login: str = LOGIN) -> str:
@@ -96,15 +96,21 @@ class LogInsight:
         """Know of no session, as another server of a cluster."""
         self.sessions.clear()
 
+    def hang_up(self) -> None:
+        """End the connections, and go on listening."""
+        for each in list(self.connections):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
     def answer(self, address: str, is_secure: bool, handler: BaseHTTPRequestHandler) -> Answer:
         """Return the answer to a request."""
         body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
         url = urlsplit(handler.path)
+        self.requests.append((handler.command, handler.path))
+        said = self.say(handler.command, handler.path, body)
+        if said is not None:
+            return said
         with self.lock:
-            self.requests.append((handler.command, handler.path))
-            said = self.say(handler.command, handler.path, body)
-            if said is not None:
-                return said
             match handler.command, url.path.split("/")[1:]:
                 case "POST", ["api", "v1", "events", "ingest", agent]:
                     uuid.UUID(agent)
@@ -157,7 +163,6 @@ class LogInsight:
                 if key.data is None:
                     return
                 connection, client = key.fileobj.accept()
-                self.open.add(connection)
                 threading.Thread(target=self._serve, args=(connection, client, *key.data), daemon=True).start()
 
     def _serve(self, connection: socket.socket, client, address: str, tls: ssl.SSLContext | None) -> None:
@@ -165,9 +170,10 @@ class LogInsight:
         with contextlib.suppress(OSError):
             if tls:
                 connection = tls.wrap_socket(connection, server_side=True)
-                self.open.add(connection)
+            self.connections.add(connection)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             handler(self, address, is_secure=bool(tls))(connection, client, None)
+        self.connections.discard(connection)
         connection.close()
 
 

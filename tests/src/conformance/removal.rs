@@ -4,10 +4,10 @@
 use std::process::Child;
 
 use osprofiler::driver::{ConnectionString, ListFilter, Pruner, ReadSummary};
-use osprofiler::{Loss, LossReason};
+use osprofiler::{Loss, LossReason, Timestamp};
 
 use super::{Subject, assert_same, numbered, parse};
-use crate::sample::{id, notifications};
+use crate::sample::{Row, id, notifications};
 
 fn pruner(subject: &Subject, connection: &ConnectionString) -> Box<dyn Pruner> {
     let open = subject.implementation.open_pruner;
@@ -77,6 +77,71 @@ pub(super) fn losses(subject: &Subject) {
     assert_eq!(subject.read(&connection, "a").1, ReadSummary::default());
     let losses = subject.read(&connection, "b").1.losses;
     assert_eq!(losses, [Loss { count: 3, reason }]);
+}
+
+pub(super) fn many(subject: &Subject) {
+    let connection = subject.connection();
+    let traces: Vec<String> = (0..300).map(|number| format!("trace {number}")).collect();
+    let rows: Vec<Row<'_>> = traces
+        .iter()
+        .zip(0..)
+        .map(|(trace, micros)| (&**trace, "p", &**trace, "x-start", micros, "{}"))
+        .collect();
+    subject.write(&connection, &notifications(&rows));
+    for start in [0, 6_000] {
+        subject.write(&connection, &numbered("large", start, 6_000));
+    }
+    subject.write(&connection, &numbered("stays", 0, 10));
+    let mut gone: Vec<_> = traces.iter().map(|trace| id(trace)).collect();
+    gone.push(id("large"));
+    let removed = pruner(subject, &connection).remove(&gone);
+    assert_eq!(removed.expect("they are removed"), 301);
+    let left = [("stays".to_owned(), 0)];
+    assert_eq!(subject.list(&connection, ListFilter::All), left);
+    assert!(subject.read(&connection, "large").0.is_empty());
+    assert_same(
+        &subject.read(&connection, "stays").0,
+        &numbered("stays", 0, 10),
+    );
+}
+
+/// Databases may take capitals and blanks for nothing; a pattern may match; a prefix is an id of its own.
+pub(super) fn alike(subject: &Subject) {
+    let connection = subject.connection();
+    let alike = ["ABC", "abc ", "abcd", "a*c", "ab", "%", "äbc"];
+    for trace in ["abc"].iter().chain(&alike) {
+        subject.write(&connection, &numbered(trace, 0, 2));
+    }
+    let mut pruner = pruner(subject, &connection);
+    for trace in ["abc", "a*c", "%"] {
+        assert_eq!(pruner.remove(&[id(trace)]).expect("it is removed"), 1);
+        assert!(subject.read(&connection, trace).0.is_empty());
+    }
+    for trace in ["ABC", "abc ", "abcd", "ab", "äbc"] {
+        assert_same(&subject.read(&connection, trace).0, &numbered(trace, 0, 2));
+    }
+}
+
+pub(super) fn written_since(subject: &Subject) {
+    let connection = subject.connection();
+    for (trace, from) in [("old", 0), ("long", 0), ("long", 1000), ("new", 2000)] {
+        subject.write(&connection, &numbered(trace, from, 10));
+    }
+    let traces = ["old", "long", "new", "OLD", "unknown"].map(id);
+    let mut reader = subject.reader(&connection);
+    for (since, expected) in [
+        (0, [true, true, true, false, false]),
+        (9, [true, true, true, false, false]),
+        (10, [false, true, true, false, false]),
+        (1009, [false, true, true, false, false]),
+        (1010, [false, false, true, false, false]),
+        (2010, [false; 5]),
+    ] {
+        let written = reader.written_since(&traces, Timestamp::from_micros(since));
+        assert_eq!(written.expect("the store knows"), expected, "{since}");
+    }
+    let written = reader.written_since(&[], Timestamp::from_micros(0));
+    assert!(written.expect("there is nothing to know").is_empty());
 }
 
 pub(super) fn beside_writer(subject: &Subject) {

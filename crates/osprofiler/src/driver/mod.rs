@@ -87,6 +87,7 @@ mod tls;
 ))]
 mod words;
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use crate::{Id, Loss, Notification, Notifications, Result, Timestamp};
@@ -173,6 +174,24 @@ pub trait Reader: Send {
         }
         Ok(skipped)
     }
+
+    /// Whether each of the `traces` has a notification of that time or a later one: then somebody may be writing it still. Asked
+    /// about [as many](Pruner::at_once) as are removed at a time, just before.
+    ///
+    /// Reads the traces; a driver whose store knows it without that has a way of its own.
+    fn written_since(&mut self, traces: &[Id<'_>], since: Timestamp) -> Result<Vec<bool>> {
+        let mut written = HashSet::new();
+        self.read_each(traces, &mut |stored| {
+            if let Stored::Notification(notification) = stored
+                && notification.timestamp >= since
+            {
+                written.insert(notification.base_id.to_string());
+            }
+            ControlFlow::Continue(())
+        })?;
+        let is_written = |trace: &Id<'_>| written.contains(&trace.to_string());
+        Ok(traces.iter().map(is_written).collect())
+    }
 }
 
 /// The part of a driver that removes traces. Opened by commands; used by one thread at a time.
@@ -180,9 +199,14 @@ pub trait Pruner: Send {
     /// Removes those of the `traces` that are there, with what is known to be lost of them, and returns how many were. Others
     /// stay as they are, and writers that are at work go on and count nothing of it as lost. After an error some may be gone.
     ///
-    /// Called once with all that are to go; may take as long as the store needs, but keeps no writer waiting for more than
-    /// seconds.
+    /// May take as long as the store needs, but keeps no writer waiting for more than seconds. Where it is broken off, what is left
+    /// of a trace is listed still, so that it is found by the next one.
     fn remove(&mut self, traces: &[Id<'_>]) -> Result<u64>;
+
+    /// How many traces it is to be called with at most. Between two calls somebody sees how far it has come, or stops.
+    fn at_once(&self) -> usize {
+        256
+    }
 }
 
 /// What a store holds, as [`Reader::read_all`] yields it.

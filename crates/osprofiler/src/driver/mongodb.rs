@@ -11,6 +11,7 @@ mod connection;
 mod document;
 mod errors;
 mod info;
+mod pruner;
 mod reader;
 mod writer;
 
@@ -28,6 +29,7 @@ pub(super) const IMPLEMENTATION: Implementation = Implementation {
         Capability::Losses,
         Capability::Deduplicates,
         Capability::ManyWriters,
+        Capability::Prunes,
         Capability::Expires,
         Capability::SurvivesFork,
     ],
@@ -36,7 +38,7 @@ pub(super) const IMPLEMENTATION: Implementation = Implementation {
     example: "mongodb://mongodb.example.org:27017",
     open_writer: |connection| Ok(Box::new(writer::MongodbWriter::new(connection)?)),
     open_reader: |connection| Ok(Box::new(reader::MongodbReader::new(connection)?)),
-    open_pruner: None,
+    open_pruner: Some(|connection| Ok(Box::new(pruner::MongodbPruner::new(connection)?))),
 };
 
 const OPTIONS: [DriverOption; 6] = {
@@ -137,5 +139,11 @@ const WRITE: Call = Call {
 /// A call that a person waits for, of a server that may have much to look at.
 const READ: Call = Call {
     action: "read",
+    answer_timeout: Duration::from_secs(60),
+};
+
+/// A call that removes what may be much.
+const REMOVE: Call = Call {
+    action: "remove traces from",
     answer_timeout: Duration::from_secs(60),
 };

@@ -13,6 +13,8 @@ mod writer;
 
 mod reader;
 
+mod pruner;
+
 mod errors;
 
 use super::options;
@@ -26,6 +28,7 @@ pub(super) const IMPLEMENTATION: Implementation = Implementation {
         Capability::Losses,
         Capability::Deduplicates,
         Capability::ManyWriters,
+        Capability::Prunes,
         Capability::Expires,
         Capability::SurvivesFork,
     ],
@@ -79,5 +82,8 @@ pub(super) const IMPLEMENTATION: Implementation = Implementation {
         let settings = settings::Settings::of(connection)?;
         Ok(Box::new(reader::MysqlReader::new(settings)))
     },
-    open_pruner: None,
+    open_pruner: Some(|connection| {
+        let settings = settings::Settings::of(connection)?;
+        Ok(Box::new(pruner::MysqlPruner::new(settings)))
+    }),
 };

@@ -18,6 +18,8 @@ mod listing;
 mod questions;
 mod reader;
 
+mod pruner;
+
 mod errors;
 
 #[cfg(test)]
@@ -34,6 +36,7 @@ pub(super) const IMPLEMENTATION: Implementation = Implementation {
         Capability::Losses,
         Capability::Deduplicates,
         Capability::ManyWriters,
+        Capability::Prunes,
         Capability::Expires,
         Capability::SurvivesFork,
     ],
@@ -111,7 +114,11 @@ pub(super) const IMPLEMENTATION: Implementation = Implementation {
             connection,
         )?)))
     },
-    open_pruner: None,
+    open_pruner: Some(|connection| {
+        Ok(Box::new(pruner::RedisPruner::new(settings::Settings::of(
+            connection,
+        )?)))
+    }),
 };
 
 /// The list of a trace's notifications, the newest first.

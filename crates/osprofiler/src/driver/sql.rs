@@ -17,6 +17,9 @@ pub(super) mod expiry;
 
 use super::words::one_line;
 
+/// How many rows are removed in one transaction: writers wait for a moment at most.
+pub(super) const ROWS_AT_ONCE: u64 = 5_000;
+
 /// The first line of what a server said, or a part of it: details may hold what was to be stored.
 pub(super) fn shorten(message: &str) -> String {
     one_line(message.lines().next().unwrap_or_default())

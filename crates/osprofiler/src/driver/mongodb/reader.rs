@@ -5,9 +5,9 @@
 //! index answers by looking at one key a trace; where a server cannot, it is made here of all keys. What is no
 //! notification is skipped and counted.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use mongodb::bson::{Document, RawDocument, RawDocumentBuf, doc};
+use mongodb::bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
 use mongodb::error::ErrorKind as Client;
 use mongodb::{Cursor, Database};
 
@@ -168,6 +168,22 @@ impl Reader for MongodbReader {
             }
         }
         Ok(skipped)
+    }
+
+    fn written_since(&mut self, traces: &[Id<'_>], since: Timestamp) -> Result<Vec<bool>> {
+        let traces: Vec<String> = traces.iter().map(ToString::to_string).collect();
+        // Texts of times are in their order.
+        let filter =
+            doc! { "base_id": { "$in": &traces }, "timestamp": { "$gte": since.to_string() } };
+        let found = self.connection.run(&READ, async |database| {
+            let collection = database.collection::<Document>(NOTIFICATIONS);
+            collection.distinct("base_id", filter).await
+        })?;
+        let written: HashSet<&str> = found.iter().filter_map(Bson::as_str).collect();
+        Ok(traces
+            .iter()
+            .map(|trace| written.contains(&**trace))
+            .collect())
     }
 }
 

@@ -104,9 +104,12 @@ impl Connection {
             .map_err(|error| errors::sort(&error))
     }
 
-    /// Runs a statement that changes rows.
-    pub(super) fn change(&mut self, statement: &str, parameters: Vec<Value>) -> Result<()> {
-        self.query(statement, parameters, &mut |_| ())
+    /// Runs a statement that changes rows. Returns how many it did.
+    pub(super) fn change(&mut self, statement: &str, parameters: Vec<Value>) -> Result<u64> {
+        self.client
+            .exec_drop(statement, Params::from(parameters))
+            .map_err(|error| errors::sort(&error))?;
+        Ok(self.client.affected_rows())
     }
 
     /// Calls `each` with the rows of a query.

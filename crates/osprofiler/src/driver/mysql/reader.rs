@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Reading traces back and listing them. A table that is not there is an empty one.
 
+use std::collections::HashSet;
+
+use mysql::Value;
+
 use super::connection::{Connection, Server, number, text};
 use super::settings::Settings;
 use super::tables::Tables;
 use crate::driver::sql::listing::Listing;
 use crate::driver::sql::trace::{self, DATA_BYTES, TraceRows};
 use crate::driver::{ListFilter, ReadSummary, Reader, TraceSummary};
-use crate::{Id, Notifications, Result};
+use crate::{Id, Notifications, Result, Timestamp};
 
 pub(super) struct MysqlReader {
     server: Server,
@@ -34,6 +38,38 @@ impl Reader for MysqlReader {
         let listing = self.call(|connection| list(connection, filter))?;
         Ok(listing.tell(each))
     }
+
+    fn written_since(&mut self, traces: &[Id<'_>], since: Timestamp) -> Result<Vec<bool>> {
+        let traces: Vec<String> = traces.iter().map(ToString::to_string).collect();
+        let written = self.call(|connection| written_since(connection, &traces, since))?;
+        let is_written = |trace: &String| written.contains(trace.trim_end());
+        Ok(traces.iter().map(is_written).collect())
+    }
+}
+
+/// Those of the traces that have a notification of that time or a later one, without blanks at their ends: those may make no
+/// difference to the database.
+fn written_since(
+    connection: &mut Connection,
+    traces: &[String],
+    since: Timestamp,
+) -> Result<HashSet<String>> {
+    let mut written = HashSet::new();
+    if traces.is_empty() || !Tables::find(connection)?.data {
+        return Ok(written);
+    }
+    // Texts of times are in their order.
+    let query = format!(
+        "SELECT DISTINCT CONVERT(base_id USING utf8mb4) COLLATE utf8mb4_bin FROM data \
+         WHERE base_id IN ({}) AND timestamp >= ?",
+        vec!["?"; traces.len()].join(", ")
+    );
+    let mut parameters: Vec<Value> = traces.iter().map(Value::from).collect();
+    parameters.push(since.to_string().into());
+    connection.query(&query, parameters, &mut |row| {
+        written.extend(text(row, 0).map(|id| id.trim_end().to_owned()));
+    })?;
+    Ok(written)
 }
 
 fn read(

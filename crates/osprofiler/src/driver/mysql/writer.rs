@@ -150,7 +150,8 @@ fn add_loss(
             loss.reason.name().into(),
             i64::try_from(loss.count).unwrap_or(i64::MAX).into(),
         ],
-    )
+    )?;
+    Ok(())
 }
 
 /// Removes rows older than `oldest`, at most `rows` of each table.

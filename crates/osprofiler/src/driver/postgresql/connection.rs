@@ -133,14 +133,13 @@ impl Connection {
         self.step(self.client.batch_execute(statements))
     }
 
-    /// Runs a statement that changes rows.
+    /// Runs a statement that changes rows. Returns how many it did.
     pub(super) fn change(
         &self,
         statement: &str,
         parameters: &[(&(dyn ToSql + Sync), Type)],
-    ) -> Result<()> {
+    ) -> Result<u64> {
         self.step(self.client.execute_typed(statement, parameters))
-            .map(|_| ())
     }
 
     /// Calls `each` with the rows of a query.

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Reading traces back and listing them. A table that is not there is an empty one.
 
-use tokio_postgres::types::Type;
+use std::collections::HashSet;
+
+use tokio_postgres::types::{ToSql, Type};
 
 use super::connection::{Connection, Server};
 use super::settings::Settings;
@@ -9,7 +11,7 @@ use super::tables::Tables;
 use crate::driver::sql::listing::Listing;
 use crate::driver::sql::trace::{self, DATA_BYTES, TraceRows};
 use crate::driver::{ListFilter, ReadSummary, Reader, TraceSummary};
-use crate::{Id, Notifications, Result};
+use crate::{Id, Notifications, Result, Timestamp};
 
 pub(super) struct PostgresqlReader {
     server: Server,
@@ -36,6 +38,33 @@ impl Reader for PostgresqlReader {
         let listing = self.call(|connection| list(connection, filter))?;
         Ok(listing.tell(each))
     }
+
+    fn written_since(&mut self, traces: &[Id<'_>], since: Timestamp) -> Result<Vec<bool>> {
+        self.call(|connection| written_since(connection, traces, since))
+    }
+}
+
+fn written_since(
+    connection: &Connection,
+    traces: &[Id<'_>],
+    since: Timestamp,
+) -> Result<Vec<bool>> {
+    let mut written = HashSet::new();
+    let fit = |trace: &Id<'_>| connection.holds.fit(&trace.to_string()).into_owned();
+    let traces: Vec<String> = traces.iter().map(fit).collect();
+    if Tables::find(connection)?.data {
+        // Texts of times are in their order, by their bytes.
+        let query = "SELECT DISTINCT base_id::text FROM data \
+                     WHERE base_id = ANY($1) AND timestamp COLLATE \"C\" >= $2";
+        let since = since.to_string();
+        let parameters: &[(&(dyn ToSql + Sync), Type)] =
+            &[(&traces, Type::TEXT_ARRAY), (&since, Type::TEXT)];
+        connection.query(query, parameters, &mut |row| {
+            written.extend(row.try_get::<_, String>(0));
+        })?;
+    }
+    let is_written = |trace: &String| written.contains(trace);
+    Ok(traces.iter().map(is_written).collect())
 }
 
 fn read(

@@ -84,7 +84,8 @@ impl Writer for PostgresqlWriter {
                     (&loss.reason.name(), Type::TEXT),
                     (&count, Type::INT8),
                 ],
-            )
+            )?;
+            Ok(())
         })?;
         self.loss.taken();
         Ok(())
@@ -151,7 +152,8 @@ fn add_errors(connection: &Connection, batch: &Notifications) -> Result<()> {
     connection.change(
         "INSERT INTO data_error (base_id, timestamp) SELECT * FROM unnest($1, $2)",
         &[(&ids, Type::TEXT_ARRAY), (&times, Type::TEXT_ARRAY)],
-    )
+    )?;
+    Ok(())
 }
 
 /// Removes rows older than `oldest`, at most `rows` of each table, and none that another writer is removing.

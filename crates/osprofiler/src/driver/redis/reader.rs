@@ -5,14 +5,17 @@
 
 use std::ops::ControlFlow;
 
-use ::redis::cmd;
+use ::redis::{Value, cmd, pipe};
 
 use super::connection::Server;
 use super::settings::Settings;
 use super::{LEGACY, LOST, NOTIFICATIONS, listing, questions};
 use crate::driver::{ListFilter, ReadSummary, Reader, TraceSummary};
 use crate::wire::{self, MAX_LINE_BYTES};
-use crate::{Id, Loss, LossReason, Notifications, Result};
+use crate::{Id, Loss, LossReason, Notifications, Result, Timestamp};
+
+/// How many of a list's newest elements tell when it was last written: services' clocks differ, and some may be junk.
+const NEWEST: i64 = 8;
 
 pub(super) struct RedisReader {
     server: Server,
@@ -102,6 +105,29 @@ impl Reader for RedisReader {
 
     fn list(&mut self, filter: ListFilter, each: &mut dyn FnMut(TraceSummary<'_>)) -> Result<u64> {
         listing::list(&mut self.server, filter, each)
+    }
+
+    /// Looks at what was pushed last. What has no list was written by an upstream of long ago.
+    fn written_since(&mut self, traces: &[Id<'_>], since: Timestamp) -> Result<Vec<bool>> {
+        let mut written = Vec::with_capacity(traces.len());
+        for traces in traces.chunks(questions::VALUES) {
+            let mut questions = pipe();
+            for trace in traces {
+                let key = format!("{NOTIFICATIONS}{trace}");
+                questions.cmd("LRANGE").arg(key).arg(0).arg(NEWEST - 1);
+            }
+            let answers = questions::ask(&mut self.server, &questions)?.into_iter();
+            written.extend(answers.map(|answer| {
+                let Value::Array(elements) = answer else {
+                    return false;
+                };
+                let mut texts = elements.into_iter().filter_map(questions::text_of);
+                texts.any(|text| {
+                    wire::parse(&text).is_ok_and(|one| one.as_notification().timestamp >= since)
+                })
+            }));
+        }
+        Ok(written)
     }
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A transaction in Redis' own form, sent while it is still being made, so that client and server work at once.
 //!
-//! In: commands, and whether they have to succeed. Out, once the server has done all of them: those whose key is somebody
-//! else's, or the first error of another kind.
+//! In: commands, and whether they have to succeed. Out, once the server has done all of them: their answers, or those whose key
+//! is somebody else's, or the first error of another kind.
 //! A transaction that is dropped half-way has done nothing: the server forgets it with the connection. The client's own
 //! is not used: it copies more, tells no reason of a refusal, and panics where `MULTI` itself is refused.
 
@@ -58,7 +58,18 @@ impl<'a> Transaction<'a> {
 
     /// Has the server do all of it. Returns the numbers of the commands that had to succeed and did not because their keys hold
     /// what we never put there; the others are done all the same.
-    pub(super) fn execute(mut self) -> RedisResult<Vec<usize>> {
+    pub(super) fn execute(self) -> RedisResult<Vec<usize>> {
+        let needs = self.needs.clone();
+        let answers = self.answers()?.into_iter().zip(needs).enumerate();
+        let refused = answers.filter(|(_, (answer, need))| {
+            matches!(answer, Value::ServerError(_)) && *need == Need::Must
+        });
+        Ok(refused.map(|(number, _)| number).collect())
+    }
+
+    /// Has the server do all of it. Returns what it answers to each command; of those that had to succeed, an error only where
+    /// the key holds what we never put there.
+    pub(super) fn answers(mut self) -> RedisResult<Vec<Value>> {
         self.push_command(&["EXEC"], 0);
         self.connection.send_packed_command(&self.bytes)?;
         // `MULTI`, and each command being queued; a refusal here has a reason, that of `EXEC` has none.
@@ -73,19 +84,17 @@ impl<'a> Transaction<'a> {
                 return Err((ErrorKind::UnexpectedReturnType, text).into());
             }
         };
-        let mut of_wrong_type = Vec::new();
-        for (number, (answer, need)) in answers.into_iter().zip(&self.needs).enumerate() {
+        for (answer, need) in answers.iter().zip(&self.needs) {
             match answer {
-                Value::ServerError(error) if *need == Need::Must => {
-                    if error.code() != "WRONGTYPE" {
-                        return Err(RedisError::from(error));
-                    }
-                    of_wrong_type.push(number);
+                Value::ServerError(error)
+                    if *need == Need::Must && error.code() != "WRONGTYPE" =>
+                {
+                    return Err(RedisError::from(error.clone()));
                 }
                 _ => {}
             }
         }
-        Ok(of_wrong_type)
+        Ok(answers)
     }
 
     fn push_command(&mut self, parts: &[&str], more: usize) {

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Removing traces: rows of all three tables, a bounded number in a transaction, so that writers wait for none of them long.
+//!
+//! What a trace is listed by goes last, so that one whose removal was broken off is found again.
+
+use tokio_postgres::types::Type;
+
+use super::connection::{Connection, Server};
+use super::settings::Settings;
+use super::tables::Tables;
+use crate::driver::Pruner;
+use crate::driver::sql::ROWS_AT_ONCE;
+use crate::{Id, Result};
+
+pub(super) struct PostgresqlPruner {
+    server: Server,
+}
+
+impl PostgresqlPruner {
+    pub(super) fn new(settings: Settings) -> Self {
+        Self {
+            server: Server::new(settings),
+        }
+    }
+}
+
+impl Pruner for PostgresqlPruner {
+    fn remove(&mut self, traces: &[Id<'_>]) -> Result<u64> {
+        let prepare = |_: &Connection| Ok(());
+        self.server
+            .call("remove traces from", prepare, |connection| {
+                let tables = Tables::find(connection)?;
+                let mut removed = 0;
+                for trace in traces {
+                    removed += u64::from(remove(connection, tables, &trace.to_string())?);
+                }
+                Ok(removed)
+            })
+    }
+}
+
+/// Removes a trace. Whether it was there.
+fn remove(connection: &Connection, tables: Tables, trace: &str) -> Result<bool> {
+    let trace = connection.holds.fit(trace).into_owned();
+    let mut was_there = false;
+    for (table, is_there) in [
+        ("data_error", tables.data_error),
+        ("data_lost", tables.data_lost),
+        ("data", tables.data),
+    ] {
+        let statement = format!(
+            "DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE base_id = $1 LIMIT {ROWS_AT_ONCE})"
+        );
+        let mut left = is_there;
+        while left {
+            let rows = connection.change(&statement, &[(&trace, Type::TEXT)])?;
+            was_there |= rows > 0;
+            left = rows >= ROWS_AT_ONCE;
+        }
+    }
+    Ok(was_there)
+}
