@@ -86,9 +86,7 @@ impl<'a> Transaction<'a> {
         };
         for (answer, need) in answers.iter().zip(&self.needs) {
             match answer {
-                Value::ServerError(error)
-                    if *need == Need::Must && error.code() != "WRONGTYPE" =>
-                {
+                Value::ServerError(error) if *need == Need::Must && error.code() != "WRONGTYPE" => {
                     return Err(RedisError::from(error.clone()));
                 }
                 _ => {}
