@@ -52,12 +52,34 @@ pub(crate) struct Summary {
     pub(crate) given_up: u64,
 }
 
+impl Summary {
+    /// Says why something was refused, unless that was said of something before.
+    fn refuse(&mut self, why: impl FnOnce() -> String) {
+        self.refusal.get_or_insert_with(why);
+    }
+}
+
 /// Where everything goes.
 pub(crate) struct Target {
     /// `None` for a store that cannot be read: it is taken to hold nothing.
     pub(crate) reader: Option<Box<dyn Reader>>,
     /// `None` if nothing is to be written.
     pub(crate) writer: Option<Box<dyn Writer>>,
+}
+
+/// Counts what a writer has refused of what it had taken, now or until now, and what it gave up; returns how much it has refused.
+fn take_refused(writer: &mut dyn Writer, summary: &mut Summary) -> u64 {
+    let mut refused: u64 = 0;
+    for loss in writer.take_losses() {
+        let number = match loss.reason {
+            LossReason::Refused => &mut refused,
+            _ => &mut summary.given_up,
+        };
+        *number = number.saturating_add(loss.count);
+    }
+    summary.copied = summary.copied.saturating_sub(refused);
+    summary.refused = summary.refused.saturating_add(refused);
+    refused
 }
 
 /// A hash that stands for what was hashed; two that differ have equal ones once in 2^64 pairs of billions.
@@ -131,6 +153,14 @@ impl Transfer {
     /// Brings over what waits, and the losses.
     pub(crate) fn finish(&mut self) -> Result<(), Failure> {
         self.bring_batch()?;
+        if let Some(writer) = &mut self.target.writer {
+            // Points whose other end is not in the source.
+            writer.finish()?;
+            if take_refused(writer.as_mut(), &mut self.summary) > 0 {
+                self.summary
+                    .refuse(|| "it refuses what is in them".to_owned());
+            }
+        }
         self.bring_losses()
     }
 
@@ -254,27 +284,19 @@ impl Transfer {
             } else {
                 writer.write(&part(batch, &range))
             };
-            let mut refused: u64 = 0;
-            for loss in writer.take_losses() {
-                let number = match loss.reason {
-                    LossReason::Refused => &mut refused,
-                    _ => &mut summary.given_up,
-                };
-                *number = number.saturating_add(loss.count);
+            if outcome.is_ok() {
+                summary.copied += range.len() as u64;
+            }
+            let refused = take_refused(writer.as_mut(), summary);
+            if refused > 0 && outcome.is_ok() {
+                summary.refuse(|| "it refuses what is in them".to_owned());
             }
             match outcome {
-                Ok(()) => {
-                    let all = range.len() as u64;
-                    let refused = refused.min(all);
-                    summary.copied += all - refused;
-                    if refused > 0 {
-                        summary.refused += refused;
-                        summary
-                            .refusal
-                            .get_or_insert_with(|| "it refuses what is in them".to_owned());
-                    }
+                Ok(()) => {}
+                // What will pass, or has nothing to do with what is in them.
+                Err(error) if error.kind() != ErrorKind::Usage || error.is_temporary() => {
+                    return Err(error.into());
                 }
-                Err(error) if error.kind() != ErrorKind::Usage => return Err(error.into()),
                 // One of them is at fault: it is found by halves.
                 Err(_) if range.len() > 1 => {
                     let middle = range.start + range.len() / 2;
@@ -286,7 +308,7 @@ impl Transfer {
                     if summary.copied == 0 && summary.refused >= MOST_REFUSED {
                         return Err(error.into());
                     }
-                    summary.refusal.get_or_insert_with(|| error.to_string());
+                    summary.refuse(|| error.to_string());
                 }
             }
         }
@@ -368,6 +390,9 @@ mod tests {
         fn take_losses(&mut self) -> Vec<Loss> {
             let loss = |count, reason| Loss { count, reason };
             let refused = std::mem::take(&mut self.0);
+            if refused == 0 {
+                return Vec::new();
+            }
             vec![
                 loss(refused, LossReason::Refused),
                 loss(1, LossReason::Evicted),
@@ -435,6 +460,45 @@ mod tests {
             (summary.copied, summary.refused, summary.given_up),
             (2, 2, 1)
         );
+        assert!(summary.refusal.is_some());
+    }
+
+    /// A target that holds back what it is given, and refuses one of all at the end.
+    struct Holding(u64);
+
+    impl Writer for Holding {
+        fn write(&mut self, batch: &Notifications) -> Result<()> {
+            self.0 += batch.len() as u64;
+            Ok(())
+        }
+
+        fn write_loss(&mut self, _: Option<Id<'_>>, _: Loss) -> Result<()> {
+            Ok(())
+        }
+
+        fn take_losses(&mut self) -> Vec<Loss> {
+            let (count, reason) = (1, LossReason::Refused);
+            if self.0 == 0 {
+                vec![Loss { count, reason }]
+            } else {
+                Vec::new()
+            }
+        }
+
+        fn held(&self) -> u64 {
+            self.0
+        }
+
+        fn finish(&mut self) -> Result<()> {
+            self.0 = 0;
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_the_target_holds_back_is_finished_and_what_it_refuses_then_is_not_copied() {
+        let summary = bring_to(Box::new(Holding(0)), &["a", "b", "c"]).unwrap();
+        assert_eq!((summary.copied, summary.refused), (2, 1));
         assert!(summary.refusal.is_some());
     }
 

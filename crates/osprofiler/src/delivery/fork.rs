@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Forks: the child begins with nothing of its parent's, and the parent's stores are closed at that moment.
+//! Forks: the child begins with nothing of its parent's, and those stores of the parent's that would not survive it are closed at that moment.
 //!
 //! Closed, because libraries keep state beside their connections: a child that opens a SQLite file anew finds in the
 //! library's list of files that its process had locked it, takes no lock of its own, and goes on writing to a journal
@@ -8,7 +8,7 @@
 //!
 //! ```text
 //!   forking thread         background thread
-//!   FORKS += 1, wake ────▶ ends its turn, closes the stores, OPEN = 0
+//!   FORKS += 1, wake ────▶ ends its turn, closes such stores, OPEN = 0
 //!   wait for OPEN = 0 ◀──┘ waits for FORKS = 0
 //!   fork()
 //!   FORKS -= 1 ──────────▶ goes on (parent)          everything set to zero (child)
@@ -72,7 +72,7 @@ pub(super) fn interrupted_a_store() -> bool {
     INTERRUPTED.load(SeqCst)
 }
 
-/// For the background thread, before it touches a store: while somebody forks, closes all stores by `close` and waits.
+/// For the background thread, before it touches a store: while somebody forks, closes by `close` the stores that would not survive it, and waits.
 pub(super) fn stand_aside(mut close: impl FnMut()) {
     // Either this sees the fork, or the forking thread sees the store that may be opened from here on.
     OPEN.store(1, SeqCst);

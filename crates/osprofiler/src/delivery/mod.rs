@@ -25,6 +25,8 @@ mod thread;
 
 mod backlog;
 mod bounds;
+mod calls;
+mod limits;
 mod pipeline;
 mod queue;
 mod spool;

@@ -9,8 +9,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::ledger::Ledger;
+use super::limits::Limits;
 use super::messages::Severity;
-use super::queue::{Behind, Limits, Next, Outlet, Queue};
+use super::queue::{Behind, Next, Outlet, Queue};
 use super::standing::Trust;
 use super::texts::Texts;
 use crate::recorder::Wording;
@@ -193,6 +194,13 @@ impl Pipeline {
     /// Brings what waits into files, where there can be some: the process ends.
     pub(super) fn keep(&mut self, outlet: Outlet<'_>) {
         self.queues.iter_mut().for_each(|queue| queue.keep(outlet));
+    }
+
+    /// Closes the stores that would not survive a fork; each is opened again when it is needed.
+    pub(super) fn close_fragile(&mut self, outlet: Outlet<'_>) {
+        let open = self.queues.iter_mut();
+        open.filter(|queue| queue.is_open_and_fragile())
+            .for_each(|queue| queue.close(outlet));
     }
 
     /// Closes all stores; each is opened again when it is needed.

@@ -16,49 +16,20 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use super::backlog::{Backlog, Oldest, Place};
+use super::calls::{Failure, guarded};
 use super::counters::Tally;
 use super::ledger::Ledger;
+use super::limits::Limits;
 use super::messages::Messages;
 use super::pipeline::Incoming;
 use super::spool::{Refusal, Spool, Whose};
-use super::standing::{Failure, Standing, Trust};
+use super::standing::{Standing, Trust};
 use super::texts::{EventTexts, Known, KnownTexts};
 use crate::driver::Writer;
 use crate::{Error, ErrorKind, Id, Loss, LossReason, Notification, Notifications, Result};
 
 /// Opens the store: at the first batch, after a fork, after a panic.
 pub(super) type Open = Box<dyn FnMut() -> Result<Box<dyn Writer>> + Send>;
-
-/// Sizes and times.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
-    /// What may wait in sealed batches, in bytes as [`Notifications::size_bytes`] counts them.
-    pub(super) queue_bytes: usize,
-    /// A batch is sealed at this many notifications...
-    pub(super) batch_len: usize,
-    /// ...or bytes.
-    pub(super) batch_bytes: usize,
-    /// The wait after a first failure. It doubles with each further one...
-    pub(super) first_wait: Duration,
-    /// ...up to this.
-    pub(super) longest_wait: Duration,
-    /// The least time between two reports of losses to the store.
-    pub(super) loss_interval: Duration,
-    /// The least time between two looks for files of processes that have ended.
-    pub(super) adopt_interval: Duration,
-}
-
-impl Limits {
-    pub(super) const DEFAULT: Self = Self {
-        queue_bytes: 64 << 20,
-        batch_len: 10_000,
-        batch_bytes: 4 << 20,
-        first_wait: Duration::from_millis(100),
-        longest_wait: Duration::from_secs(10),
-        loss_interval: Duration::from_secs(1),
-        adopt_interval: Duration::from_secs(60),
-    };
-}
 
 /// When a queue wants its next [`Queue::step`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,6 +71,8 @@ pub(super) struct Queue {
     tally: &'static Tally,
     limits: Limits,
     writer: Option<Box<dyn Writer>>,
+    /// What the writer has taken and holds back.
+    held: u64,
     tail: Notifications,
     /// Of the tail.
     known: KnownTexts,
@@ -133,6 +106,7 @@ impl Queue {
             tally: behind.tally,
             limits,
             writer: None,
+            held: 0,
             tail: Notifications::default(),
             known: KnownTexts::new(),
             spare: Notifications::default(),
@@ -296,6 +270,7 @@ impl Queue {
     /// Closes the store; it is opened again when it is needed.
     pub(super) fn close(&mut self, outlet: Outlet<'_>) {
         if let Some(mut writer) = self.writer.take() {
+            self.finish(writer.as_mut(), outlet);
             self.take_losses(writer.as_mut(), outlet);
             // A driver that panics in its drop has nothing of ours any more.
             let _ = catch_unwind(AssertUnwindSafe(|| drop(writer)));
@@ -372,9 +347,9 @@ impl Queue {
         };
         match guarded(|| writer.write(&batch)) {
             Ok(()) => {
-                self.count_stored(place, batch.len() as u64, outlet);
                 self.losses_refused = false;
                 if let Some(mut writer) = self.writer.take() {
+                    self.count_taken(place, batch.len() as u64, writer.held(), outlet);
                     self.take_losses(writer.as_mut(), outlet);
                     self.writer = Some(writer);
                 }
@@ -433,16 +408,19 @@ impl Queue {
         }
     }
 
-    fn count_stored(&mut self, place: Place, count: u64, outlet: Outlet<'_>) {
+    /// Counts what the writer has taken, and of which, with what it held back before, it holds back `held` now.
+    fn count_taken(&mut self, place: Place, count: u64, held: u64, outlet: Outlet<'_>) {
         if place == Place::File(Whose::Adopted) {
             self.adopted += count;
         }
         self.leave_file(place, count, outlet);
-        for tally in [outlet.tally, self.tally] {
-            match place {
-                Place::File(Whose::Adopted) => tally.add_adopted(count),
-                Place::Memory | Place::File(Whose::Own) => tally.add_stored(count),
+        if place == Place::File(Whose::Adopted) {
+            for tally in [outlet.tally, self.tally] {
+                tally.add_adopted(count);
             }
+            self.count_released(held, 0, outlet);
+        } else {
+            self.count_released(held, count, outlet);
         }
     }
 
@@ -549,9 +527,36 @@ impl Queue {
         self.tally.add_loss(loss);
     }
 
+    /// Has a writer that is about to be closed store what it holds back.
+    fn finish(&mut self, writer: &mut dyn Writer, outlet: Outlet<'_>) {
+        if self.held > 0 {
+            let left = guarded(|| {
+                let _ = writer.finish();
+                Ok(writer.held())
+            });
+            self.count_released(left.unwrap_or(self.held), 0, outlet);
+            self.lose_held(LossReason::Exit, outlet);
+        }
+    }
+
+    /// Counts what the writer has stored: of `taken` and of what it held back, all but what it holds back now.
+    fn count_released(&mut self, held: u64, taken: u64, outlet: Outlet<'_>) {
+        let before = self.held + taken;
+        self.held = held.min(before);
+        outlet.tally.add_stored(before - self.held);
+        self.tally.add_stored(before - self.held);
+    }
+
+    /// Counts what the writer holds back as lost: it is gone with the writer.
+    fn lose_held(&mut self, reason: LossReason, outlet: Outlet<'_>) {
+        let count = std::mem::take(&mut self.held);
+        self.standing.lost(count);
+        self.count_loss(Loss { count, reason }, outlet);
+    }
+
     /// Counts all that waits as lost, where nobody will write it any more.
     pub(super) fn count_as_lost(&self, reason: LossReason, outlet: Outlet<'_>) {
-        let count = self.len() as u64;
+        let count = self.len() as u64 + self.held;
         self.count_loss(Loss { count, reason }, outlet);
     }
 
@@ -577,21 +582,15 @@ impl Queue {
     ) -> Next {
         if let Some(mut writer) = self.writer.take() {
             if let Failure::Error(_) = failure {
+                self.count_released(writer.held(), 0, outlet);
                 self.take_losses(writer.as_mut(), outlet);
                 self.writer = Some(writer);
             } else {
+                self.lose_held(LossReason::DriverFailed, outlet);
                 // What it left behind may be in any state: not even its drop is safe to run.
                 std::mem::forget(writer);
             }
         }
         Next::At(self.standing.fail(begin, end, failure, outlet.messages))
-    }
-}
-
-/// Calls into a driver; a panic stays there.
-fn guarded<T>(call: impl FnOnce() -> Result<T>) -> std::result::Result<T, Failure> {
-    match catch_unwind(AssertUnwindSafe(call)) {
-        Ok(outcome) => outcome.map_err(Failure::Error),
-        Err(_) => Err(Failure::Panic),
     }
 }

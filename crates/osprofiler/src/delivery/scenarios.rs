@@ -3,6 +3,7 @@
 //! recorded = stored + spooled + lost + waiting, nothing is stored twice, and the order of ticks holds within a batch.
 
 mod flushes;
+mod held;
 mod several;
 mod spooled;
 
@@ -12,9 +13,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::counters::{Counters, Tally};
+use super::limits::Limits;
 use super::messages::Messages;
 use super::pipeline::{Directory, Incoming, Pipeline, Route};
-use super::queue::{Behind, Limits, Next, Open, Outlet};
+use super::queue::{Behind, Next, Open, Outlet};
 use super::spool::Spool;
 use crate::driver::Writer;
 use crate::{Error, ErrorKind, Id, Kind, Loss, LossReason, Notifications, Result, Timestamp};

@@ -6,10 +6,10 @@
 
 use std::time::Duration;
 
+use super::calls::Failure;
+use super::limits::Limits;
 use super::messages::{Messages, Severity};
-use super::queue::Limits;
 use super::spool::Refusal;
-use crate::{Error, LossReason};
 
 /// The least time between two warnings of a kind about one store.
 pub(super) const BETWEEN_WARNINGS: Duration = Duration::from_secs(60);
@@ -23,23 +23,6 @@ pub(super) enum Trust {
     Untried,
     /// It did not take what it was given last.
     Failed,
-}
-
-/// Why a call to the driver gave nothing.
-pub(super) enum Failure {
-    Error(Error),
-    Panic,
-}
-
-impl Failure {
-    /// Why what was to be written is lost; `None` if it is worth another try.
-    pub(super) fn reason_to_give_up(&self) -> Option<LossReason> {
-        match self {
-            Self::Error(error) if error.is_temporary() => None,
-            Self::Error(_) => Some(LossReason::Refused),
-            Self::Panic => Some(LossReason::DriverFailed),
-        }
-    }
 }
 
 /// A time during which the store takes nothing.

@@ -173,9 +173,10 @@ mod tests {
 
     use super::*;
     use crate::delivery::counters::Tally;
+    use crate::delivery::limits::Limits;
     use crate::delivery::messages::Messages;
     use crate::delivery::pipeline::{Directory, Pipeline};
-    use crate::delivery::queue::{Behind, Limits, Next, Outlet};
+    use crate::delivery::queue::{Behind, Next, Outlet};
     use crate::driver::Writer;
     use crate::{Id, Loss, Notifications, Result, Timestamp, wire};
 

@@ -124,7 +124,7 @@ fn run() {
 fn serve(worker: &mut Worker) {
     let mut flush = Flush::default();
     loop {
-        fork::stand_aside(|| worker.close());
+        fork::stand_aside(|| worker.close_fragile());
         // Read before looking: what was recorded before the call is seen by this turn.
         STATE.store(AWAKE, SeqCst);
         // In this order: the end begins before it draws its ticket, so a flush for that ticket is the last.

@@ -6,11 +6,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use super::bounds::Bounds;
+use super::limits::Limits;
 use super::messages::Severity;
 use super::pipeline::{Directory, Incoming, Pipeline, Route};
 use super::process::{self, Process, TABLE, TALLIES_BY_STORE, TALLY};
 use super::published::{Content, Numbers, Publisher};
-use super::queue::{Behind, Limits, Next, Outlet};
+use super::queue::{Behind, Next, Outlet};
 use super::spool::Spool;
 use super::standing::BETWEEN_WARNINGS;
 use super::table::Store;
@@ -148,7 +149,12 @@ impl Worker {
         self.pipeline.has_open_fragile_store()
     }
 
-    /// Closes the stores until the next turn.
+    /// Closes the stores that would not survive a fork until the next turn.
+    pub(super) fn close_fragile(&mut self) {
+        self.pipeline.close_fragile(self.outlet);
+    }
+
+    /// Closes the stores.
     pub(super) fn close(&mut self) {
         self.pipeline.close(self.outlet);
     }

@@ -122,6 +122,17 @@ pub trait Writer: Send {
     /// with [`write_loss`](Writer::write_loss). An empty list if there is nothing, which is also the right answer for
     /// a driver that never gives anything up.
     fn take_losses(&mut self) -> Vec<Loss>;
+
+    /// How many of the notifications that were taken are held back until more comes, such as the start of a point whose store has
+    /// but whole points. They count as waiting. None for a driver that stores whatever it takes.
+    fn held(&self) -> u64 {
+        0
+    }
+
+    /// Stores what is held back as it is: nothing more comes. Called once, before the writer is dropped; after an error that is lost.
+    fn finish(&mut self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// The reading half of a driver. Opened by commands and by Python's `get_driver`; used by one thread at a time.
