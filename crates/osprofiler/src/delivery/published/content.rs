@@ -269,8 +269,8 @@ mod tests {
         let name = "x".repeat(MOST_NAME_BYTES + 1);
         let many = vec!["[null,null]"; MOST_SERVICES + 1].join(",");
         for (from, to) in [
-            ("\"recorded\":9", "\"recorded\":18446744073709551615"),
-            ("\"recorded\":9", "\"recorded\":-1"),
+            ("\"recorded\":10", "\"recorded\":18446744073709551615"),
+            ("\"recorded\":10", "\"recorded\":-1"),
             ("\"queue_full\",2", "\"queue_full\",9007199254740993"),
             ("glance", &name),
             ("redis://:***@h", &name),
