@@ -4,6 +4,7 @@
 import importlib
 import json
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 from osprofiler import _native, exc, notifier, profiler
@@ -43,7 +44,6 @@ def test_a_scheme_has_the_class_of_upstreams_name(scheme, module, class_name, na
 @pytest.mark.parametrize(
     "connection_string",
     [
-        "otlp://h:4318",
     ],
 )
 def test_a_driver_still_to_come_is_made_and_says_so_when_it_is_used(connection_string):
@@ -56,6 +56,19 @@ def test_a_driver_still_to_come_is_made_and_says_so_when_it_is_used(connection_s
     ):
         with pytest.raises(ValueError, match=r"still to come: until then, use one of `sqlite://`"):
             use()
+
+
+def test_a_store_that_is_written_only_has_no_traces():
+    """As upstream's driver says."""
+    conf = SimpleNamespace(profiler_otlp=SimpleNamespace(service_name_prefix="a b"))
+    driver = base.get_driver("otlp://h:4318", project="p", service="s", host="h", conf=conf)
+    assert driver._native_string() == "otlp://h:4318?service_name_prefix=a%20b"
+    assert driver._get_service_name(conf, "p", "s") == "a b-p-s"
+    info = {"name": "total", "started": 0, "finished": None, "last_trace_started": None}
+    assert driver.get_report("B") == {"info": info, "children": [], "stats": {}}
+    assert (driver.list_traces(["info"]), driver.list_error_traces()) == ([], [])
+    own = base.get_driver("otlp://h?service_name_prefix=x", conf=conf)
+    assert own._native_string() == "otlp://h?service_name_prefix=x"
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,15 @@ def points(connection_string, base_id):
     return list(base.get_driver(connection_string).get_report(base_id)["stats"])
 
 
+def test_a_store_that_is_written_only_is_not_asked(tmp_path, caplog):
+    """It would know of no trace, where the other's failure is what counts."""
+    driver = base.get_driver(f"otlp://127.0.0.1:1, file://{tmp_path}/gone")
+    with pytest.raises(OSError, match="no such file"):
+        driver.get_report("B")
+    assert caplog.text.count("is passed over") == 1
+    assert base.get_driver("otlp://127.0.0.1:1, otlp://127.0.0.1:2").list_traces() == []
+
+
 def test_each_store_gets_everything(tmp_path):
     first, second, other = f"sqlite://{tmp_path}/a,b", f"file://{tmp_path}/second", f"file://{tmp_path}/other"
     notifier.set(notifier.create(f"{first}, {second}", project="p", service="several"))

@@ -21,6 +21,7 @@ if __name__ == "__main__":
 
 from house.ending import framed
 from servers import ferretdb, loginsight
+from servers import ferretdb, jaeger
 from servers.mariadb_stores import MariaDBStores
 from servers.opensearch_stores import OpenSearchStores
 from servers.postgresql import PostgreSQL
@@ -36,6 +37,7 @@ STORES: dict[str, Callable[[Path], AbstractContextManager]] = {
     "messaging": RabbitMQ,
     "elasticsearch": OpenSearchStores,
     "loginsight": loginsight.Stores,
+    "otlp": jaeger.Stores,
 }
 
 

@@ -7,6 +7,7 @@
 mod files;
 mod removal;
 mod several;
+mod taken;
 
 use std::path::PathBuf;
 use std::process::{Child, Command};
@@ -46,6 +47,9 @@ use Capability::{Bounded, Deduplicates, List, ListErrors, Losses, ManyWriters, P
 /// Every check, from the plain to the odd.
 #[rustfmt::skip] // one line a check
 pub const CHECKS: &[Check] = &[
+    Check { name: "every recorded trace is taken", needs: &[], run: taken::recorded_traces_are_taken },
+    Check { name: "odd values and ids are taken", needs: &[], run: taken::odd_values_are_taken },
+    Check { name: "losses are taken, of a trace and of nobody's", needs: &[], run: taken::losses_are_taken },
     Check { name: "every recorded trace comes back byte for byte and in order", needs: &[Read], run: recorded_traces_come_back },
     Check { name: "traces interleaved in one batch come back apart", needs: &[Read], run: interleaved_traces },
     Check { name: "an id is any text of up to 255 bytes", needs: &[Read], run: ids_of_any_text },

@@ -49,6 +49,7 @@ mod id;
 mod notification;
 pub mod secrets;
 mod timestamp;
+pub mod trace_context;
 pub mod wire;
 
 pub use config::{Config, init};

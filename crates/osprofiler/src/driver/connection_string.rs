@@ -321,6 +321,7 @@ fn looks_secret(name: &str) -> bool {
         "credential",
         "auth",
         "sign",
+        "header",
     ]
     .into_iter()
     .any(holds)
@@ -380,6 +381,7 @@ mod tests {
                 "redis://h?password=***&db=1",
             ),
             ("es://h?API_Key=s3cret", "es://h?API_Key=***"),
+            ("otlp://h?headers=a=s3cret", "otlp://h?headers=***"),
             ("otlp://h:4318/x?mail=a@b", "otlp://h:4318/x?mail=a@b"),
             (
                 "messaging://?transport_url=rabbit://u:s3cret@h:5672/v&topic=t",

@@ -49,17 +49,20 @@ mod mysql;
         feature = "messaging",
         feature = "mongodb",
         feature = "mysql",
+        feature = "otlp",
         feature = "postgresql",
         feature = "redis"
     )),
     expect(dead_code, reason = "most drivers of servers have these options")
 )]
 mod options;
+#[cfg(feature = "otlp")]
+mod otlp;
 #[cfg(feature = "postgresql")]
 mod postgresql;
 #[cfg(feature = "redis")]
 mod redis;
-#[cfg(any(feature = "mongodb", feature = "postgresql"))]
+#[cfg(any(feature = "mongodb", feature = "otlp", feature = "postgresql"))]
 mod runtime;
 #[cfg(any(feature = "mysql", feature = "postgresql"))]
 mod sql;
@@ -73,6 +76,7 @@ mod store_file;
     feature = "messaging",
     feature = "mongodb",
     feature = "mysql",
+    feature = "otlp",
     feature = "postgresql",
     feature = "redis"
 ))]
@@ -82,6 +86,7 @@ mod tls;
     feature = "loginsight",
     feature = "messaging",
     feature = "mysql",
+    feature = "otlp",
     feature = "postgresql",
     feature = "redis"
 ))]

@@ -25,6 +25,16 @@ pub(super) const TIMEOUTS: [DriverOption; 2] = [
 ];
 
 /// After what time the store removes a trace by itself.
+#[cfg_attr(
+    not(any(
+        feature = "messaging",
+        feature = "mongodb",
+        feature = "mysql",
+        feature = "postgresql",
+        feature = "redis"
+    )),
+    expect(dead_code, reason = "not every store removes traces by itself")
+)]
 pub(super) const TTL: DriverOption = DriverOption {
     name: "ttl",
     default: "for ever",
@@ -62,6 +72,16 @@ pub(super) fn seconds(
 }
 
 /// The span of time of the option `name`: a number and `s`, `m`, `h`, `d` or `w`, seconds without one.
+#[cfg_attr(
+    not(any(
+        feature = "messaging",
+        feature = "mongodb",
+        feature = "mysql",
+        feature = "postgresql",
+        feature = "redis"
+    )),
+    expect(dead_code, reason = "not every store removes traces by itself")
+)]
 pub(super) fn span(connection: &ConnectionString, name: &str) -> Result<Option<Duration>> {
     let Some(text) = connection.option(name) else {
         return Ok(None);

@@ -79,6 +79,8 @@ pub enum Capability {
     Expires,
     /// A process forked in the middle of a call may open the store: the library keeps nothing beside its connections.
     SurvivesFork,
+    /// Traces go on in services with OpenTelemetry: who is called is told of the trace in their words, too.
+    TraceContext,
 }
 
 /// An option of a connection string, `?name=value`.
@@ -114,7 +116,7 @@ pub const DRIVERS: &[Driver] = &[
     Driver { name: "mysql", schemes: &["mysql", "mysql+pymysql", "mysql+mysqldb", "mariadb", "mariadb+pymysql", "mariadb+mysqldb"], summary: "a MySQL or MariaDB database", availability: built_in!("mysql", mysql) },
     Driver { name: "postgresql", schemes: &["postgresql", "postgresql+psycopg2", "postgresql+psycopg"], summary: "a PostgreSQL database", availability: built_in!("postgresql", postgresql) },
     Driver { name: "messaging", schemes: &["messaging"], summary: "the message bus of the services (oslo.messaging), RabbitMQ", availability: built_in!("messaging", messaging) },
-    to_come("otlp", &["otlp", "otlps"], "an OpenTelemetry collector, over OTLP/HTTP; it can't be read back"),
+    Driver { name: "otlp", schemes: &["otlp", "otlps"], summary: "an OpenTelemetry collector, over HTTP or gRPC; it can't be read back", availability: built_in!("otlp", otlp) },
     Driver { name: "loginsight", schemes: &["loginsight"], summary: "a VMware Aria Operations for Logs (Log Insight) server", availability: built_in!("loginsight", loginsight) },
     Driver { name: "jaeger", schemes: &["jaeger"], summary: "gone: Jaeger takes OTLP itself", availability: Availability::Gone("Jaeger takes OTLP itself: use `otlp://host:4318`") },
 ];
@@ -290,12 +292,8 @@ mod tests {
     fn drivers_that_cannot_be_used_answer_by_name() {
         for (connection, expected) in [
             (
-                "otlp://h",
-                "the driver `otlp` is still to come | until then, use one of",
-            ),
-            (
-                "elasticsearch://h",
-                "the driver `elasticsearch` is still to come",
+                "loginsight://h",
+                "the driver `loginsight` is still to come | until then, use one of",
             ),
             (
                 "jaeger://h",
@@ -305,7 +303,7 @@ mod tests {
                 "nope://h",
                 "no driver for the scheme `nope://` | use one of ",
             ),
-            ("nope://h", "`otlps://`"),
+            ("nope://h", "`loginsight://`"),
         ] {
             check(connection, expected);
         }

@@ -8,6 +8,7 @@
     feature = "elasticsearch",
     feature = "loginsight",
     feature = "messaging",
+    feature = "otlp",
     feature = "postgresql"
 ))]
 mod trust;
@@ -19,6 +20,7 @@ use std::path::PathBuf;
     feature = "elasticsearch",
     feature = "loginsight",
     feature = "messaging",
+    feature = "otlp",
     feature = "postgresql"
 ))]
 pub(super) use trust::Trust;
@@ -47,6 +49,7 @@ pub(super) fn system_authorities() -> Option<PathBuf> {
     feature = "loginsight",
     feature = "messaging",
     feature = "mysql",
+    feature = "otlp",
     feature = "postgresql",
     feature = "redis"
 ))]

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Redis, by upstream's names. The native half writes and reads it."""
 
-from urllib.parse import quote
-
 from osprofiler.drivers import store
 
 # The configuration's default is for a driver that writes while the request waits. Ours does not.
@@ -29,21 +27,13 @@ class RedisSentinel(Redis):
         options = getattr(kwargs.get("conf"), "profiler", None)
         name = getattr(options, "sentinel_service_name", None)
         if name:
-            connection_str = _with_option(connection_str, "sentinel", name)
+            connection_str = store.with_option(connection_str, "sentinel", name)
         timeout = getattr(options, "socket_timeout", None)
         if timeout and timeout != _UPSTREAMS_TIMEOUT:
-            connection_str = _with_option(connection_str, "socket_timeout", timeout)
+            connection_str = store.with_option(connection_str, "socket_timeout", timeout)
         super().__init__(connection_str, project, service, host, **kwargs)
 
     @classmethod
     def get_name(cls):
         """Return the scheme."""
         return "redissentinel"
-
-
-def _with_option(connection_str, name, value):
-    """Return the connection string with an option, unless it has one of that name."""
-    behind_password = connection_str.rpartition("@")[2]
-    if f"{name}=" in behind_password:
-        return connection_str
-    return f"{connection_str}{'&' if '?' in behind_password else '?'}{name}={quote(str(value), safe='')}"

@@ -75,15 +75,15 @@ class NativeStores(store.StoreDriver):
     def _ask(self, question, has_it):
         """Return the first answer that has what was asked for, else the first answer. Raise if there is none."""
         answers, failures = [], []
-        for driver in self.drivers:
+        # One that is written only knows of nothing.
+        for driver in list(filter(_may_be_read, self.drivers)) or self.drivers:
             try:
                 answer = question(driver)
             except NotImplementedError as error:
                 failures.append(error)
             except Exception as error:
                 failures.append(error)
-                if not _is_native(driver) or any(map(_native.can_read, driver._stores())):
-                    LOG.warning("`%s` is passed over: %s", *_masked(driver.connection_str, error))
+                LOG.warning("`%s` is passed over: %s", *_masked(driver.connection_str, error))
             else:
                 if has_it(answer):
                     return answer
@@ -120,6 +120,14 @@ class Stores(NativeStores):
 def _is_native(driver):
     """Whether the native half writes what the driver gets."""
     return isinstance(driver, store.StoreDriver) and type(driver).notify is store.StoreDriver.notify
+
+
+def _may_be_read(driver):
+    """Whether to ask the driver. One that cannot say so says why when it is asked."""
+    try:
+        return not _is_native(driver) or any(map(_native.can_read, driver._stores()))
+    except Exception:
+        return True
 
 
 def _masked(connection_string, error):

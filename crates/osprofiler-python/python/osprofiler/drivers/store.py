@@ -6,6 +6,7 @@ store, or of the constructor where upstream's constructor fails, too; ``notifier
 """
 
 import json
+from urllib.parse import quote
 
 from osprofiler import _ending, _native
 from osprofiler.drivers import base
@@ -76,6 +77,14 @@ class LateStoreDriver(StoreDriver):
 
     def _check(self):
         """Leave it to the first call that needs the store."""
+
+
+def with_option(connection_str, name, value):
+    """Return the connection string with an option, unless it has one of that name."""
+    behind_password = connection_str.rpartition("@")[2]
+    if f"{name}=" in behind_password:
+        return connection_str
+    return f"{connection_str}{'&' if '?' in behind_password else '?'}{name}={quote(str(value), safe='')}"
 
 
 def _text(value):

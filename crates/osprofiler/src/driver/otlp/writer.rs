@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Writes batches as spans: a point's start waits for its stop, and both are one span.
+//!
+//! In: batches and losses. Out: requests. A batch may be several; what of it was taken is not sent again when the batch comes again. What
+//! waits for its other end has not been stored yet, and is counted so, until it is sent, at the latest by [`finish`](Writer::finish).
+
+use std::collections::hash_map::{DefaultHasher, RandomState};
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::answer::Taken;
+use super::exporter::Exporter;
+use super::halves::{BOUNDS, Halves, Place, Whole};
+use super::request::Request;
+use super::settings::Settings;
+use super::span::{self, Span};
+use crate::delivery::{self, Severity};
+use crate::driver::Writer;
+use crate::{Id, Loss, LossReason, Notifications, Result, Timestamp};
+
+/// The least time between two warnings of what a collector refuses.
+const BETWEEN_WARNINGS: Duration = Duration::from_secs(60);
+
+pub(super) struct OtlpWriter {
+    /// The store, for messages.
+    shown: String,
+    exporter: Exporter,
+    halves: Halves,
+    /// What has become of a batch that was not taken whole.
+    progress: Option<Progress>,
+    losses: Vec<Loss>,
+    warned: Option<Instant>,
+    random: RandomState,
+    losses_written: u64,
+}
+
+struct Progress {
+    /// Which batch it is.
+    print: u64,
+    /// Which of its notifications were taken.
+    taken: Vec<bool>,
+}
+
+/// A request in the making, and what its spans are of.
+struct Outgoing {
+    request: Request,
+    wholes: Vec<Whole>,
+}
+
+impl OtlpWriter {
+    pub(super) fn new(settings: Settings) -> Self {
+        Self {
+            shown: settings.shown.clone(),
+            exporter: Exporter::new(settings),
+            halves: Halves::new(BOUNDS),
+            progress: None,
+            losses: Vec::new(),
+            warned: None,
+            random: RandomState::new(),
+            losses_written: 0,
+        }
+    }
+
+    /// Sends the spans of a batch and takes what was sent out of what waits; `taken` are the batch's own.
+    fn send(&mut self, wholes: &[Whole], batch: &Notifications, taken: &mut [bool]) -> Result<()> {
+        let mut rest = wholes.iter().peekable();
+        while rest.peek().is_some() {
+            let mut outgoing = Outgoing {
+                request: Request::new(),
+                wholes: Vec::new(),
+            };
+            while !outgoing.request.is_large()
+                && let Some(whole) = rest.next()
+            {
+                let [start, stop] = [whole.start, whole.stop]
+                    .map(|place| place.map(|place| self.halves.get(place, batch)));
+                if let Some(span) = Span::of(start, stop) {
+                    outgoing.request.add(&span);
+                    outgoing.wholes.push(*whole);
+                }
+            }
+            let answer = self.exporter.send(&outgoing.request)?;
+            self.heed(&answer, &outgoing.request);
+            for place in places(&outgoing.wholes) {
+                match place {
+                    Place::Batch(index) => taken[index] = true,
+                    Place::Waiting(context) => self.halves.forget(context),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts what was refused of a request that was taken, and tells what the collector says.
+    fn heed(&mut self, answer: &Taken, request: &Request) {
+        let Taken { refused, said } = answer;
+        if *refused > 0 {
+            // Nobody says which spans those are. Nearly all are of two notifications.
+            let count = refused.saturating_mul(2).min(request.notifications);
+            self.lose(count);
+        }
+        let now = Instant::now();
+        let is_recent = |warned| now.duration_since(warned) < BETWEEN_WARNINGS;
+        if (*refused == 0 && said.is_empty()) || self.warned.is_some_and(is_recent) {
+            return;
+        }
+        self.warned = Some(now);
+        let shown = &self.shown;
+        let text = match (refused, said.as_str()) {
+            (0, said) => format!("`{shown}` takes spans and says: {said}"),
+            (refused, "") => format!("`{shown}` refuses {refused} of {} spans", request.spans),
+            (refused, said) => {
+                format!(
+                    "`{shown}` refuses {refused} of {} spans: {said}",
+                    request.spans
+                )
+            }
+        };
+        delivery::say(Severity::Warning, text);
+    }
+
+    fn lose(&mut self, count: u64) {
+        let reason = LossReason::Refused;
+        self.losses.push(Loss { count, reason });
+    }
+
+    /// After an error that will not pass: what waited for a stop in that batch waits in vain.
+    fn give_up(&mut self, wholes: &[Whole]) {
+        let before = self.halves.len();
+        for place in places(wholes) {
+            if let Place::Waiting(context) = place {
+                self.halves.forget(context);
+            }
+        }
+        self.lose((before - self.halves.len()) as u64);
+    }
+
+    fn random_number(&mut self) -> u128 {
+        self.losses_written += 1;
+        let [high, low] =
+            [0u8, 1].map(|half| u128::from(self.random.hash_one((half, self.losses_written))));
+        high << 64 | low
+    }
+}
+
+impl Writer for OtlpWriter {
+    fn write(&mut self, batch: &Notifications) -> Result<()> {
+        let now = Instant::now();
+        // Another batch may come, where there was no room for that one any more.
+        let progress = self.progress.take();
+        let mut taken = match progress {
+            Some(progress) if progress.print == print(batch) => progress.taken,
+            _ => vec![false; batch.len()],
+        };
+        let plan = self.halves.plan(batch, |index| !taken[index], now);
+        if let Err(error) = self.send(&plan.wholes, batch, &mut taken) {
+            if error.is_temporary() {
+                let print = print(batch);
+                self.progress = Some(Progress { print, taken });
+            } else {
+                self.give_up(&plan.wholes);
+            }
+            return Err(error);
+        }
+        for index in plan.kept {
+            self.halves.keep(&batch.get(index), now);
+        }
+        Ok(())
+    }
+
+    fn write_loss(&mut self, base_id: Option<Id<'_>>, loss: Loss) -> Result<()> {
+        let number = self.random_number();
+        // Of traces nobody knows: as a trace of its own.
+        let base_id = base_id.unwrap_or(Id::from_u128(number));
+        let mut request = Request::new();
+        request.add_own(|span| span::write_loss(base_id, number, loss, now(), span));
+        let answer = self.exporter.send(&request)?;
+        self.heed(&answer, &request);
+        Ok(())
+    }
+
+    fn take_losses(&mut self) -> Vec<Loss> {
+        std::mem::take(&mut self.losses)
+    }
+
+    fn held(&self) -> u64 {
+        self.halves.len() as u64
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        let wholes = self.halves.all();
+        self.send(&wholes, &Notifications::default(), &mut [])
+    }
+}
+
+fn places(wholes: &[Whole]) -> impl Iterator<Item = Place> {
+    let ends = wholes.iter().flat_map(|whole| [whole.start, whole.stop]);
+    ends.flatten()
+}
+
+/// What tells a batch from others.
+fn print(batch: &Notifications) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for index in 0..batch.len() {
+        batch.ids_and_timestamp(index).hash(&mut hasher);
+        batch.text_numbers(index).hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    Timestamp::from_micros(since.map_or(0, |since| since.as_micros() as i64))
+}
