@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The signed headers for Python: `str` or bytes in, the arguments of `profiler.init` out. Never raises on what it is given.
 
-use osprofiler::headers;
+use osprofiler::trace_context::SpanContext;
+use osprofiler::{Id, delivery, headers};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyBytesMethods, PyDict, PyList, PyString};
 
@@ -40,6 +41,40 @@ pub(crate) fn unpack_headers<'py>(
         arguments.set_item("parent_id", parent_id)?;
     }
     Ok(Some(arguments))
+}
+
+/// The value of the header `traceparent` of a call made in the point `trace_id`, where one is to be sent; `None` also for ids that are
+/// none.
+#[pyfunction]
+pub(crate) fn traceparent(
+    base_id: &Bound<'_, PyAny>,
+    trace_id: &Bound<'_, PyAny>,
+) -> Option<String> {
+    if !delivery::traces_go_on() {
+        return None;
+    }
+    let context = SpanContext::of(id(base_id)?, id(trace_id)?);
+    Some(context.to_string())
+}
+
+/// The span that a received `traceparent` names, as the value of such a header; `None` if it names none, or just the caller's point, which the
+/// signed headers name, too.
+#[pyfunction]
+pub(crate) fn foreign_span(
+    header: &Bound<'_, PyAny>,
+    base_id: &Bound<'_, PyAny>,
+    parent_id: &Bound<'_, PyAny>,
+) -> Option<String> {
+    let context = SpanContext::parse(bytes(header)?)?;
+    let is_callers = id(base_id).is_some_and(|base_id| {
+        SpanContext::of(base_id, id(parent_id).unwrap_or(base_id)) == context
+    });
+    (!is_callers).then(|| context.to_string())
+}
+
+fn id<'a>(value: &'a Bound<'_, PyAny>) -> Option<Id<'a>> {
+    let text = value.cast::<PyString>().ok()?;
+    Id::parse(text.to_str().ok()?).ok()
 }
 
 /// The bytes of a header value or key. A text with lone surrogates has none.

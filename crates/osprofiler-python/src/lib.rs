@@ -49,7 +49,7 @@ mod _native {
     #[pymodule_export]
     use super::function::traced_function;
     #[pymodule_export]
-    use super::headers::{sign, unpack_headers};
+    use super::headers::{foreign_span, sign, traceparent, unpack_headers};
     #[pymodule_export]
     use super::notifier::{
         counters, end, flush, get_notifier, let_time_pass, log_messages_now, set_bounds,

@@ -29,6 +29,7 @@ __all__ = [
     "error_info",
     "first_notification",
     "flush",
+    "foreign_span",
     "get",
     "get_notifier",
     "hide_frame",
@@ -56,6 +57,7 @@ __all__ = [
     "stop",
     "submit",
     "traced_function",
+    "traceparent",
     "unpack_headers",
     "watch_module",
 ]
@@ -180,6 +182,8 @@ def run_command(arguments: Sequence[str | os.PathLike[str]]) -> int: ...
 # Headers.
 
 def sign(data: bytes, key: bytes) -> str: ...
+def traceparent(base_id: Any, trace_id: Any) -> str | None: ...
+def foreign_span(header: Any, base_id: Any, parent_id: Any) -> str | None: ...
 def unpack_headers(info: Any, hmac: Any, keys: Sequence[str | bytes]) -> dict[str, Any] | None: ...
 
 # Values as text.

@@ -5,19 +5,20 @@ In: a method and a URL. Out: a point with ``requests.method``, ``.query``, ``.pa
 ``.scheme``, and on its stop ``requests.status_code``, or ``etype`` and ``message``. A URL's user and password are in
 none of them. The point ends with the head of the answer: a redirect or a retry is a request of its own. A library that
 rides on another makes no second point: inside a client's point, as long as nothing else is open in it, no other is
-opened. The headers are signed while the point is open, and the caller's again afterwards. Nothing raises.
+opened. The headers are signed while the point is open, and the caller's again afterwards. A `traceparent` that the
+program's own OpenTelemetry has set stays. Nothing raises.
 """
 
 import logging
 from urllib.parse import urlsplit
 
-from osprofiler import _native, web
+from osprofiler import _native, profiler, web
 from osprofiler.profiler import _error_info, _safe_str
 
 LOG = logging.getLogger(__name__)
 
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
-_TRACE_HEADERS = frozenset(name.lower() for name in (web.X_TRACE_INFO, web.X_TRACE_HMAC))
+_TRACE_HEADERS = frozenset(name.lower() for name in (web.X_TRACE_INFO, web.X_TRACE_HMAC, web.TRACEPARENT))
 
 # The places of the clients' points that are open.
 _open_places = set()
@@ -31,7 +32,7 @@ class _Point:
     def __init__(self, place, headers):
         self.place = place
         self.headers = headers
-        self.before = []
+        self.before = {}
 
 
 def open_point(method, url, headers):
@@ -78,9 +79,21 @@ def _add_trace(point):
     headers = point.headers
     try:
         point.before = _take_trace(headers)
-        headers.update(web.get_trace_id_headers())
+        ours = web.get_trace_id_headers()
+        for name, value in point.before.items():
+            if name.lower() == web.TRACEPARENT and not _is_ours(value):
+                # The program has OpenTelemetry of its own, whose span is nearer.
+                ours.pop(web.TRACEPARENT, None)
+                ours[name] = value
+        headers.update(ours)
     except Exception as error:
         LOG.debug("a request carries no trace headers: %s", error)
+
+
+def _is_ours(traceparent):
+    """Whether it was made in the point around the request's."""
+    current = profiler.get()
+    return traceparent == _native.traceparent(current.get_base_id(), current.get_parent_id())
 
 
 def _restore(point):

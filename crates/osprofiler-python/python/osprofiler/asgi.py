@@ -26,9 +26,9 @@ class AsgiMiddleware(web._Middleware):
     """ASGI middleware that joins the trace that a connection's headers name.
 
     An HTTP request, or a WebSocket from its opening to its end, is a point ``asgi`` with ``request.path``, ``.query``,
-    ``.method`` and ``.scheme``, as ``wsgi`` has them. ``osprofiler.web.enable`` and ``disable`` turn it on and off,
-    too. Headers that are missing, unsigned, larger than 8 KiB or malformed serve the request untraced; nothing in them
-    fails it. A request that isn't traced costs about 2 us.
+    ``.method``, ``.scheme`` and ``.traceparent``, as ``wsgi`` has them. ``osprofiler.web.enable`` and ``disable`` turn
+    it on and off, too. Headers that are missing, unsigned, larger than 8 KiB or malformed serve the request untraced;
+    nothing in them fails it. A request that isn't traced costs about 2 us.
 
     :param app: the ASGI application
     :param hmac_keys: the keys of those who may trace, a str of one or several between commas, or a list; those that
@@ -66,7 +66,8 @@ class AsgiMiddleware(web._Middleware):
 
         try:
             if joined is not None:
-                point = web._Point(self.name, joined, _request(scope))
+                traceparent = dict(scope["headers"]).get(web.TRACEPARENT.encode())
+                point = web._Point(self.name, joined, web._linked(_request(scope), traceparent, joined))
             await self.app(scope, receive, send if point is None else send_inside)
         except BaseException as error:
             _native.hide_frame(error)

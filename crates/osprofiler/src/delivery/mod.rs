@@ -53,7 +53,7 @@ pub use passage::let_time_pass;
 pub(crate) use process::log_waiting_messages;
 pub use process::{
     attach, attach_alone, attach_each, attach_own, counters, counters_by_store, flush,
-    has_messages, say, submit, take_messages,
+    has_messages, say, submit, take_messages, traces_go_on,
 };
 pub use published::{
     ProcessList, PublishedProcess, RuntimeFolders, failed_publications, processes, set_publishing,

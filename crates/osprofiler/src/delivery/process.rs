@@ -37,6 +37,8 @@ pub(super) static TALLY: Tally = Tally::new();
 pub(super) static TALLIES_BY_STORE: [Tally; STORES] = [const { Tally::new() }; STORES];
 /// Apart from them, so that a traced caller looks at one word.
 static MESSAGES_WAIT: AtomicBool = AtomicBool::new(false);
+/// Holds in forked children, too: so do the stores.
+static TRACES_GO_ON: AtomicBool = AtomicBool::new(false);
 static PROCESS: AtomicPtr<Process> = AtomicPtr::new(ptr::null_mut());
 
 /// What belongs to one process: made when it is first needed, never freed, left behind by a forked child.
@@ -221,10 +223,20 @@ pub fn attach_alone(
 }
 
 fn known_store(connection: &ConnectionString) -> Result<Store> {
-    if !registry::capabilities(connection)?.contains(&Capability::SurvivesFork) {
+    let capabilities = registry::capabilities(connection)?;
+    if !capabilities.contains(&Capability::SurvivesFork) {
         fork::beware();
     }
+    if capabilities.contains(&Capability::TraceContext) {
+        TRACES_GO_ON.store(true, Ordering::Relaxed);
+    }
     Ok(Store::Connection(connection.clone()))
+}
+
+/// Whether a store of this process is one whose traces go on in services with OpenTelemetry: then calls that a trace makes carry the header
+/// [`traceparent`](crate::trace_context::TRACEPARENT), too. A load.
+pub fn traces_go_on() -> bool {
+    TRACES_GO_ON.load(Ordering::Relaxed)
 }
 
 /// Like [`attach`], with a driver that the program brings: `open` is called on the background thread when the first event comes,
