@@ -2,6 +2,7 @@
 """`make demo`: a real OpenStack request, recorded by our wheel in unmodified services, shown as tree, page and JSON."""
 
 import argparse
+import json
 import os
 import shutil
 import sys
@@ -114,6 +115,10 @@ def _show(environment: Environment, recording: Recording, store: Store) -> dict[
         run([command, *show], LOGS / "report.log", what=f"writing {path.name}")
         say(f"  {_relative(path):<22} {path.stat().st_size / 1024:8.0f} KiB, made by")
         say(f"    osprofiler {' '.join(map(str, show[:-1]))} {_relative(path)}")
+    if store.look is not None:
+        heading("the same in the other store")
+        report = json.loads(written["json"].read_text())
+        say(store.look(recording.trace_id, sum(point["count"] for point in report["stats"].values())))
     return written
 
 

@@ -6,7 +6,7 @@ In: a name, `make demo STORE=mongodb`. Out: a connection string to an empty stor
 
 import importlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,8 @@ class Kind:
 
     # A context manager, made with a folder, and which of its attributes is the connection string.
     connection_string: str
+    # A server that the command cannot read names a file beside it there, and has a method `look`, which tells what it
+    # shows of a trace.
     # What Debian brings for it, by a program of each package.
     programs: tuple[str, ...] = ()
 
@@ -33,6 +35,7 @@ SERVERS = {
     "redis": Kind("servers.redis.Redis.url", ("redis-server",)),
     "mysql": Kind("servers.mariadb.MariaDB.url", ("mariadbd", "my_print_defaults")),
     "postgresql": Kind("servers.postgresql.PostgreSQL.url", ("initdb",)),
+    "otlp": Kind("servers.jaeger.BesideFile.url"),
     "messaging": Kind("servers.rabbitmq.RabbitMQ.connection_string", ("rabbitmq-server",)),
 }
 FILE = "sqlite"
@@ -45,15 +48,17 @@ class Store:
 
     connection_string: str
     stays: bool
+    look: Callable[[str, int], str] | None = None
+    """What else shows a trace, of that id with so many points, and tells of it."""
 
 
 @contextmanager
-def running(name: str, folder: Path) -> Iterator[str]:
-    """Have the server of that name, its data in the folder, while the block lasts; give the connection string."""
+def running(name: str, folder: Path) -> Iterator[tuple[object, str]]:
+    """Have the server of that name, its data in the folder, while the block lasts; give it and the connection string."""
     class_path, _, attribute = SERVERS[name].connection_string.rpartition(".")
     module, _, class_name = class_path.rpartition(".")
     with getattr(importlib.import_module(module), class_name)(folder) as server:
-        yield getattr(server, attribute)
+        yield server, getattr(server, attribute)
 
 
 @contextmanager
@@ -70,9 +75,9 @@ def started(name: str) -> Iterator[Store]:
         with step(f"starting the store, {name}"):
             debian.ensure(DEMO / "logs" / "debian.log", SERVERS[name].programs)
             shutil.rmtree(folder / "data", ignore_errors=True)
-            connection_string = ending.enter_context(running(name, folder))
+            server, connection_string = ending.enter_context(running(name, folder))
         try:
-            yield Store(connection_string, stays=False)
+            yield Store(connection_string, stays=False, look=getattr(server, "look", None))
         finally:
             with step(f"ending {name}"):
                 ending.close()

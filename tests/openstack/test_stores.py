@@ -16,7 +16,7 @@ from demo import stores
 def recorded(request, ours, template, command, tmp_path_factory):
     """Record the scenario into a server; return it with the connection string, which holds for as long as the tests."""
     folder = tmp_path_factory.mktemp(request.param)
-    with stores.running(request.param, folder / "store") as store:
+    with stores.running(request.param, folder / "store") as (_, store):
         yield record(ours, template, folder / "cloud", store, command), store
 
 
@@ -39,3 +39,6 @@ def test_a_report_is_written_as_everybody_is_used_to(recorded, command, tmp_path
     report = json.loads((tmp_path / "report.json").read_text())
     assert Counter(report["stats"]) == Counter(recording.report["stats"])
     assert (tmp_path / "report.html").read_text().startswith("<!doctype html>")
+    if hasattr(server, "look"):
+        points = sum(point["count"] for point in report["stats"].values())
+        assert f"{points} spans" in server.look(recording.trace_id, points)
