@@ -22,6 +22,10 @@ use crate::{Failure, Outcome, Session, Status, out};
 ///
 /// For example `osprofiler doctor --config-file /etc/glance/glance-api.conf`.
 #[derive(clap::Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are options of a command line, each with a name of its own"
+)]
 #[command(mut_arg("connection_string", |argument| argument.long_help(long_help("each is tried"))))]
 pub(crate) struct Doctor {
     /// A configuration file of the service, as it is started with; of several, later ones win
@@ -96,9 +100,10 @@ impl Doctor {
             None if self.store.is_given_or_set(session) => Some(self.store.named(session)?),
             None => None,
         };
-        let test = match self.no_test_trace {
-            true => TestTrace::NotSent,
-            false => TestTrace::Sent,
+        let test = if self.no_test_trace {
+            TestTrace::NotSent
+        } else {
+            TestTrace::Sent
         };
         Ok(Examination {
             configuration,

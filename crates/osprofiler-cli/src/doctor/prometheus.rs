@@ -18,8 +18,11 @@ struct Metric {
     name: &'static str,
     kind: &'static str,
     help: &'static str,
-    values: fn(&Counters) -> Vec<(Option<&'static str>, u64)>,
+    values: fn(&Counters) -> Vec<(Reason, u64)>,
 }
+
+/// The label `reason`, where a metric has it.
+type Reason = Option<&'static str>;
 
 /// The metrics of a process, and, with `store_` in their names, of a store.
 const METRICS: &[Metric] = &[

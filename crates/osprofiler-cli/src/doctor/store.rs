@@ -42,7 +42,7 @@ pub(crate) struct Checked {
 
 impl Checked {
     /// Looks at a store, and writes to it if a test trace is to be sent.
-    pub(crate) fn examine(connection: &ConnectionString, test: TestTrace) -> Self {
+    pub(crate) fn examine(connection: &ConnectionString, sending: TestTrace) -> Self {
         let mut checked = Self {
             store: connection.to_string(),
             findings: Vec::new(),
@@ -50,13 +50,17 @@ impl Checked {
             read_time: None,
             left: None,
         };
-        if let Err(finding) = checked.look(connection, test) {
+        if let Err(finding) = checked.look(connection, sending) {
             checked.findings.push(finding);
         }
         checked
     }
 
-    fn look(&mut self, connection: &ConnectionString, test: TestTrace) -> Result<(), Finding> {
+    fn look(
+        &mut self,
+        connection: &ConnectionString,
+        mut sending: TestTrace,
+    ) -> Result<(), Finding> {
         if bus::is_foreign(connection) {
             return Err(Finding::new(
                 Level::Note,
@@ -64,18 +68,17 @@ impl Checked {
             ));
         }
         let capabilities = registry::capabilities(connection)?;
-        let mut test = test;
         if ["file", "sqlite"].contains(&connection.scheme()) {
             let path = connection.file_path()?;
             if !self.look_at_file(path, connection.scheme())? {
                 return Ok(());
             }
             if path.metadata().is_ok_and(|found| !found.is_file()) {
-                test = TestTrace::NotSent;
+                sending = TestTrace::NotSent;
             }
         }
         let can_read = capabilities.contains(&Capability::Read);
-        match test {
+        match sending {
             TestTrace::Sent => self.send(connection, capabilities),
             TestTrace::NotSent if can_read => {
                 let begin = Instant::now();
@@ -195,12 +198,11 @@ impl Checked {
             self.stays(trace, "the whole file would be written anew");
             return Ok(());
         }
-        match registry::open_pruner(connection)?.remove(&[trace])? {
-            0 => self.stays(trace, "the store did not find it to remove"),
-            _ => {
-                self.left = None;
-                self.fine("it removed the test trace again");
-            }
+        if registry::open_pruner(connection)?.remove(&[trace])? == 0 {
+            self.stays(trace, "the store did not find it to remove");
+        } else {
+            self.left = None;
+            self.fine("it removed the test trace again");
         }
         Ok(())
     }
@@ -240,6 +242,10 @@ impl Checked {
                 let help = "services write there, and their traces may not be found: compare with its own tools";
                 return Err(Finding::new(Level::Error, text).with_help(help));
             }
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "no store says when it shows what it took"
+            )]
             std::thread::sleep(BETWEEN_LOOKS.saturating_sub(looked.elapsed()));
         }
     }

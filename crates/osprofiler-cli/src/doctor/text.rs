@@ -156,8 +156,10 @@ fn write_stores(process: &PublishedProcess, out: &mut dyn Write) -> io::Result<(
             "{} {store}: {recorded} recorded, {stored} stored, {waiting} waiting, {spooled} spooled, {lost} lost",
             process.pid
         );
-        if counters.evicted() > 0 {
-            text += &format!(", {} removed by the store for room", counters.evicted());
+        let evicted = counters.evicted();
+        if evicted > 0 {
+            text.push_str(", removed by the store for room: ");
+            text.push_str(&evicted.to_string());
         }
         writeln!(out, "  {}", visible(&text))?;
     }

@@ -267,7 +267,7 @@ mod tests {
         let sound = String::from_utf8(sound).unwrap();
         let json = sound.lines().nth(1).unwrap();
         let name = "x".repeat(MOST_NAME_BYTES + 1);
-        let many = vec!["[null,null]"; MOST_SERVICES + 1].join(",");
+        let many = ["[null,null]"; MOST_SERVICES + 1].join(",");
         for (from, to) in [
             ("\"recorded\":10", "\"recorded\":18446744073709551615"),
             ("\"recorded\":10", "\"recorded\":-1"),

@@ -93,18 +93,17 @@ impl RuntimeFolders {
         if self.are_off() {
             return Vec::new();
         }
-        let folders: Vec<PathBuf> = match &self.named {
-            Some(named) => vec![named.into()],
-            None => {
-                // Who is root by `sudo` may have the variable of somebody else, to whom the folder above ours would belong.
-                let own = self.user.as_ref().map(Path::new);
-                let own = own.filter(|folder| belongs_to(folder, user));
-                let own = own.map(|folder| folder.join("osprofiler"));
-                let temporary = Path::new(TEMPORARY).join(format!("osprofiler-{user}"));
-                let own = own.into_iter().chain([temporary]);
-                let own = own.filter(|folder| make(folder, user));
-                [SHARED.into()].into_iter().chain(own).collect()
-            }
+        let folders: Vec<PathBuf> = if let Some(named) = &self.named {
+            vec![named.into()]
+        } else {
+            // Who is root by `sudo` may have the variable of somebody else, to whom the folder above ours would belong.
+            let own = self.user.as_ref().map(Path::new);
+            let own = own.filter(|folder| belongs_to(folder, user));
+            let own = own.map(|folder| folder.join("osprofiler"));
+            let temporary = Path::new(TEMPORARY).join(format!("osprofiler-{user}"));
+            let own = own.into_iter().chain([temporary]);
+            let own = own.filter(|folder| make(folder, user));
+            [SHARED.into()].into_iter().chain(own).collect()
         };
         folders
             .into_iter()

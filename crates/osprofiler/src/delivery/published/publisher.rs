@@ -76,8 +76,9 @@ impl Publisher {
             return None;
         }
         let due = *self.due.get_or_insert(now + BETWEEN_WRITES);
-        if now < due {
-            return Some(due - now);
+        let remaining = due.saturating_sub(now);
+        if !remaining.is_zero() {
+            return Some(remaining);
         }
         self.published = *counters;
         let pause = match folders::noted().map(|folders| self.publish(folders, content())) {

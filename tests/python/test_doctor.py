@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`osprofiler doctor` beside the services that it looks at: their options, their configuration, their processes."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+from oslo_config import cfg
+from osprofiler import _native, opts
+from prometheus_client.parser import text_string_to_metric_families
+
+DOCTOR = [os.environ["OSPROFILER_BIN"], "doctor"]
+# Longer than anything that is going to happen takes.
+LONG = 60
+
+
+def doctor(*arguments, folder="off", code=0):
+    ended = subprocess.run(
+        [*DOCTOR, *map(str, arguments)],
+        env={**os.environ, "OSPROFILER_RUNTIME_DIR": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=LONG,
+        check=False,
+    )
+    assert ended.returncode == code, ended.stderr
+    return ended.stdout
+
+
+def test_the_command_knows_the_options_of_the_package(tmp_path):
+    (tmp_path / "empty.conf").write_text("")
+    # The default store is a bus that is not there.
+    found = json.loads(doctor("--json", "--config-file", tmp_path / "empty.conf", code=1))
+    known = {(option["group"], option["name"]): option["value"] for option in found["configuration"]["options"]}
+    ours = {(group, option.name): option.default for group, options in opts.list_opts() for option in options}
+    assert known.keys() == ours.keys()
+    shown = {"hmac_keys": "1 key", "process_tags": "", "service_name_prefix": ""}
+    for (group, name), default in ours.items():
+        assert known[group, name] == shown.get(name, str(default)), name
+
+
+P = "[profiler]\n"
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        [P + "connection_string = file:///a, file:///b"],
+        [P + "connection_string = file:///a,\n  file:///b\nenabled = on"],
+        [P + "connection_string : 'file:///a'\n", P + "enabled = yes"],
+        [P + "connection_string = file:///a\n[DEFAULT]\nx = 1\n[Profiler]\nconnection_string = file:///b"],
+        [P + "enabled = no\nprofiler_enabled = on"],
+        [P + "enabled = no", P + "profiler_enabled = on"],
+        ["[DEFAULT]\nstate_path = /a\n" + P + "connection_string = file://$state_path/b", "[DEFAULT]\nstate_path = /c"],
+        [P + "connection_string = file:///${profiler.es_doc_type}/$$x/\\$y/$es_scroll_time"],
+        [P + "connection_string = redissentinel://h\nsentinel_service_name = kolla\nsocket_timeout = 1.5"],
+        [P + "#enabled = yes\n; connection_string = file:///a\nmask_secrets=off\r\nes_scroll_size = 7"],
+    ],
+)
+def test_the_command_reads_a_configuration_as_oslo_config_does(tmp_path, texts):
+    paths = []
+    for number, text in enumerate(texts):
+        paths += ["--config-file", str(tmp_path / f"{number}.conf")]
+        # Stores that are not there fail at once, and files are not made.
+        (tmp_path / f"{number}.conf").write_text(text.replace("file:///", f"file://{tmp_path}/gone/"))
+    conf = cfg.ConfigOpts()
+    opts.set_defaults(conf)
+    conf.register_opt(cfg.StrOpt("state_path"))
+    conf(paths, project="p", default_config_files=[])
+    found = json.loads(doctor("--json", "--no-test-trace", *paths, code=1))["configuration"]
+    values = {option["name"]: option["value"] for option in found["options"] if option["group"] == "profiler"}
+    for option in opts._PROFILER_OPTS:
+        if option.secret:
+            continue
+        told = cfg.types.Boolean()(values[option.name]) if isinstance(option, cfg.BoolOpt) else values[option.name]
+        assert str(told) == str(conf.profiler[option.name]), option.name
+    stores = _native.split_connection_strings(conf.profiler.connection_string)
+    if stores[0].startswith("redissentinel"):
+        stores = ["redissentinel://h?sentinel=kolla&socket_timeout=1.5"]
+    if stores != ["messaging://"]:
+        assert found["stores"] == stores
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "hmac_keys = s3cret",
+        P + "hmac_keys s3cret",
+        P + "  s3cret",
+        P + "hmac_keys = s3cret\n\n  s3cret",
+        P + "= s3cret",
+        "[s3cret",
+        P + "enabled = Ture",
+        P + "socket_timeout = fast",
+        P + "connection_string = $connection_string",
+    ],
+)
+def test_what_oslo_config_refuses_the_command_calls_an_error(tmp_path, text):
+    path = tmp_path / "service.conf"
+    path.write_text(text)
+    with pytest.raises((cfg.Error, RecursionError)):
+        read_all(path)
+    told = json.loads(doctor("--json", "--no-test-trace", "--config-file", path, code=1))["configuration"]["findings"]
+    assert "error" in [finding["level"] for finding in told]
+    assert "s3cret" not in json.dumps(told)
+
+
+def read_all(path):
+    conf = cfg.ConfigOpts()
+    opts.set_defaults(conf)
+    conf(["--config-file", str(path)], project="p", default_config_files=[])
+    return [conf.profiler[option.name] for option in opts._PROFILER_OPTS]
+
+
+SERVICE = """
+    import json, sys
+    from oslo_config import cfg
+    from osprofiler import _native, initializer, opts, profiler
+    conf = cfg.ConfigOpts()
+    opts.set_defaults(conf, enabled=True, hmac_keys="key", connection_string=sys.argv[1])
+    with open(sys.argv[2], "w") as file:
+        file.write("[profiler]\\npublish_counters = " + sys.argv[3])
+    conf(["--config-file", file.name])
+    initializer.init_from_conf(conf, project="p", service=sys.argv[4])
+    profiler.init("key", "B")
+    for line in sys.stdin:
+        for _ in range(int(line)):
+            with profiler.Trace("x"):
+                pass
+        print(json.dumps(_native.flush(0.2)), flush=True)
+"""
+
+
+class Service:
+    """A traced process that records as many points as it is told to, and says its counters."""
+
+    def __init__(self, store, config, folder, publish="True", service="s"):
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(SERVICE), store, config, publish, service],
+            env={**os.environ, "OSPROFILER_RUNTIME_DIR": str(folder)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def record(self, count):
+        """Record points, and return the counters."""
+        print(count, file=self.process.stdin, flush=True)
+        return json.loads(self.process.stdout.readline())
+
+    def end(self):
+        """End in order, or at once if it has not ended."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.communicate(timeout=LONG)
+        self.process.kill()
+        self.process.wait()
+
+
+def awaited(look, is_it):
+    """Look until it is what it is going to be."""
+    end = time.monotonic() + LONG
+    while not is_it(seen := look()):
+        assert time.monotonic() < end, seen
+    return seen
+
+
+def metrics(folder):
+    """Return what Prometheus makes of the command's text: by metric and labels, without the process's own."""
+    found = {}
+    for family in text_string_to_metric_families(doctor("--prometheus", folder=folder)):
+        assert family.documentation
+        assert family.type in ("counter", "gauge")
+        for sample in family.samples:
+            labels = sample.labels
+            found[sample.name, labels.get("service"), labels.get("store"), labels.get("reason")] = sample.value
+    return found
+
+
+def test_prometheus_reads_what_a_service_with_an_odd_name_counts(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    name = 'a\\b"c\nd{e="f"} 1 é'
+    service = Service(f"sqlite://{tmp_path}/gone/x.db", tmp_path / "conf", folder, service=name)
+    try:
+        counters = service.record(10)
+        assert (counters["recorded"], counters["waiting"]) == (20, 20)
+        label = f"p/{name}"
+        recorded = ("osprofiler_notifications_recorded_total", label, None, None)
+        found = awaited(lambda: metrics(folder), lambda found: found.get(recorded) == 20)
+        assert found["osprofiler_notifications_waiting", label, None, None] == 20
+        assert found["osprofiler_notifications_stored_total", label, None, None] == 0
+        assert found["osprofiler_notifications_spooled", label, None, None] == 0
+        assert found["osprofiler_notifications_lost_total", label, None, "queue_full"] == 0
+        store = f"sqlite://{tmp_path}/gone/x.db"
+        assert found["osprofiler_store_notifications_waiting", None, store, None] == 20
+        assert found["osprofiler_processes", None, None, None] == 1
+        (tmp_path / "gone").mkdir()
+        stored = ("osprofiler_notifications_stored_total", label, None, None)
+        service.record(1)
+        awaited(lambda: metrics(folder), lambda found: found.get(stored) == 22)
+    finally:
+        service.end()
+    assert metrics(folder) == {("osprofiler_processes", None, None, None): 0}
+    assert list(folder.iterdir()) == []
+
+
+def test_a_killed_service_is_not_listed(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    service = Service(f"file://{tmp_path}/x", tmp_path / "conf", folder)
+    try:
+        service.record(1)
+        listed = lambda: json.loads(doctor("--processes", "--json", folder=folder))  # noqa: E731
+        found = awaited(listed, lambda found: found["processes"])
+        assert found["processes"][0]["pid"] == service.process.pid
+        assert found["processes"][0]["services"] == [{"project": "p", "service": "s"}]
+        service.process.kill()
+        service.process.wait()
+        found = listed()
+        assert (found["processes"], found["processes_ended"]) == ([], 1)
+    finally:
+        service.end()
+
+
+def test_a_service_whose_configuration_says_so_publishes_nothing(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    before = folder.stat().st_mtime_ns
+    silent = Service(f"file://{tmp_path}/x", tmp_path / "conf", folder, publish="False")
+    other = Service(f"file://{tmp_path}/y", tmp_path / "conf", tmp_path, publish="True")
+    try:
+        assert silent.record(1)["stored"] == 2
+        # By the time that one published which began later, the other would have, too.
+        other.record(1)
+        awaited(lambda: list(tmp_path.glob("counters-*")), lambda found: found)
+        silent.record(1)
+        assert (list(folder.iterdir()), folder.stat().st_mtime_ns) == ([], before)
+    finally:
+        silent.end()
+        other.end()
