@@ -146,7 +146,7 @@ fn steady(text: &str) -> String {
             let ends =
                 |letter: char| "\n\"".contains(letter) || stands_for == "[TIME]" && letter == ';';
             let (_, rest) = part.split_at(part.find(ends).unwrap_or(part.len()));
-            steady += &format!("{beginning}{stands_for}{rest}");
+            write!(steady, "{beginning}{stands_for}{rest}").unwrap();
         }
         text = steady;
     }
