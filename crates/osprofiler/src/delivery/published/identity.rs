@@ -112,10 +112,11 @@ mod tests {
     fn a_process_that_ended_and_was_not_asked_about_does_not_live() {
         let mut child = std::process::Command::new("true").spawn().unwrap();
         let pid = child.id();
-        while started(pid).is_some() {
+        let stat = format!("/proc/{pid}/stat");
+        while !std::fs::read_to_string(&stat).unwrap().contains(") Z ") {
             std::thread::yield_now();
         }
-        assert!(Path::new(&format!("/proc/{pid}")).exists());
+        assert_eq!(started(pid), None);
         child.wait().unwrap();
     }
 
