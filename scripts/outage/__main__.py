@@ -66,7 +66,7 @@ def _rows(name: str, python: Path, command: Path, pace: trial.Pace) -> list[tria
     rows = []
     with stores.started(name, FOLDER, DELAY_SECONDS) as store:
         for number, fault in enumerate(faults.FAULTS):
-            if store.can(*fault.begin):
+            if stores.can(name, *fault.begin):
                 with step(f"{name} {store.version}: {fault.name}"):
                     folder = FOLDER / "files" / name / str(number)
                     rows.append(trial.run(python, command, store, fault, pace, folder))

@@ -22,6 +22,8 @@ from servers.stores import STORES
 FILES = ("sqlite", "file")
 NAMES = (*FILES, *STORES)
 DISK_BYTES = 16 << 20
+PROXY_ACTS = ("down", "up", "slow", "nonsense")
+FILE_ACTS = ("down", "up", "full", "not full", "lose")
 # A number of a store that each server has, and nobody else uses.
 NUMBER = 7
 
@@ -35,10 +37,6 @@ class Store:
     url: str
     # What somebody does to it by name: down, up, slow, nonsense, and what the hooks add.
     acts: dict[str, Callable[[], object]]
-
-    def can(self, *acts: str) -> bool:
-        """Return whether all that can be done to it."""
-        return all(act in self.acts for act in acts)
 
     def do(self, act: str) -> None:
         """Do it."""
@@ -55,6 +53,12 @@ class Store:
         return sum("name" in json.loads(line) for line in done.stdout.splitlines())
 
 
+def can(name: str, *acts: str) -> bool:
+    """Return whether all that can be done to the store of that name."""
+    known = FILE_ACTS if name in FILES else {*PROXY_ACTS, *HOOKS.get(name, ())}
+    return all(act in known for act in acts)
+
+
 @contextlib.contextmanager
 def started(name: str, folder: Path, delay_seconds: float) -> Iterator[Store]:
     """Have the store of that name ready, with an empty database, for as long as the block lasts."""
@@ -67,12 +71,8 @@ def started(name: str, folder: Path, delay_seconds: float) -> Iterator[Store]:
         url = url.replace("{}", str(NUMBER))
         port = int(re.search(r"127\.0\.0\.1:(\d+)", url)[1])
         with Proxy(port) as proxy:
-            acts = {
-                "down": proxy.refuse,
-                "up": proxy.accept,
-                "slow": lambda: proxy.delay(delay_seconds),
-                "nonsense": proxy.talk_nonsense,
-            }
+            calls = (proxy.refuse, proxy.accept, lambda: proxy.delay(delay_seconds), proxy.talk_nonsense)
+            acts = dict(zip(PROXY_ACTS, calls, strict=True))
             for act, hook in HOOKS.get(name, {}).items():
                 acts[act] = lambda hook=hook: (hook(server, port), proxy.cut())
             url = url.replace(f"127.0.0.1:{port}", f"127.0.0.1:{proxy.port}")
@@ -100,17 +100,12 @@ def _file(name: str, disk: Path) -> Store:
                 pass
 
     def lose():
-        for file in here.iterdir():
+        # While it is down.
+        for file in away.iterdir():
             file.unlink()
 
-    acts = {
-        "down": lambda: here.rename(away),
-        "up": lambda: away.rename(here),
-        "full": fill,
-        "not full": ballast.unlink,
-        "lose": lose,
-    }
-    return Store(name, "", f"{name}://{here}/trace", acts)
+    calls = (lambda: here.rename(away), lambda: away.rename(here), fill, ballast.unlink, lose)
+    return Store(name, "", f"{name}://{here}/trace", dict(zip(FILE_ACTS, calls, strict=True)))
 
 
 # What is done to a server, and undone. Each gets the server and the port of the first of its addresses.

@@ -16,8 +16,13 @@ from outage.stores import Store
 
 # What may wait: little, so that files are needed in each trial.
 QUEUE_MIB = 1
-SPOOL_MIB = 16
+SPOOL_MIB = 8
 NOTIFICATIONS_A_REQUEST = 10
+# Before the fault, where it is not there at the start.
+REQUESTS_BEFORE = 20
+# Where minutes pass at once.
+ROUNDS = 10
+REQUESTS_A_ROUND = 100
 # Far longer than it takes to store what waits.
 SECONDS = 100
 
@@ -36,10 +41,16 @@ class Pace:
             seconds = self.minutes * 60
             service.ask("work", base_id, seconds, self.requests_a_second, seconds=seconds)
             return
-        for _ in range(round(self.minutes) or 1):
-            text_bytes = 20_000 if fault.is_too_much else 100
-            service.ask("record", base_id, 100, text_bytes)
-            service.ask("pass", 60)
+        text_bytes = 10_000 if fault.is_too_much else 100
+        for _ in range(ROUNDS):
+            service.ask("record", base_id, REQUESTS_A_ROUND, text_bytes)
+            service.ask("pass", self.minutes * 60 / ROUNDS)
+            # What the recorder's own memory holds is not what is tried here.
+            wait_until(
+                lambda: service.ask("flush", 0.05)["waiting"] * text_bytes < 4 * QUEUE_MIB << 20,
+                "the service to have what it recorded where it waits",
+                SECONDS,
+            )
 
 
 @dataclass(frozen=True)
@@ -79,7 +90,7 @@ def run(python: str | Path, command: Path, store: Store, fault: Fault, pace: Pac
     adopted = 0
     with Service(python, store.url, options) as service:
         if not fault.at_start:
-            service.ask("record", base_id, 20, 100)
+            service.ask("record", base_id, REQUESTS_BEFORE, 100)
             _settled(service.ask("flush", SECONDS))
         resident_kib = service.ask("forget peak")
         for act in fault.begin:

@@ -135,19 +135,27 @@ impl Spool {
 
     /// Keeps a batch.
     pub(super) fn keep(&mut self, batch: &Notifications) -> Result<(), Refusal> {
+        // Nearly what it takes packed, and a little more; packing it for nothing would cost each batch of a long outage.
+        self.has_room(batch.size_bytes())?;
         self.write(&piece::of_batch(batch), batch.len() as u64)
     }
 
     /// Keeps losses that the store is to be told of.
     pub(super) fn keep_losses(&mut self, losses: &Ledger) -> Result<(), Refusal> {
-        self.write(&piece::of_losses(losses), 0)
+        let bytes = piece::of_losses(losses);
+        self.has_room(bytes.len())?;
+        self.write(&bytes, 0)
+    }
+
+    fn has_room(&self, bytes: usize) -> Result<(), Refusal> {
+        let used = self.used_bytes().map_err(Refusal::System)?;
+        if used.saturating_add(bytes as u64) > self.max_bytes {
+            return Err(Refusal::Full);
+        }
+        Ok(())
     }
 
     fn write(&mut self, bytes: &[u8], count: u64) -> Result<(), Refusal> {
-        let used = self.used_bytes().map_err(Refusal::System)?;
-        if used.saturating_add(bytes.len() as u64) > self.max_bytes {
-            return Err(Refusal::Full);
-        }
         let mut files = match self.own.take() {
             Some(files) => files,
             None => self.begin().map_err(Refusal::System)?,
