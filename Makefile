@@ -9,11 +9,13 @@ STORE ?= sqlite
 DEMO_ARGS ?=
 # Words for `make test`: only the sections whose names contain one, for example TEST_ARGS="wheel tests/python".
 TEST_ARGS ?=
+# Arguments for `make outage`, for example OUTAGE_ARGS="--minutes 1 redis".
+OUTAGE_ARGS ?=
 
 RUN = PYTHONPATH=scripts:tests PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m
 
 .DEFAULT_GOAL := help
-.PHONY: help demo documents test wheel cli bench lint clean
+.PHONY: help demo documents test wheel cli bench outage lint clean
 
 help:
 	@echo "targets:"
@@ -36,6 +38,9 @@ documents: ## write the parts of docs/ that are made from the Python package
 
 bench: ## measure beside the peers, floors first
 	@$(RUN) bench
+
+outage: ## let every store fail in every way for ten minutes, and show what became of what was sent
+	@$(RUN) outage $(OUTAGE_ARGS)
 
 lint: ## check format and lints of Rust and Python, the quick part of `make test`
 	@$(RUN) check lint

@@ -42,7 +42,9 @@ def main() -> int:
                 environments.swap_in(ours, wheel, LOG)
                 python = ours.python
         pace = trial.Pace(arguments.minutes, is_real=True)
-        heading(f"{arguments.minutes:g} minutes of each fault; memory {trial.QUEUE_MIB} MiB, files {trial.SPOOL_MIB} MiB")
+        heading(
+            f"{arguments.minutes:g} minutes of each fault; memory {trial.QUEUE_MIB} MiB, files {trial.SPOOL_MIB} MiB"
+        )
         rows = [row for name in arguments.stores for row in _rows(name, python, command, pace)]
         say("")
         _print([trial.Row.HEAD, *(row.cells() for row in rows)])

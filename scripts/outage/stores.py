@@ -21,7 +21,7 @@ from servers.stores import STORES
 
 FILES = ("sqlite", "file")
 NAMES = (*FILES, *STORES)
-DISK_BYTES = 16 << 20
+DISK_BYTES = 128 << 20
 PROXY_ACTS = ("down", "up", "slow", "nonsense")
 FILE_ACTS = ("down", "up", "full", "not full", "lose")
 # A number of a store that each server has, and nobody else uses.
@@ -95,9 +95,11 @@ def _file(name: str, disk: Path) -> Store:
     here.mkdir()
 
     def fill():
-        with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-            while file.write(bytes(1 << 12)):
-                pass
+        with ballast.open("wb", buffering=0) as file:
+            for size in (1 << 20, 1 << 12):
+                with contextlib.suppress(OSError):
+                    while file.write(bytes(size)) == size:
+                        pass
 
     def lose():
         # While it is down.

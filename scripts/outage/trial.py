@@ -86,6 +86,8 @@ def run(python: str | Path, command: Path, store: Store, fault: Fault, pace: Pac
     """
     folder.mkdir(parents=True, exist_ok=True)
     options = {"queue_max_mib": QUEUE_MIB, "spool_folder": str(folder), "spool_max_mib": SPOOL_MIB}
+    # There are no secrets in what it records, and looking for them is not what is tried here.
+    options["mask_secrets"] = False
     base_id = str(uuid.uuid4())
     adopted = 0
     with Service(python, store.url, options) as service:

@@ -3,7 +3,7 @@
 //!
 //! A trace point costs nanoseconds: the [`recorder`] writes fixed records into memory of its thread and returns. One
 //! background thread, [`delivery`], turns them into [`Notification`]s and hands these to a [`driver`], which writes them
-//! to a store. Nothing that a store does can fail, block or slow the traced program: recorded = stored + counted as lost.
+//! to a store. Nothing that a store does can fail, block or slow the traced program: recorded = stored + kept in files + counted as lost.
 //!
 //! The modules stand in the order of that flow; below them are the values that all stages speak.
 //!
