@@ -75,6 +75,26 @@ def test_an_error_outside_of_the_cursor_ends_nobody_elses_point(recording, base_
     assert recording.tree(base_id) == f"outer\n{tree}"
 
 
+def test_what_an_applications_own_listener_raises_leaves_no_point_open(recording, base_id, engine):
+    """One that comes after ours; the statement never reaches its cursor."""
+
+    def refuse(conn, cursor, statement, params, context, executemany):
+        if "forbidden" in statement:
+            raise PermissionError(statement)
+
+    tracing.add_tracing(sqlalchemy, engine, "sql")
+    sqlalchemy.event.listen(engine, "before_cursor_execute", refuse)
+    profiler.init("key", base_id)
+    with profiler.Trace("outer"):
+        with pytest.raises(PermissionError):
+            execute(engine, "select 'forbidden'")
+        execute(engine, "select 1")
+    assert recording.tree(base_id) == drawn("""
+        outer
+          sql
+    """)
+
+
 def test_an_unreachable_database_ends_nobody_elses_point(recording, base_id):
     """D-25."""
     engine = sqlalchemy.create_engine("sqlite:////no/such/folder/database")
