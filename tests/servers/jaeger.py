@@ -27,10 +27,9 @@ READY_SECONDS = 30
 FOUND_SECONDS = 30
 MODULE = Path(__file__).with_suffix("")
 PROGRAM = "github.com/jaegertracing/jaeger/cmd/all-in-one"
-# What else it would listen at, on ports of other people's.
+# What else it would listen at, on ports of other people's: wherever the system chooses.
 OTHERS = (
     "admin.http.host-port",
-    "collector.grpc-server.host-port",
     "collector.http-server.host-port",
     "http-server.host-port",
     "processor.jaeger-binary.server-host-port",
@@ -79,8 +78,9 @@ class Jaeger:
         """Choose ports; logs and process id go into the folder. May build the program."""
         self.folder = folder.resolve()
         self.certificates = certificates
-        self.http_port, self.grpc_port, self.query_port, *others = free_ports(3 + len(OTHERS))
-        listening = dict(zip(OTHERS, others, strict=True)) | {
+        self.http_port, self.grpc_port, self.query_port, agents_port = free_ports(4)
+        listening = dict.fromkeys(OTHERS, 0) | {
+            "collector.grpc-server.host-port": agents_port,
             "collector.otlp.http.host-port": self.http_port,
             "collector.otlp.grpc.host-port": self.grpc_port,
             "query.http-server.host-port": self.query_port,
@@ -123,7 +123,9 @@ class Jaeger:
         self.server.start(lambda: all(map(answers, ports)), READY_SECONDS)
 
     def stop(self) -> None:
-        """End it."""
+        """End it at once: it would wait ten seconds for nobody, and has nothing to save."""
+        if self.server.child is not None:
+            self.server.child.kill()
         self.server.end()
 
     def __exit__(self, *_) -> None:

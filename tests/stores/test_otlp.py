@@ -338,3 +338,47 @@ def test_spans_are_called_as_upstream_calls_them(server, upstream):
     # Upstream's times are those of the calls.
     assert [span.start - SECOND * 1_000_000 for span in own] == [100, 200, 300, 300]
     assert not any(span.start // 1_000_000 == SECOND for span in theirs)
+
+
+# What osprofiler 4.4.0 gets wrong: what is recorded, and what Jaeger then shows of its spans and of ours.
+DEFECTS = {
+    "D-22: a name loses its last letters": (
+        [("1", "B", "rpc_cast-start", 1, {}), ("1", "B", "rpc_cast-stop", 2, {})],
+        {"rpc_c"},
+        {"rpc_cast"},
+    ),
+    "D-23: a stop ends whatever span began last": (
+        [
+            ("1", "B", "slow-start", 1, {}),
+            ("2", "B", "quick-start", 2, {}),
+            ("1", "B", "slow-stop", 3, {"etype": "OfSlow", "message": ""}),
+            ("2", "B", "quick-stop", 4, {"etype": "OfQuick", "message": ""}),
+        ],
+        {"slow OfQuick", "quick OfSlow"},
+        {"slow OfSlow status", "quick OfQuick status"},
+    ),
+    "D-24b: an error is no status": (
+        [("1", "B", "x-start", 1, {}), ("1", "B", "x-stop", 2, {"etype": "E", "message": "m"})],
+        {"x E"},
+        {"x E status"},
+    ),
+}
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_upstreams_defects_are_not_ours(server, upstream, defect):
+    events, theirs, own = DEFECTS[defect]
+    ids = {name: str(uuid.uuid4()) for name in "12"}
+    address = f"otlp://127.0.0.1:{server.http_port}"
+    for write, expected in ((upstream, theirs), (lambda *arguments, lines: ours(*arguments, lines=lines), own)):
+        base_id = str(uuid.uuid4())
+        text = lines(base_id, *((ids[trace_id], base_id, *rest) for trace_id, _, *rest in events))
+        write(UPSTREAM if write is upstream else WRITE, address, lines=text)
+        spans = server.trace(base_id, len(expected))
+        assert {" ".join([span.name, *error(span)]) for span in spans} == expected
+
+
+def error(span: Span) -> list[str]:
+    """Return the type of a span's error, and whether it is its status."""
+    kinds = [event.get("exception.type") or event.get("error.kind") for event in span.events]
+    return kinds + ["status"] * (span.tags.get("otel.status_code") == "ERROR")
