@@ -76,7 +76,6 @@ fn run(filter: &str) -> ExitCode {
                 println!("{:<32} FAILED: not part of this build", driver.name);
                 count += Count::FAILURE;
             }
-            Availability::ToCome => println!("{:<32} still to come", driver.name),
             Availability::Gone(instead) => println!("{:<32} gone: {instead}", driver.name),
         }
     }

@@ -114,15 +114,6 @@ fn the_readme_lists_the_drivers() {
         let (example, state) = match driver.availability {
             Availability::Ready(implementation) => (implementation.example.to_owned(), "ready"),
             Availability::CompiledOut => (format!("{}://", driver.name), "ready"),
-            Availability::ToCome => (
-                driver
-                    .schemes
-                    .iter()
-                    .map(|scheme| format!("{scheme}://"))
-                    .collect::<Vec<_>>()
-                    .join("`, `"),
-                "still to come",
-            ),
             Availability::Gone(_) => continue,
         };
         writeln!(table, "| {} | `{example}` | {state} |", driver.summary).unwrap();

@@ -33,6 +33,7 @@ static TAKEN: AtomicU64 = AtomicU64::new(0);
 /// What the driver was told to be lost.
 static TOLD: AtomicU64 = AtomicU64::new(0);
 
+#[expect(clippy::too_many_lines, reason = "one arm a command")]
 fn main() {
     let store = std::env::args().nth(1).unwrap_or_default();
     let origin = attach(&store).unwrap_or_else(|error| panic!("{error}"));

@@ -32,7 +32,7 @@ fn one_with(list: &ProcessList, waiting: u64, stored: u64) -> bool {
     let [process] = &list.processes[..] else {
         return false;
     };
-    let counters = process.total.counters;
+    let counters = process.total;
     (counters.waiting(), counters.stored()) == (waiting, stored)
 }
 
@@ -60,7 +60,7 @@ fn counters_are_seen_while_the_process_runs_and_gone_with_its_orderly_end() {
         assert_eq!(services.len(), 1);
         assert_eq!(stores.len(), 1);
         assert_eq!(
-            (stores[0].0.as_str(), stores[0].1.counters.stored()),
+            (stores[0].0.as_str(), stores[0].1.stored()),
             (store.as_str(), 20)
         );
         assert!(program.end("return").status.success());
@@ -85,9 +85,9 @@ fn what_waits_for_a_store_that_is_down_and_what_is_lost_is_seen() {
     let list = await_list(folder.path(), |list| {
         list.processes
             .iter()
-            .any(|process| process.total.counters.lost() == 20)
+            .any(|process| process.total.lost() == 20)
     });
-    let losses: Vec<_> = list.processes[0].total.counters.losses().collect();
+    let losses: Vec<_> = list.processes[0].total.losses().collect();
     assert_eq!(losses[0].reason.name(), "store_removed");
     program.ask("exit-deadline 10");
     assert!(program.end("return").status.success());
@@ -120,7 +120,7 @@ fn a_forked_worker_has_counters_of_its_own() {
     let list = await_list(folder.path(), |list| list.processes.len() == 2);
     for process in &list.processes {
         let stored = if process.pid == worker { 6 } else { 20 };
-        let counters = process.total.counters;
+        let counters = process.total;
         assert_eq!((counters.recorded(), counters.stored()), (stored, stored));
     }
     let killed = std::process::Command::new("kill")
@@ -199,7 +199,7 @@ fn the_command_shows_each_process_with_its_stores_and_what_is_lost() {
     await_list(folder.path(), |list| {
         list.processes.len() == 2
             && list.processes.iter().any(|process| {
-                let counters = process.total.counters;
+                let counters = process.total;
                 (counters.recorded(), counters.stored(), counters.waiting()) == (40, 20, 20)
             })
     });

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Drivers by upstream's names, those that are still to come, and the command over drivers that are made in Python."""
+"""Drivers by upstream's names, one that is gone, and the command over drivers that are made in Python."""
 
 import importlib
 import json
@@ -41,23 +41,6 @@ def test_a_scheme_has_the_class_of_upstreams_name(scheme, module, class_name, na
     assert driver.get_name() == name
 
 
-@pytest.mark.parametrize(
-    "connection_string",
-    [
-    ],
-)
-def test_a_driver_still_to_come_is_made_and_says_so_when_it_is_used(connection_string):
-    driver = base.get_driver(connection_string, project="p", service="s", host="h", conf=None)
-    for use in (
-        lambda: driver.get_report("B"),
-        driver.list_traces,
-        driver.list_error_traces,
-        lambda: driver.notify({}),
-    ):
-        with pytest.raises(ValueError, match=r"still to come: until then, use one of `sqlite://`"):
-            use()
-
-
 def test_a_store_that_is_written_only_has_no_traces():
     """As upstream's driver says."""
     conf = SimpleNamespace(profiler_otlp=SimpleNamespace(service_name_prefix="a b"))
@@ -75,7 +58,6 @@ def test_a_store_that_is_written_only_has_no_traces():
     ("connection_string", "error", "message"),
     [
         ("jaeger://h", exc.CommandError, "Jaeger takes OTLP itself"),
-        ("loginsight://user:password@h", ValueError, "still to come"),
         ("loginsight://user@h", ValueError, "loginsight://USER:PASSWORD@HOST"),
         ("nope://h", ValueError, "no driver for the scheme `nope://`"),
         ("file:///x?a=b", ValueError, "no option `a`"),
@@ -87,13 +69,12 @@ def test_a_driver_that_cannot_be_made_says_why(connection_string, error, message
         base.get_driver(connection_string)
 
 
-@pytest.mark.parametrize("connection_string", ["loginsight://u:s3cret@h"])
-def test_create_makes_one_line_of_a_driver_still_to_come(caplog, connection_string):
+def test_create_makes_one_line_of_a_driver_that_is_gone(caplog):
     notifier.clear_notifier_cache()
-    assert notifier.create(connection_string, project="p") is notifier._noop_notifier
+    assert notifier.create("jaeger://u:s3cret@h", project="p") is notifier._noop_notifier
     (record,) = [record for record in caplog.records if record.name.startswith("osprofiler")]
     assert record.levelname == "ERROR"
-    assert "still to come" in record.getMessage()
+    assert "Jaeger takes OTLP itself" in record.getMessage()
     assert record.exc_info is None
     assert "s3cret" not in caplog.text
 

@@ -129,7 +129,6 @@ pub(crate) fn long_help(of_several: &str) -> String {
         "Where the traces are, as `connection_string` in the services' section `[profiler]` has it. Without it, \
          `OSPROFILER_CONNECTION_STRING` is read. Of several, separated by commas, {of_several}.\n",
     );
-    let mut to_come = Vec::new();
     for driver in DRIVERS {
         let scheme = format!("{}://", driver.schemes.first().unwrap_or(&driver.name));
         let summary = driver.summary;
@@ -138,15 +137,8 @@ pub(crate) fn long_help(of_several: &str) -> String {
             Availability::CompiledOut => {
                 write!(text, "\n  {scheme:10} {summary} (not part of this build)")
             }
-            Availability::ToCome => {
-                to_come.push(scheme);
-                Ok(())
-            }
             Availability::Gone(_) => Ok(()),
         };
-    }
-    if !to_come.is_empty() {
-        let _infallible = write!(text, "\n\n  Still to come: {}", to_come.join(", "));
     }
     text
 }

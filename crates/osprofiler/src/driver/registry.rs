@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Which drivers there are: the one list from which help, errors, the README's table and the conformance suite come.
 //!
-//! A driver is a line of [`DRIVERS`] and a file beside this one. A driver left out of the build, or still to come, keeps
+//! A driver is a line of [`DRIVERS`] and a file beside this one. A driver left out of the build keeps
 //! its line and answers by name, saying what to do instead; the scheme of a connection string alone decides.
 
 use super::{ConnectionString, Pruner, Reader, Writer};
@@ -27,8 +27,6 @@ pub enum Availability {
     Ready(&'static Implementation),
     /// It exists, but its Cargo feature was off when this was built.
     CompiledOut,
-    /// Nobody has written it yet.
-    ToCome,
     /// It will not come; what to use instead.
     Gone(&'static str),
 }
@@ -128,19 +126,11 @@ pub fn find(scheme: &str) -> Result<&'static Driver> {
         .find(|driver| driver.schemes.contains(&scheme))
         .ok_or_else(|| {
             let ready = ready_drivers().flat_map(|driver| driver.schemes.iter().copied());
-            let others = DRIVERS
-                .iter()
-                .filter(|driver| matches!(driver.availability, Availability::ToCome))
-                .flat_map(|driver| driver.schemes.iter().copied());
             Error::new(
                 ErrorKind::Usage,
                 format!("no driver for the scheme `{scheme}://`"),
             )
-            .with_help(format!(
-                "use one of {}; still to come: {}",
-                list(ready),
-                list(others)
-            ))
+            .with_help(format!("use one of {}", list(ready)))
         })
 }
 
@@ -200,11 +190,6 @@ fn implementation(connection: &ConnectionString) -> Result<&'static Implementati
                     .with_help(format!("build with the Cargo feature `{name}`")),
             );
         }
-        Availability::ToCome => {
-            let ready = ready_drivers().flat_map(|driver| driver.schemes.iter().copied());
-            return Err(usage(format!("the driver `{name}` is still to come"))
-                .with_help(format!("until then, use one of {}", list(ready))));
-        }
         Availability::Gone(instead) => {
             return Err(usage(format!("the driver `{name}` is gone")).with_help(instead));
         }
@@ -240,19 +225,6 @@ fn list<'a>(schemes: impl Iterator<Item = &'a str>) -> String {
         .map(|scheme| format!("`{scheme}://`"))
         .collect::<Vec<_>>()
         .join(", ")
-}
-
-const fn to_come(
-    name: &'static str,
-    schemes: &'static [&'static str],
-    summary: &'static str,
-) -> Driver {
-    Driver {
-        name,
-        schemes,
-        summary,
-        availability: Availability::ToCome,
-    }
 }
 
 #[cfg(test)]
@@ -292,10 +264,6 @@ mod tests {
     fn drivers_that_cannot_be_used_answer_by_name() {
         for (connection, expected) in [
             (
-                "loginsight://h",
-                "the driver `loginsight` is still to come | until then, use one of",
-            ),
-            (
                 "jaeger://h",
                 "the driver `jaeger` is gone | Jaeger takes OTLP itself: use `otlp://",
             ),
@@ -303,7 +271,6 @@ mod tests {
                 "nope://h",
                 "no driver for the scheme `nope://` | use one of ",
             ),
-            ("nope://h", "`loginsight://`"),
         ] {
             check(connection, expected);
         }

@@ -86,12 +86,11 @@ impl Client {
         );
         let mut has_logged_in = false;
         loop {
-            let session = match &self.session {
-                Some(session) => session.clone(),
-                None => {
-                    has_logged_in = true;
-                    self.log_in()?
-                }
+            let session = if let Some(session) = &self.session {
+                session.clone()
+            } else {
+                has_logged_in = true;
+                self.log_in()?
             };
             let request = Request::get(&url)
                 .header("content-type", "application/json")

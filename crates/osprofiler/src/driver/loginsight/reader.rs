@@ -54,19 +54,17 @@ impl LogInsightReader {
             let path = format!("{constraints}{bound}?limit={limit}");
             let answer = match self.client.query(&path)? {
                 Queried::Answer(answer) => answer,
-                Queried::TooLong => match limits.next() {
-                    Some(fewer) => {
-                        limit = fewer;
-                        continue;
-                    }
-                    None => {
+                Queried::TooLong => {
+                    let Some(fewer) = limits.next() else {
                         let why = format!(
                             "{limit} of its events are longer than {MOST_ANSWER_BYTES} bytes"
                         );
                         let help = "look at the events with the server's own page";
                         return Err(self.client.error(ErrorKind::Corrupt, &why, help));
-                    }
-                },
+                    };
+                    limit = fewer;
+                    continue;
+                }
             };
             let page = answer::read(&answer, each)
                 .map_err(|error| self.client.stranger(&error.to_string()))?;

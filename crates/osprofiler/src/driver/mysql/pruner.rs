@@ -3,6 +3,8 @@
 //!
 //! What a trace is listed by goes last, so that one whose removal was broken off is found again.
 
+use std::fmt::Write as _;
+
 use super::connection::{Connection, Server};
 use super::settings::Settings;
 use super::tables::Tables;
@@ -60,5 +62,9 @@ fn remove(connection: &mut Connection, tables: Tables, trace: &str) -> Result<bo
 }
 
 fn hex(text: &str) -> String {
-    text.bytes().map(|byte| format!("{byte:02X}")).collect()
+    let mut digits = String::with_capacity(2 * text.len());
+    for byte in text.bytes() {
+        let _infallible = write!(digits, "{byte:02X}");
+    }
+    digits
 }

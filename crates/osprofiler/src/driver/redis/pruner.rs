@@ -37,8 +37,8 @@ impl RedisPruner {
             for trace in traces {
                 // The server gives a long list's memory back by and by.
                 let keys = [NOTIFICATIONS, ERROR, LOST].map(|prefix| format!("{prefix}{trace}"));
-                let [list, error, lost] = keys.each_ref().map(String::as_str);
-                transaction.command(Need::Must, &["UNLINK", list, error, lost], 0);
+                let [list, errors, losses] = keys.each_ref().map(String::as_str);
+                transaction.command(Need::Must, &["UNLINK", list, errors, losses], 0);
             }
             for index in [TRACES, ERRORS] {
                 // What is there by that name may be a stranger's.
