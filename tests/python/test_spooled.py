@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The options `spool_folder`, `spool_max_mib` and `queue_max_mib`, as a service's configuration file has them."""
+
+import json
+
+from conftest import run_python
+
+SERVICE = """
+    import json, os, sys
+    from oslo_config import cfg
+    from osprofiler import _native, initializer, opts, profiler
+
+    conf = cfg.ConfigOpts()
+    opts.set_defaults(conf)
+    conf(["--config-file", sys.argv[1]])
+    initializer.init_from_conf(conf, context={}, project="p", service="s", host="h")
+
+    def record():
+        profiler.init("key")
+        for _ in range(10):
+            with profiler.Trace("x"):
+                pass
+        profiler.clean()
+        return _native.flush(30)
+
+    counters = record()
+    while sys.argv[2:] and counters["adopted"] < int(sys.argv[2]):
+        _native.let_time_pass(60)
+        counters = record()
+    print(json.dumps(counters))
+    sys.stdout.flush()
+    if not sys.argv[2:]:
+        # A worker that ends without exit handlers, as those of services do.
+        if os.fork() == 0:
+            record()
+            os._exit(0)
+        os.wait()
+"""
+
+
+def service(tmp_path, *arguments, options=""):
+    """Run the service; return its counters and what it said at its end."""
+    (tmp_path / "service.conf").write_text(
+        f"[profiler]\nenabled = True\nhmac_keys = k\nconnection_string = file://{tmp_path}/store/trace\n{options}"
+    )
+    ended = run_python(SERVICE, tmp_path / "service.conf", *arguments)
+    assert ended.returncode == 0, ended.stderr
+    return json.loads(ended.stdout), ended.stderr
+
+
+def test_what_a_service_and_its_worker_leave_is_sent_by_the_next_service(tmp_path):
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    options = f"spool_folder = {spool}\nspool_max_mib = 1\nqueue_max_mib = 1\n"
+    counters, told = service(tmp_path, options=options)
+    assert (counters["recorded"], counters["spooled"], counters["lost"], counters["waiting"]) == (20, 20, 0, 0)
+    assert told.count("20 trace notifications are in files") == 2
+    assert len(list(spool.glob("*.owner"))) == 2
+    (tmp_path / "store").mkdir()
+    counters, told = service(tmp_path, 40, options=options)
+    assert (counters["adopted"], counters["lost"], counters["waiting"]) == (40, 0, 0)
+    assert list(spool.iterdir()) == []
+    assert len((tmp_path / "store" / "trace").read_text().splitlines()) == 40 + counters["stored"]
+
+
+def test_without_a_folder_there_are_no_files(tmp_path):
+    before = set(tmp_path.iterdir())
+    (tmp_path / "store").mkdir()
+    counters, told = service(tmp_path, 0)
+    assert (counters["stored"], counters["spooled"], told) == (20, 0, "")
+    assert set(tmp_path.iterdir()) - before == {tmp_path / "service.conf", tmp_path / "store"}
