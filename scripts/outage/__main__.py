@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """`make outage`: real minutes of outage of real stores, and what became of what a service recorded meanwhile.
 
-OUTAGE_ARGS="--minutes 10 redis postgresql" chooses how long each fault lasts, and the stores.
+OUTAGE_ARGS="--minutes 10 redis postgresql" chooses how long each fault lasts, and the stores. All of them fail at the
+same time, each in one way after the other: an hour and a half for everything.
 """
 
 import argparse
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 from house import build, debian, environments, tools
 from house.ending import alone, framed
+from house.failure import Failure
 from house.places import TARGET
 from house.progress import heading, say, step
-from outage import faults, stores, trial
+from outage import faults, service, stores, trial
 
 FOLDER = TARGET / "outage"
 LOG = FOLDER / "outage.log"
@@ -45,9 +48,24 @@ def main() -> int:
         heading(
             f"{arguments.minutes:g} minutes of each fault; memory {trial.QUEUE_MIB} MiB, files {trial.SPOOL_MIB} MiB"
         )
-        rows = [row for name in arguments.stores for row in _rows(name, python, command, pace)]
+        with ThreadPoolExecutor(len(arguments.stores)) as pool:
+            trials = [pool.submit(_rows, name, python, command, pace) for name in arguments.stores]
+            try:
+                wait(trials)
+            except BaseException:
+                # Somebody wants this to end; a trial ends with its service.
+                service.kill_all()
+                raise
+        rows, failures = [], []
+        for name, tried in zip(arguments.stores, trials, strict=True):
+            done, failure = tried.result()
+            rows += done
+            if failure is not None:
+                failures.append(f"{name}: {failure.message}")
         say("")
         _print([trial.Row.HEAD, *(row.cells() for row in rows)])
+    if failures:
+        raise Failure("\n".join(failures))
     return 0
 
 
@@ -64,15 +82,19 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def _rows(name: str, python: Path, command: Path, pace: trial.Pace) -> list[trial.Row]:
+def _rows(name: str, python: Path, command: Path, pace: trial.Pace) -> tuple[list[trial.Row], Failure | None]:
+    """Let a store fail in each way; return what came of it, and what went wrong, if something did."""
     rows = []
-    with stores.started(name, FOLDER, DELAY_SECONDS) as store:
-        for number, fault in enumerate(faults.FAULTS):
-            if stores.can(name, *fault.begin):
-                with step(f"{name} {store.version}: {fault.name}"):
+    try:
+        with stores.started(name, FOLDER / "stores" / name, DELAY_SECONDS) as store:
+            for number, fault in enumerate(faults.FAULTS):
+                if stores.can(name, *fault.begin):
                     folder = FOLDER / "files" / name / str(number)
                     rows.append(trial.run(python, command, store, fault, pace, folder))
-    return rows
+                    say(f"  {name} {store.version}: {fault.name}".rstrip())
+    except Failure as failure:
+        return rows, failure
+    return rows, None
 
 
 def _print(lines: list[tuple[str, ...]]) -> None:

@@ -73,6 +73,16 @@ for line in sys.stdin:
 """
 
 
+# Those that are under way.
+_running: set["Service"] = set()
+
+
+def kill_all() -> None:
+    """End all services at once; whoever waits for one fails."""
+    for service in list(_running):
+        service.process.kill()
+
+
 class Service:
     """A process that records into a store for as long as the `with` block lasts; `log` is what it said, at its end."""
 
@@ -86,6 +96,7 @@ class Service:
             stderr=subprocess.PIPE,
             text=True,
         )
+        _running.add(self)
 
     def __enter__(self) -> "Service":
         """Return it."""
@@ -93,6 +104,7 @@ class Service:
 
     def __exit__(self, failed, *_) -> None:
         """End it in good order, or, where something went wrong, at once."""
+        _running.discard(self)
         if failed is None:
             self.end()
         elif self.process.poll() is None:
