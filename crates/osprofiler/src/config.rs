@@ -124,8 +124,12 @@ impl Config {
 
     fn completed(&self, connection: &ConnectionString) -> ConnectionString {
         let connection = connection.clone();
-        if connection.scheme() != "redissentinel" {
-            return connection;
+        match (connection.scheme(), &self.otlp_service_name_prefix) {
+            ("redissentinel", _) => {}
+            ("otlp" | "otlps", Some(prefix)) => {
+                return connection.or_option("service_name_prefix", prefix);
+            }
+            _ => return connection,
         }
         let connection = connection.or_option("sentinel", &self.sentinel_service_name);
         if self.socket_timeout == UPSTREAMS_TIMEOUT {
@@ -258,6 +262,7 @@ mod tests {
                 connection_string: ConnectionStrings::parse(text).unwrap(),
                 sentinel_service_name: "kolla".to_owned(),
                 socket_timeout: Duration::from_secs_f64(seconds),
+                otlp_service_name_prefix: Some("cloud".to_owned()),
                 ..Config::default()
             };
             config.completed_connection_strings().to_string()
@@ -270,6 +275,12 @@ mod tests {
                 "redissentinel://h?sentinel=n&ttl=7d&socket_timeout=1.5",
             ),
             ("redis://h", 1.5, "redis://h"),
+            ("otlps://h", 0.1, "otlps://h?service_name_prefix=cloud"),
+            (
+                "otlp://h?service_name_prefix=x",
+                0.1,
+                "otlp://h?service_name_prefix=x",
+            ),
             (
                 "redissentinel://h, redis://i",
                 0.1,

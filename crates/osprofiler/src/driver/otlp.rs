@@ -8,6 +8,7 @@
 mod settings;
 
 mod halves;
+mod kept;
 
 mod attributes;
 mod protobuf;

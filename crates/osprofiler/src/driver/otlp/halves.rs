@@ -14,6 +14,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
+use super::kept::Kept;
 use crate::trace_context::SpanContext;
 use crate::{Kind, Notification, Notifications};
 
@@ -45,7 +46,7 @@ pub(super) struct Halves {
 struct Half {
     place: u64,
     since: Instant,
-    of: Notifications,
+    of: Kept,
 }
 
 /// Where an end of a span is.
@@ -111,7 +112,7 @@ impl Halves {
                     .waiting
                     .get(&context)
                     .filter(|_| used.insert(context))
-                    .map(|half| (half.of.get(0).kind(), Place::Waiting(context))),
+                    .map(|half| (half.of.notification().kind(), Place::Waiting(context))),
             };
             match other {
                 Some((of, other)) if of != kind => wholes.push(whole([(of, other), (kind, place)])),
@@ -141,7 +142,7 @@ impl Halves {
             .filter(|context| !used.contains(context))
         {
             let half = &self.waiting[context];
-            let kind = half.of.get(0).kind();
+            let kind = half.of.notification().kind();
             let is_over = count > self.bounds.notifications || bytes > self.bounds.bytes;
             let is_late =
                 kind == Kind::Stop && now.saturating_duration_since(half.since) > STOP_WAITS;
@@ -158,7 +159,7 @@ impl Halves {
         let contexts = self.order.values();
         contexts
             .map(|context| {
-                let kind = self.waiting[context].of.get(0).kind();
+                let kind = self.waiting[context].of.notification().kind();
                 whole([(kind, Place::Waiting(*context))])
             })
             .collect()
@@ -168,14 +169,13 @@ impl Halves {
     pub(super) fn get<'a>(&'a self, place: Place, batch: &'a Notifications) -> Notification<'a> {
         match place {
             Place::Batch(index) => batch.get(index),
-            Place::Waiting(context) => self.waiting[&context].of.get(0),
+            Place::Waiting(context) => self.waiting[&context].of.notification(),
         }
     }
 
     /// Has a notification wait.
     pub(super) fn keep(&mut self, notification: &Notification<'_>, now: Instant) {
-        let mut of = Notifications::default();
-        of.push(notification);
+        let of = Kept::new(notification);
         let context = context(notification);
         self.bytes += of.size_bytes();
         self.order.insert(self.next, context);
@@ -301,7 +301,7 @@ mod tests {
             &["a( b( c( d( e(", "f( a)", "e)"],
             &["", "a(a) b(", "e(e)", "c( d( f("],
         );
-        let bytes = batch("a(").size_bytes();
+        let bytes = Kept::new(&batch("a(").get(0)).size_bytes();
         let bounds = Bounds {
             notifications: 100,
             bytes: 2 * bytes,
