@@ -123,7 +123,7 @@ def test_odd_arguments_harm_nobody(tmp_path, caplog, odd):
 
 
 @pytest.mark.parametrize(
-    "connection_string", ["redis://:s3cret@h?nope=1", "elasticsearch://u:s3cret@h:0", "nope://u:s3cret@h"]
+    "connection_string", ["redis://:s3cret@h?nope=1", "elasticsearch://u:s3cret@h?nope=1", "nope://u:s3cret@h"]
 )
 def test_a_driver_that_cannot_be_is_told_once_and_leaves_tracing_off(caplog, connection_string):
     with caplog.at_level(logging.INFO):
