@@ -20,9 +20,11 @@ from house.process import run
 PACKAGES = {
     "chromium": "chromium",
     "initdb": "postgresql",
+    "javac": "default-jdk-headless",
     "mariadb-install-db": "mariadb-server-core",
     "mariadbd": "mariadb-server-core",
     "my_print_defaults": "mariadb-client-core",
+    "mvn": "maven",
     "node": "nodejs",
     "qemu-img": "qemu-utils",
     "rabbitmq-server": "rabbitmq-server",
