@@ -189,15 +189,15 @@ def test_another_programs_table_is_left_alone(database, command):
 def test_a_user_who_may_not_make_tables_is_told_what_is_missing(database, server):
     """And goes on with upstream's table alone, where that is there."""
     if database.is_postgresql:
-        server.ask("CREATE ROLE poor LOGIN PASSWORD 'x'")
+        server.ask("CREATE ROLE poor LOGIN PASSWORD 'poor-s3cret'")
         login = f"{postgresql.USER}:{postgresql.ENCODED_PASSWORD}"
         grant = "GRANT SELECT, INSERT ON data TO poor; GRANT USAGE ON SEQUENCE data_id_seq TO poor"
     else:
-        server.ask("CREATE USER poor@'127.0.0.1' IDENTIFIED BY 'x'")
+        server.ask("CREATE USER poor@'127.0.0.1' IDENTIFIED BY 'poor-s3cret'")
         server.ask(f"GRANT DELETE ON `{database.name}`.* TO poor@'127.0.0.1'")
         login = f"{mariadb_stores.USER}:{mariadb_stores.ENCODED_PASSWORD}"
         grant = "GRANT SELECT, INSERT ON data TO poor@'127.0.0.1'"
-    url = database.url().replace(login, "poor:x")
+    url = database.url().replace(login, "poor:poor-s3cret")
     with Service(url) as running:
         running.record(ID, 1)
         assert running.flush(0.5)["waiting"] == 2
