@@ -4,8 +4,8 @@
 In: an engine. Out: a point for each statement that reaches a cursor, or for each batch that SQLAlchemy makes of one.
 A statement's execution context carries its point while that is open, so a point is closed only by the statement that
 opened it, and an engine that is traced twice over makes one point a statement. It is opened last of all, where whatever
-fails then is told to `handle_error`: what an application's own listener raises before that leaves none open. Nothing here
-raises into a statement.
+fails then is told to `handle_error`: what an application's own listener raises before that leaves none open. Nothing
+here raises into a statement.
 
     >>> import sqlalchemy
     >>> from osprofiler import sqlalchemy as tracing
