@@ -9,6 +9,12 @@ pub(super) fn least_and_median(mut values: Vec<f64>) -> (f64, f64) {
     (values[0], values[values.len() / 2])
 }
 
+/// The largest of some measurements, one at least, and the one in the middle.
+pub(super) fn most_and_median(values: Vec<f64>) -> (f64, f64) {
+    let most = values.iter().copied().fold(f64::MIN, f64::max);
+    (most, least_and_median(values).1)
+}
+
 /// The ratio in the middle, each of two measurements that were made one after the other: what slows the machine slows both.
 pub(super) fn paired(these: &[f64], others: &[f64]) -> f64 {
     let ratios = these.iter().zip(others).map(|(this, that)| this / that);

@@ -13,7 +13,7 @@ use osprofiler::driver::registry::{self, Capability};
 use osprofiler::driver::{ConnectionString, Writer};
 use osprofiler::{Id, Notification, Notifications, wire};
 
-use super::figures::{head, least_and_median, paired, ratio};
+use super::figures::{head, most_and_median, paired, ratio};
 use super::{Programs, Server, Store, Upstream, tell};
 use crate::Outcome;
 use crate::material::{Recorded, batches, copies};
@@ -116,8 +116,8 @@ fn print(store: &Store, server: &str, count: usize, rates: Rates, out: &mut Stri
         ("ours".to_owned(), rates.ours),
         ("upstream's, one by one".to_owned(), rates.upstream),
     ] {
-        let (least, median) = least_and_median(rates);
-        let _ = writeln!(out, "{name:<60} {least:>10.0} {median:>10.0} {ROUNDS:>9}");
+        let (best, median) = most_and_median(rates);
+        let _ = writeln!(out, "{name:<60} {best:>10.0} {median:>10.0} {ROUNDS:>9}");
     }
     ratio(out, "ours : the floor, paired", of_floor, Some(OF_FLOOR));
     ratio(
