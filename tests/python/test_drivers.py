@@ -58,6 +58,7 @@ def test_a_store_that_is_written_only_has_no_traces():
     ("connection_string", "error", "message"),
     [
         ("jaeger://h", exc.CommandError, "Jaeger takes OTLP itself"),
+        ("loginsight://user:password@h?a=b", ValueError, "no option `a`"),
         ("loginsight://user@h", ValueError, "loginsight://USER:PASSWORD@HOST"),
         ("nope://h", ValueError, "no driver for the scheme `nope://`"),
         ("file:///x?a=b", ValueError, "no option `a`"),

@@ -101,7 +101,8 @@ def test_equal_arguments_give_the_same_notifier(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "connection_string", ["nope://", "nope", "", "loginsight://u@h:s3cret", "jaeger://h", "redis://:s3cret@h?nope=1"]
+    "connection_string",
+    ["nope://", "nope", "", "loginsight://u:s3cret@h?a=b", "jaeger://h", "redis://:s3cret@h?nope=1"],
 )
 def test_a_driver_that_cannot_be_is_told_and_tried_again(caplog, connection_string):
     with caplog.at_level(logging.INFO):

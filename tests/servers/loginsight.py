@@ -118,7 +118,9 @@ class LogInsight:
                 case "POST", ["api", "v1", "sessions"] if is_secure:
                     return self._log_in(body)
                 case "GET", ["api", "v1", "events", *constraints] if is_secure:
-                    return self._session_fault(handler.headers) or self._query(address, constraints, parse_qs(url.query))
+                    return self._session_fault(handler.headers) or self._query(
+                        address, constraints, parse_qs(url.query)
+                    )
             return 404, {"errorMessage": f"no {handler.path} here"}
 
     def _log_in(self, body: bytes) -> Answer:

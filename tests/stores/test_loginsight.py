@@ -169,9 +169,7 @@ def test_a_batch_is_few_requests(server, command):
     ours(WRITE, server.url(), lines=lines_of(*(notification(trace_id=str(number)) for number in range(1300))))
     assert sum(sizes) == 1300
     assert len(sizes) <= 1300 / 500 + 3
-    assert {path for method, path in server.requests} == {
-        "/api/v1/events/ingest/F52D775B-6017-4787-8C8A-F21AE0AEC057"
-    }
+    assert {path for method, path in server.requests} == {"/api/v1/events/ingest/F52D775B-6017-4787-8C8A-F21AE0AEC057"}
 
 
 def test_events_go_over_tls_where_that_is_wanted(server, command):

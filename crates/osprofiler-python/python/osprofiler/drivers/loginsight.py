@@ -7,8 +7,11 @@ from osprofiler import _native
 from osprofiler.drivers import store
 
 
-class LogInsightDriver(store.LateStoreDriver):
-    """A Log Insight server: ``loginsight://USER:PASSWORD@HOST``, user and password URL-encoded."""
+class LogInsightDriver(store.StoreDriver):
+    """A Log Insight server: ``loginsight://USER:PASSWORD@HOST``, user and password URL-encoded.
+
+    Made whatever becomes of the server: the native half logs in when it is queried.
+    """
 
     def __init__(self, connection_str, project=None, service=None, host=None, **kwargs):
         super().__init__(connection_str, project, service, host, **kwargs)
@@ -23,15 +26,15 @@ class LogInsightDriver(store.LateStoreDriver):
 
 
 class LogInsightClient:
-    """What logs in to a server."""
+    """What upstream's programs expect to log in to a server; here the native half does."""
 
     def __init__(self, host, username, password, api_port=9000, api_ssl_port=9543, query_timeout=60000):
         self._host = host
 
     def login(self):
-        """Raise unless the native half can log in.
+        """Raise if the native half cannot be asked to.
 
-        :raises ValueError: while there is no native driver
+        :raises ValueError: if its driver is no part of the build
         """
         _native.check_connection(f"loginsight://{self._host}")
 
