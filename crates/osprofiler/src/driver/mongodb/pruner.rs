@@ -11,8 +11,8 @@ use super::{Connection, ERRORS, LOSSES, NOTIFICATIONS, REMOVE};
 use crate::driver::{ConnectionString, Pruner};
 use crate::{Id, Result};
 
-/// How many traces go in one call.
-const AT_ONCE: usize = 16;
+/// How many traces go in one call. The server lets others in between its documents.
+const AT_ONCE: usize = 128;
 
 pub(super) struct MongodbPruner {
     connection: Connection,
