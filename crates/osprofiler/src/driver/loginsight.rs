@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The driver `loginsight`: an event a notification in Aria Operations for Logs (Log Insight), as upstream has it, so
-//! that each reads what the other wrote.
+//! The driver `loginsight`: an event a notification in Aria Operations for Logs (Log Insight), as upstream has it, so that each
+//! reads what the other wrote.
 //!
 //! Events are posted to the ingestion API, which wants no login, and found through the query API, which does. The server
 //! keeps them in the order of their arrival, to a millisecond; a field more than upstream's has the order of recording. A

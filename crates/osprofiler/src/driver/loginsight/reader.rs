@@ -21,6 +21,8 @@ use crate::{ErrorKind, Id, Notifications, Result, Timestamp};
 /// How many events are asked for: as many as the server gives at most, and fewer where their answer would be too long.
 const LIMITS: [usize; 3] = [20_000, 2_000, 200];
 
+const LOOK_THERE: &str = "look at the events with the server's own page";
+
 pub(super) struct LogInsightReader {
     client: Client,
 }
@@ -52,19 +54,14 @@ impl LogInsightReader {
         let mut oldest = None;
         loop {
             let path = format!("{constraints}{bound}?limit={limit}");
-            let answer = match self.client.query(&path)? {
-                Queried::Answer(answer) => answer,
-                Queried::TooLong => {
-                    let Some(fewer) = limits.next() else {
-                        let why = format!(
-                            "{limit} of its events are longer than {MOST_ANSWER_BYTES} bytes"
-                        );
-                        let help = "look at the events with the server's own page";
-                        return Err(self.client.error(ErrorKind::Corrupt, &why, help));
-                    };
-                    limit = fewer;
-                    continue;
-                }
+            let Queried::Answer(answer) = self.client.query(&path)? else {
+                let Some(fewer) = limits.next() else {
+                    let why =
+                        format!("{limit} of its events are longer than {MOST_ANSWER_BYTES} bytes");
+                    return Err(self.client.error(ErrorKind::Corrupt, &why, LOOK_THERE));
+                };
+                limit = fewer;
+                continue;
             };
             let page = answer::read(&answer, each)
                 .map_err(|error| self.client.stranger(&error.to_string()))?;
@@ -83,8 +80,7 @@ impl LogInsightReader {
             };
             if oldest == Some(time) {
                 let why = format!("more than {limit} of its events are of one millisecond");
-                let help = "look at the events with the server's own page";
-                return Err(self.client.error(ErrorKind::Corrupt, &why, help));
+                return Err(self.client.error(ErrorKind::Corrupt, &why, LOOK_THERE));
             }
             oldest = Some(time);
             bound = format!("/timestamp/LE+{time}");

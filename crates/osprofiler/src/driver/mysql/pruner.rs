@@ -3,8 +3,6 @@
 //!
 //! What a trace is listed by goes last, so that one whose removal was broken off is found again.
 
-use std::fmt::Write as _;
-
 use super::connection::{Connection, Server};
 use super::settings::Settings;
 use super::tables::Tables;
@@ -49,22 +47,15 @@ fn remove(connection: &mut Connection, tables: Tables, trace: &str) -> Result<bo
     ] {
         // Capitals or blanks may make no difference to the database; the digits of its characters do.
         let statement = format!(
-            "DELETE FROM {table} WHERE base_id = ? AND HEX(CONVERT(base_id USING utf8mb4)) = ? LIMIT {ROWS_AT_ONCE}"
+            "DELETE FROM {table} WHERE base_id = ? \
+             AND HEX(CONVERT(base_id USING utf8mb4)) = HEX(CONVERT(? USING utf8mb4)) LIMIT {ROWS_AT_ONCE}"
         );
         let mut left = is_there;
         while left {
-            let rows = connection.change(&statement, vec![trace.into(), hex(trace).into()])?;
+            let rows = connection.change(&statement, vec![trace.into(), trace.into()])?;
             was_there |= rows > 0;
             left = rows >= ROWS_AT_ONCE;
         }
     }
     Ok(was_there)
-}
-
-fn hex(text: &str) -> String {
-    let mut digits = String::with_capacity(2 * text.len());
-    for byte in text.bytes() {
-        let _infallible = write!(digits, "{byte:02X}");
-    }
-    digits
 }

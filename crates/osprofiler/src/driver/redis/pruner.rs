@@ -37,8 +37,9 @@ impl RedisPruner {
             for trace in traces {
                 // The server gives a long list's memory back by and by.
                 let keys = [NOTIFICATIONS, ERROR, LOST].map(|prefix| format!("{prefix}{trace}"));
-                let [list, errors, losses] = keys.each_ref().map(String::as_str);
-                transaction.command(Need::Must, &["UNLINK", list, errors, losses], 0);
+                let [of_list, of_error, of_losses] = keys.each_ref().map(String::as_str);
+                let unlink = ["UNLINK", of_list, of_error, of_losses];
+                transaction.command(Need::Must, &unlink, 0);
             }
             for index in [TRACES, ERRORS] {
                 // What is there by that name may be a stranger's.
