@@ -54,7 +54,7 @@ class Store:
 
 @contextmanager
 def running(name: str, folder: Path) -> Iterator[tuple[object, str]]:
-    """Have the server of that name, its data in the folder, while the block lasts; give it and the connection string."""
+    """Have the server of that name, its data in the folder, while the block lasts; give it and how to connect."""
     class_path, _, attribute = SERVERS[name].connection_string.rpartition(".")
     module, _, class_name = class_path.rpartition(".")
     with getattr(importlib.import_module(module), class_name)(folder) as server:

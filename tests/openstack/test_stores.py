@@ -14,10 +14,10 @@ from demo import stores
 
 @pytest.fixture(scope="module", params=stores.SERVERS)
 def recorded(request, ours, template, command, tmp_path_factory):
-    """Record the scenario into a server; return it with the connection string, which holds for as long as the tests."""
+    """Record the scenario into a server; return it with the connection string and the server, which runs meanwhile."""
     folder = tmp_path_factory.mktemp(request.param)
-    with stores.running(request.param, folder / "store") as (_, store):
-        yield record(ours, template, folder / "cloud", store, command), store
+    with stores.running(request.param, folder / "store") as (server, store):
+        yield record(ours, template, folder / "cloud", store, command), store, server
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -29,7 +29,7 @@ def test_a_server_holds_what_a_file_does(view, recorded, recorded_by_us):
 
 def test_a_report_is_written_as_everybody_is_used_to(recorded, command, tmp_path):
     """With the connection string that the services have, as a page and as JSON."""
-    recording, store = recorded
+    recording, store, server = recorded
     for form in ("html", "json"):
         show = ["trace", "show", f"--{form}", recording.trace_id, "--connection-string", store]
         done = subprocess.run(

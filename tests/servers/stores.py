@@ -20,8 +20,7 @@ if __name__ == "__main__":
         sys.path.insert(0, str(Path(__file__).resolve().parents[2] / folder))
 
 from house.ending import framed
-from servers import ferretdb, loginsight
-from servers import ferretdb, jaeger
+from servers import ferretdb, jaeger, loginsight
 from servers.mariadb_stores import MariaDBStores
 from servers.opensearch_stores import OpenSearchStores
 from servers.postgresql import PostgreSQL

@@ -82,8 +82,8 @@ def create(connection_string, *args, **kwargs):
     gives a notifier that does nothing; the next call tries again.
 
     ``conf``, where it is given and has the options, decides whether this process masks secrets and publishes its
-    counters, and what may wait for a store that is down. Older services pass the module ``oslo_messaging``, a context, a
-    transport, and the names of project, service and host by position: that is taken as what it means.
+    counters, and what may wait for a store that is down. Older services pass the module ``oslo_messaging``, a
+    context, a transport, and the names of project, service and host by position: that is taken as what it means.
 
     :param connection_string: for example ``sqlite:///var/lib/osprofiler/traces.db``; ``osprofiler trace list --help``
         lists the stores
