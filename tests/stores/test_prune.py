@@ -119,6 +119,26 @@ def test_a_service_records_on(store, command):
     assert len(done.stdout.splitlines()) == 500
 
 
+# As upstream makes it in a database that compares texts as most do.
+UPSTREAMS_TABLE = """
+CREATE TABLE data (id INTEGER NOT NULL AUTO_INCREMENT PRIMARY KEY, timestamp VARCHAR(26), base_id VARCHAR(255),
+parent_id VARCHAR(255), trace_id VARCHAR(255), project VARCHAR(255), host VARCHAR(255), service VARCHAR(255),
+name VARCHAR(255), data JSON, INDEX ix_data_base_id (base_id)) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci
+"""
+
+
+@pytest.mark.parametrize("running", ["mysql"], indirect=True)
+def test_a_trace_whose_id_is_equal_for_the_database_alone_stays(store, command):
+    """Capitals and blanks make no difference to it; one of them is still written."""
+    store.database.ask(UPSTREAMS_TABLE)
+    old = point("abc", OLD.format(1), OLD.format(2))
+    ours(WRITE, store.url, lines=old + point("ABC", OLD.format(1), now()) + point("abc ", OLD.format(1), OLD.format(2)))
+    gone, _ = prune(command, store, "abc")
+    assert gone == ["abc"]
+    left = store.database.ask("SELECT DISTINCT CONCAT(HEX(base_id), '.') FROM data ORDER BY 1").split()
+    assert left == ["414243.", "61626320."]
+
+
 @pytest.mark.parametrize("url", ["messaging://u:s3cret@h/", "loginsight://u:s3cret@h"])
 def test_a_store_that_lets_nothing_be_removed_is_named(command, url):
     """With what does it instead; nobody is asked for."""
