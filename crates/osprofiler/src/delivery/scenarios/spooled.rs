@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::{LIMITS, Mood, Scene, Store};
 use crate::LossReason;
-use crate::delivery::limits::Limits;
-use crate::delivery::queue::Outlet;
+use crate::delivery::queue::{Limits, Outlet};
 use crate::delivery::spool::Spool;
 
 const ROOMY: u64 = 1 << 20;
@@ -88,7 +87,7 @@ fn what_memory_does_not_hold_is_in_files_and_stored_in_order_when_the_store_is_b
     scene.pass(20_000);
     assert_eq!(scene.names(0), (1..=1_000).collect::<Vec<_>>());
     assert_eq!(scene.balance(), [1_000, 0, 0, 0]);
-    assert_eq!(files(folder.path(), "").len(), 0);
+    assert!(files(folder.path(), "").is_empty());
 }
 
 #[test]
@@ -192,7 +191,7 @@ fn what_waits_at_the_end_is_sent_by_a_later_process() {
         (25, [2, 0, 0, 0])
     );
     assert!(second.texts()[0].starts_with("25 trace notifications that a process had kept"));
-    assert_eq!(files(folder.path(), "").len(), 0);
+    assert!(files(folder.path(), "").is_empty());
 }
 
 #[test]
@@ -287,7 +286,7 @@ fn half_a_file_of_a_process_that_was_killed_is_counted_by_the_next() {
         (10, [1, 0, 0, 0])
     );
     assert_eq!(second.told(0), [(None, 10, LossReason::SpoolDamaged)]);
-    assert_eq!(files(folder.path(), "").len(), 0);
+    assert!(files(folder.path(), "").is_empty());
 }
 
 #[test]
