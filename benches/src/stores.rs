@@ -55,6 +55,8 @@ struct Upstream {
     ours: String,
     connection_string: String,
     transport_url: Option<String>,
+    /// Whether its reader takes away what it reads.
+    takes_away: bool,
 }
 
 impl Upstream {
@@ -64,6 +66,7 @@ impl Upstream {
             ours: store.to_owned(),
             connection_string: store.to_owned(),
             transport_url: None,
+            takes_away: false,
         }
     }
 }

@@ -16,8 +16,8 @@ pub(super) fn most_and_median(values: Vec<f64>) -> (f64, f64) {
 }
 
 /// The ratio in the middle, each of two measurements that were made one after the other: what slows the machine slows both.
-pub(super) fn paired(these: &[f64], others: &[f64]) -> f64 {
-    let ratios = these.iter().zip(others).map(|(this, that)| this / that);
+pub(super) fn paired(ours: &[f64], others: &[f64]) -> f64 {
+    let ratios = ours.iter().zip(others).map(|(ours, other)| ours / other);
     least_and_median(ratios.collect()).1
 }
 

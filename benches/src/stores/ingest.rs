@@ -152,6 +152,7 @@ fn upstream<'a>(
         .args(&store.transport_url)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()?;
     let mut lines = String::new();
     for notification in notifications {
@@ -162,7 +163,8 @@ fn upstream<'a>(
     drop(input);
     let output = child.wait_with_output()?;
     if !output.status.success() {
-        return Err(format!("upstream's driver failed: {}", output.status).into());
+        let messages = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("upstream's driver failed: {}\n{messages}", output.status).into());
     }
     let seconds = String::from_utf8(output.stdout)?.trim().parse()?;
     Ok(Duration::from_secs_f64(seconds))

@@ -165,7 +165,7 @@ fn expect(reader: &mut impl Read, method: MethodId) -> Outcome<Vec<u8>> {
 fn frames(batch: &Notifications, queue: &str) -> Vec<u8> {
     let mut out = Vec::new();
     for (number, notification) in batch.iter().enumerate() {
-        let body = body(&notification);
+        let body = body(&notification, number);
         push_method(1, PUBLISH, &mut out, |out| {
             out.extend_from_slice(&[0; 2]);
             push_short(b"openstack", out);
@@ -191,9 +191,9 @@ fn frames(batch: &Notifications, queue: &str) -> Vec<u8> {
     out
 }
 
-/// The message of a notification, with its trace id in place of the message's.
-fn body(notification: &Notification<'_>) -> String {
-    let id = notification.trace_id.as_u128().unwrap_or_default();
+/// The message of a notification. Its id is another than that of any other.
+fn body(notification: &Notification<'_>, number: usize) -> String {
+    let id = notification.trace_id.as_u128().unwrap_or_default() ^ (number as u128) << 64;
     let host = wire::json::member(notification.info, "host").unwrap_or("null");
     let service = notification.service.unwrap_or("None");
     let mut payload = String::new();
@@ -246,5 +246,6 @@ fn upstream(store: &str) -> Upstream {
         ours: format!("{address}?idle_timeout=0"),
         connection_string: "messaging://".to_owned(),
         transport_url: Some(address.replacen("messaging://", "rabbit://", 1)),
+        takes_away: true,
     }
 }

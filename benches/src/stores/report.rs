@@ -3,6 +3,7 @@
 //!
 //! Each runs as a process of its own below the program `measure`; both have to come to the same statistics.
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -54,18 +55,20 @@ pub(super) fn measure(
         words.push(folder.path().join(file).into());
         words
     };
-    let ours = run(
-        store.driver,
-        "our report",
-        &show(&programs.command, &named.ours, "ours"),
-    )?;
+    // Upstream's is first: if it takes the trace away, there is another one for ours.
     let mut command = show(
         &upstreams_command(programs)?,
         &named.connection_string,
         "theirs",
     );
     command.extend(transport(&named));
-    let theirs = run(store.driver, "upstream's report", &command);
+    let runs = if named.takes_away { 1 } else { RUNS };
+    let theirs = run(store.driver, "upstream's report", runs, &command);
+    if named.takes_away {
+        fill(&connection, traces)?;
+    }
+    let command = show(&programs.command, &named.ours, "ours");
+    let ours = run(store.driver, "our report", RUNS, &command)?;
     let title = format!("{}: report of {REPORTED} notifications", server.name);
     head(out, &title, ["least s", "median s", "peak MiB", "runs"]);
     line(out, "ours", &ours);
@@ -79,13 +82,13 @@ pub(super) fn measure(
             let leaner = theirs.peak_kib as f64 / ours.peak_kib as f64;
             ratio(out, "leaner than upstream's, peak", leaner, None);
         }
-        Err(error) => writeln!(out, "upstream's: none, {error}")?,
+        Err(error) => writeln!(out, "no {error}")?,
     }
     out.push('\n');
     Ok(())
 }
 
-/// Writes the trace, unless it is there already.
+/// Writes the trace.
 fn fill(connection: &ConnectionString, traces: &[Recorded]) -> Outcome<()> {
     let trace = one_trace(traces, Id::from_u128(BASE_ID), REPORTED);
     let mut writer = registry::open_writer(connection)?;
@@ -102,21 +105,21 @@ fn upstreams_command(programs: &Programs) -> Outcome<PathBuf> {
         .join("osprofiler"))
 }
 
-fn transport(named: &Upstream) -> Vec<std::ffi::OsString> {
+fn transport(named: &Upstream) -> Vec<OsString> {
     let url = named.transport_url.iter();
     url.flat_map(|url| ["--transport-url".into(), url.into()])
         .collect()
 }
 
-/// Runs a command some times.
-fn run(driver: &str, what: &str, command: &[std::ffi::OsString]) -> Outcome<Figure> {
+/// Runs a command so many times, or as often as there is patience for.
+fn run(driver: &str, what: &str, runs: usize, command: &[OsString]) -> Outcome<Figure> {
     let measure = std::env::current_exe()?.with_file_name("measure");
     let mut figure = Figure {
         seconds: Vec::new(),
         peak_kib: 0,
     };
     let begin = Instant::now();
-    while figure.seconds.len() < RUNS && begin.elapsed() < PATIENCE {
+    while figure.seconds.len() < runs && begin.elapsed() < PATIENCE {
         let output = Command::new(&measure)
             .arg("1")
             .args(command)
@@ -124,8 +127,8 @@ fn run(driver: &str, what: &str, command: &[std::ffi::OsString]) -> Outcome<Figu
             .output()?;
         if !output.status.success() {
             let messages = String::from_utf8_lossy(&output.stderr);
-            let first = messages.lines().next().unwrap_or_default();
-            return Err(format!("its command fails: {first}").into());
+            let last = messages.lines().last().unwrap_or_default();
+            return Err(format!("{what}: the command fails: {last}").into());
         }
         let taken: Value = serde_json::from_slice(&output.stdout)?;
         let seconds = taken["seconds"][0].as_f64().ok_or("no seconds")?;
