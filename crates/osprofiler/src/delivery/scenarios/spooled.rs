@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::{LIMITS, Mood, Scene, Store};
 use crate::LossReason;
-use crate::delivery::queue::{Limits, Outlet};
+use crate::delivery::limits::Limits;
+use crate::delivery::queue::Outlet;
 use crate::delivery::spool::Spool;
 
 const ROOMY: u64 = 1 << 20;
