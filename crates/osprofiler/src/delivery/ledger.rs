@@ -91,9 +91,10 @@ impl Ledger {
         outcome
     }
 
-    /// Hands each entry to `see`.
+    /// Hands each entry to `see`, the one that was told last and not taken as well.
     pub(super) fn each(&self, mut see: impl FnMut(Option<Id<'_>>, Loss)) {
-        for ((trace, reason), &count) in &self.entries {
+        let unclear = self.unclear.iter().map(|(key, count)| (key, count));
+        for ((trace, reason), &count) in unclear.chain(&self.entries) {
             let reason = *reason;
             see(trace.as_ref().and_then(OwnedId::id), Loss { count, reason });
         }
@@ -188,5 +189,15 @@ mod tests {
         });
         assert_eq!((outcome, calls), (Err("down"), 4));
         assert_eq!(written(&mut ledger).len(), 7);
+    }
+
+    #[test]
+    fn what_was_told_in_vain_is_still_there_to_be_kept() {
+        let mut ledger = Ledger::default();
+        ledger.add(Some(Id::from_u128(1)), loss(2));
+        ledger.write(|_, _| Err(())).unwrap_err();
+        let mut seen = Vec::new();
+        ledger.each(|base_id, loss| seen.push((base_id.and_then(Id::as_u128), loss.count)));
+        assert_eq!(seen, [(Some(1), 2)]);
     }
 }

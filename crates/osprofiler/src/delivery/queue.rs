@@ -12,6 +12,8 @@
 //! Memory is bounded; everything that leaves without being stored is counted, by trace and reason, and the store is told once it
 //! takes something. There is no clock and no thread in here: the time comes in, and [`Next`] says when to come back.
 
+mod held;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -238,7 +240,9 @@ impl Queue {
 
     /// Brings all that waits into files, if there can be some: the process ends. What does not go into a file stays.
     pub(super) fn keep(&mut self, outlet: Outlet<'_>) {
-        if let Some(refusal) = self.spill_all(outlet) {
+        if let Some(refusal) = self.spill_all(outlet)
+            && self.trust() == Trust::Failed
+        {
             self.standing
                 .kept_nothing(self.now, &refusal, outlet.messages);
         }
@@ -385,7 +389,7 @@ impl Queue {
                 Some(Oldest::Batch(place, batch)) => return Ok(Some((place, batch))),
                 Some(Oldest::Losses(whose, losses)) => {
                     losses.each(|base_id, loss| self.losses.add(base_id, loss));
-                    self.backlog.remove_file(whose);
+                    self.leave_file(Place::File(whose), 0, outlet);
                 }
                 Some(Oldest::Damaged(whose, count)) => {
                     let reason = LossReason::SpoolDamaged;
@@ -405,22 +409,6 @@ impl Queue {
                     return Err(Failure::Error(error));
                 }
             }
-        }
-    }
-
-    /// Counts what the writer has taken, and of which, with what it held back before, it holds back `held` now.
-    fn count_taken(&mut self, place: Place, count: u64, held: u64, outlet: Outlet<'_>) {
-        if place == Place::File(Whose::Adopted) {
-            self.adopted += count;
-        }
-        self.leave_file(place, count, outlet);
-        if place == Place::File(Whose::Adopted) {
-            for tally in [outlet.tally, self.tally] {
-                tally.add_adopted(count);
-            }
-            self.count_released(held, 0, outlet);
-        } else {
-            self.count_released(held, count, outlet);
         }
     }
 
@@ -525,33 +513,6 @@ impl Queue {
     fn count_loss(&self, loss: Loss, outlet: Outlet<'_>) {
         outlet.tally.add_loss(loss);
         self.tally.add_loss(loss);
-    }
-
-    /// Has a writer that is about to be closed store what it holds back.
-    fn finish(&mut self, writer: &mut dyn Writer, outlet: Outlet<'_>) {
-        if self.held > 0 {
-            let left = guarded(|| {
-                let _ = writer.finish();
-                Ok(writer.held())
-            });
-            self.count_released(left.unwrap_or(self.held), 0, outlet);
-            self.lose_held(LossReason::Exit, outlet);
-        }
-    }
-
-    /// Counts what the writer has stored: of `taken` and of what it held back, all but what it holds back now.
-    fn count_released(&mut self, held: u64, taken: u64, outlet: Outlet<'_>) {
-        let before = self.held + taken;
-        self.held = held.min(before);
-        outlet.tally.add_stored(before - self.held);
-        self.tally.add_stored(before - self.held);
-    }
-
-    /// Counts what the writer holds back as lost: it is gone with the writer.
-    fn lose_held(&mut self, reason: LossReason, outlet: Outlet<'_>) {
-        let count = std::mem::take(&mut self.held);
-        self.standing.lost(count);
-        self.count_loss(Loss { count, reason }, outlet);
     }
 
     /// Counts all that waits as lost, where nobody will write it any more.

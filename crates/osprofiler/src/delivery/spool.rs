@@ -60,6 +60,9 @@ pub(super) struct Spool {
     adopted: Option<Files>,
 }
 
+/// What a file takes of a disk at least.
+const BLOCK_BYTES: u64 = 4096;
+
 /// Whose files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Whose {
@@ -149,7 +152,8 @@ impl Spool {
 
     fn has_room(&self, bytes: usize) -> Result<(), Refusal> {
         let used = self.used_bytes().map_err(Refusal::System)?;
-        if used.saturating_add(bytes as u64) > self.max_bytes {
+        let bytes = (bytes as u64).next_multiple_of(BLOCK_BYTES);
+        if used.saturating_add(bytes) > self.max_bytes {
             return Err(Refusal::Full);
         }
         Ok(())
@@ -203,7 +207,10 @@ impl Spool {
             let entry = entry?;
             if is_named(&entry.file_name().to_string_lossy(), BATCH) {
                 // One that is gone by now takes nothing.
-                used += entry.metadata().map_or(0, |metadata| metadata.len());
+                used += entry.metadata().map_or(0, |metadata| {
+                    // Rounded up, as the disk does: so the number of files is bounded, too.
+                    metadata.len().next_multiple_of(BLOCK_BYTES)
+                });
             }
         }
         Ok(used)

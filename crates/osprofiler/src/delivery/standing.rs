@@ -208,6 +208,17 @@ impl Standing {
         }
     }
 
+    /// What the writer held back is lost as the process ends, so many notifications.
+    pub(super) fn held_in_vain(&mut self, count: u64, messages: &Messages) {
+        if count > 0 {
+            let text = format!(
+                "{count} trace notifications of points that had not ended are lost: `{}` does not take them",
+                self.store
+            );
+            messages.push(Severity::Warning, text);
+        }
+    }
+
     fn why(&self, refusal: &Refusal) -> Option<String> {
         let (folder, bytes) = self.spool.as_ref()?;
         Some(match refusal {

@@ -27,6 +27,7 @@ pub(super) const TIMEOUTS: [DriverOption; 2] = [
 /// After what time the store removes a trace by itself.
 #[cfg_attr(
     not(any(
+        feature = "elasticsearch",
         feature = "messaging",
         feature = "mongodb",
         feature = "mysql",
@@ -74,6 +75,7 @@ pub(super) fn seconds(
 /// The span of time of the option `name`: a number and `s`, `m`, `h`, `d` or `w`, seconds without one.
 #[cfg_attr(
     not(any(
+        feature = "elasticsearch",
         feature = "messaging",
         feature = "mongodb",
         feature = "mysql",

@@ -3,7 +3,8 @@
 //!
 //! The lock is `flock`'s, which the system gives back however a process ends, and which holds between containers that share a folder but
 //! not their process ids. A forked child has its parent's open files: it closes these at once, or its parent would seem to live for as long
-//! as it does itself. Nothing here follows a link or opens what belongs to another user.
+//! as it does itself. A program may close files that it did not open, as daemons do: before a number is closed here, it is looked whether it
+//! still means the file. Nothing here follows a link or opens what belongs to another user.
 
 #![expect(
     unsafe_code,
@@ -15,7 +16,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
-use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::SeqCst};
 
 const MAGIC: &str = "osprofiler spool owner 1\n";
 /// Room for the longest name of a store that anybody means.
@@ -24,8 +25,39 @@ const MAX_BYTES: u64 = 16 << 10;
 /// How many owners a process may be: one a store, and as many whose files it takes over.
 const MOST: usize = 128;
 const NONE: i32 = -1;
-/// The descriptors that a forked child closes.
-static HELD: [AtomicI32; MOST] = [const { AtomicI32::new(NONE) }; MOST];
+/// A place that is being filled.
+const RESERVED: i32 = -2;
+/// What a forked child closes.
+static HELD: [Held; MOST] = [const { Held::new() }; MOST];
+
+/// A descriptor, and the file that it means.
+struct Held {
+    number: AtomicI32,
+    device: AtomicU64,
+    inode: AtomicU64,
+}
+
+impl Held {
+    const fn new() -> Self {
+        Self {
+            number: AtomicI32::new(NONE),
+            device: AtomicU64::new(0),
+            inode: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether `number` still means the file. Safe in a signal handler.
+    fn is_meant_by(&self, number: i32) -> bool {
+        let mut found = std::mem::MaybeUninit::<libc::stat>::uninit();
+        // SAFETY: `found` is a valid place for one `stat`, and the call writes nothing else.
+        if unsafe { libc::fstat(number, found.as_mut_ptr()) } != 0 {
+            return false;
+        }
+        // SAFETY: `fstat` has filled it.
+        let found = unsafe { found.assume_init() };
+        (found.st_dev, found.st_ino) == (self.device.load(SeqCst), self.inode.load(SeqCst))
+    }
+}
 
 /// The file, open and locked.
 pub(super) struct Owner {
@@ -67,13 +99,19 @@ impl Owner {
     }
 
     fn hold(file: File) -> io::Result<Self> {
-        let number = file.as_raw_fd();
-        let free = |held: &AtomicI32| held.compare_exchange(NONE, number, SeqCst, SeqCst).is_ok();
+        let metadata = file.metadata()?;
+        let free = |held: &Held| {
+            let reserved = held.number.compare_exchange(NONE, RESERVED, SeqCst, SeqCst);
+            reserved.is_ok()
+        };
         let Some(place) = HELD.iter().position(free) else {
             return Err(io::Error::other(
                 "this process holds too many files of spools",
             ));
         };
+        HELD[place].device.store(metadata.dev(), SeqCst);
+        HELD[place].inode.store(metadata.ino(), SeqCst);
+        HELD[place].number.store(file.as_raw_fd(), SeqCst);
         let owner = Self {
             file: Some(file),
             place,
@@ -88,16 +126,23 @@ impl Owner {
 impl Drop for Owner {
     fn drop(&mut self) {
         // In this order: a child never closes a number that stands for something else by then.
-        HELD[self.place].store(NONE, SeqCst);
-        self.file = None;
+        let held = &HELD[self.place];
+        held.number.store(RESERVED, SeqCst);
+        if let Some(file) = self.file.take()
+            && !held.is_meant_by(file.as_raw_fd())
+        {
+            // Somebody closed it, and its number is another file's, or nobody's.
+            std::mem::forget(file);
+        }
+        held.number.store(NONE, SeqCst);
     }
 }
 
 /// Closes what the parent holds. For a forked child: atomics, and a call that is safe in a signal handler.
 pub(in crate::delivery) fn leave_to_parent() {
     for held in &HELD {
-        let number = held.swap(NONE, SeqCst);
-        if number != NONE {
+        let number = held.number.swap(NONE, SeqCst);
+        if number >= 0 && held.is_meant_by(number) {
             // SAFETY: the number is of a file of the parent's that nothing in this process will use: what owns it was left behind.
             unsafe { libc::close(number) };
         }
@@ -128,5 +173,24 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
             io::ErrorKind::InvalidData,
             "it is no file of this user's own",
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_that_means_another_file_by_now_is_not_closed() {
+        let folder = tempfile::tempdir().unwrap();
+        let owner = Owner::make(&folder.path().join("owner"), "store").unwrap();
+        let number = owner.file.as_ref().unwrap().as_raw_fd();
+        let other = create(&folder.path().join("other")).unwrap();
+        // SAFETY: both numbers are of files that this test has open; the owner's means the other's from here on, as after a
+        // program that closes everything and opens its own.
+        assert_eq!(unsafe { libc::dup2(other.as_raw_fd(), number) }, number);
+        drop(owner);
+        // SAFETY: asks for flags of a number, changes nothing.
+        assert!(unsafe { libc::fcntl(number, libc::F_GETFD) } >= 0);
     }
 }
