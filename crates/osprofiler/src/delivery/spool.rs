@@ -139,7 +139,8 @@ impl Spool {
     /// Keeps a batch.
     pub(super) fn keep(&mut self, batch: &Notifications) -> Result<(), Refusal> {
         // Nearly what it takes packed, and a little more; packing it for nothing would cost each batch of a long outage.
-        self.has_room(batch.size_bytes())?;
+        // A block is left, for losses.
+        self.has_room(batch.size_bytes() + BLOCK_BYTES as usize)?;
         self.write(&piece::of_batch(batch), batch.len() as u64)
     }
 
