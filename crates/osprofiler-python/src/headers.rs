@@ -6,6 +6,8 @@ use osprofiler::{Id, delivery, headers};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyBytesMethods, PyDict, PyList, PyString};
 
+use crate::notifier;
+
 /// The hex HMAC-SHA1 of `data`.
 #[pyfunction]
 pub(crate) fn sign(data: &[u8], key: &[u8]) -> String {
@@ -49,8 +51,9 @@ pub(crate) fn unpack_headers<'py>(
 pub(crate) fn traceparent(
     base_id: &Bound<'_, PyAny>,
     trace_id: &Bound<'_, PyAny>,
+    py: Python<'_>,
 ) -> Option<String> {
-    if !delivery::traces_go_on() {
+    if !notifier::origin(py).is_some_and(delivery::traces_go_on) {
         return None;
     }
     let context = SpanContext::of(id(base_id)?, id(trace_id)?);

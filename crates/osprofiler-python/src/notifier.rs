@@ -63,6 +63,14 @@ pub(crate) fn set_notifier(
     unsafe { ffi::Py_XDECREF(before) };
 }
 
+/// The origin of what the current notifier sends to stores.
+pub(crate) fn origin(py: Python<'_>) -> Option<Origin> {
+    match ROUTE.get(py) {
+        Route::Store(origin) => Some(origin),
+        Route::Off | Route::Call => None,
+    }
+}
+
 /// The current notifier.
 #[pyfunction]
 #[expect(

@@ -41,7 +41,7 @@ def get_trace_id_headers():
     Whoever gets them takes part in the trace, below this point. Costs one look at the context outside of a trace, about
     6 us inside.
 
-    :returns: a dict of ``X-Trace-Info`` and ``X-Trace-HMAC``, and of ``traceparent`` where the process has an ``otlp://``
+    :returns: a dict of ``X-Trace-Info`` and ``X-Trace-HMAC``, and of ``traceparent`` where the notifier has an ``otlp://``
         store, so that services with OpenTelemetry go on with the trace; empty without a trace, without a key to sign
         with, and where ids or key are of types that no header can carry
 

@@ -8,7 +8,7 @@
 #![expect(unsafe_code, reason = "an atomic pointer to what is never freed")]
 
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -37,8 +37,8 @@ pub(super) static TALLY: Tally = Tally::new();
 pub(super) static TALLIES_BY_STORE: [Tally; STORES] = [const { Tally::new() }; STORES];
 /// Apart from them, so that a traced caller looks at one word.
 static MESSAGES_WAIT: AtomicBool = AtomicBool::new(false);
-/// Holds in forked children, too: so do the stores.
-static TRACES_GO_ON: AtomicBool = AtomicBool::new(false);
+/// The stores whose traces go on in services with OpenTelemetry, a bit each. Holds in forked children, too: so do the stores.
+static TRACES_GO_ON: AtomicU64 = AtomicU64::new(0);
 static PROCESS: AtomicPtr<Process> = AtomicPtr::new(ptr::null_mut());
 
 /// What belongs to one process: made when it is first needed, never freed, left behind by a forked child.
@@ -227,16 +227,13 @@ fn known_store(connection: &ConnectionString) -> Result<Store> {
     if !capabilities.contains(&Capability::SurvivesFork) {
         fork::beware();
     }
-    if capabilities.contains(&Capability::TraceContext) {
-        TRACES_GO_ON.store(true, Ordering::Relaxed);
-    }
     Ok(Store::Connection(connection.clone()))
 }
 
-/// Whether a store of this process is one whose traces go on in services with OpenTelemetry: then calls that a trace makes carry the header
-/// [`traceparent`](crate::trace_context::TRACEPARENT), too. A load.
-pub fn traces_go_on() -> bool {
-    TRACES_GO_ON.load(Ordering::Relaxed)
+/// Whether the origin's traces go to a store from which they go on in services with OpenTelemetry: then calls that a trace makes carry the
+/// header [`traceparent`](crate::trace_context::TRACEPARENT), too. Two loads.
+pub fn traces_go_on(origin: Origin) -> bool {
+    TABLE.has_store_of(origin.number(), TRACES_GO_ON.load(Ordering::Relaxed))
 }
 
 /// Like [`attach`], with a driver that the program brings: `open` is called on the background thread when the first event comes,
@@ -271,7 +268,12 @@ fn attach_stores(
     recorder::generation();
     let mut numbers = 0;
     for store in stores {
-        numbers |= 1 << TABLE.number_of(store)?;
+        let goes_on = store.can(Capability::TraceContext);
+        let number = 1 << TABLE.number_of(store)?;
+        if goes_on {
+            TRACES_GO_ON.fetch_or(number, Ordering::Relaxed);
+        }
+        numbers |= number;
     }
     let apart = match apart {
         Apart::No => 0,

@@ -39,9 +39,17 @@ impl Store {
     /// Whether its library keeps no state that a fork could cut in two.
     pub(super) fn survives_fork(&self) -> bool {
         match self {
-            Self::Connection(connection) => registry::capabilities(connection)
-                .is_ok_and(|capabilities| capabilities.contains(&Capability::SurvivesFork)),
+            Self::Connection(_) => self.can(Capability::SurvivesFork),
             Self::Own { .. } => true,
+        }
+    }
+
+    /// Whether its driver has that ability; of one that the program brings nothing is known.
+    pub(super) fn can(&self, capability: Capability) -> bool {
+        match self {
+            Self::Connection(connection) => registry::capabilities(connection)
+                .is_ok_and(|capabilities| capabilities.contains(&capability)),
+            Self::Own { .. } => false,
         }
     }
 
@@ -119,6 +127,11 @@ impl Table {
         (0..STORES)
             .filter(|store| bits & (1 << store) != 0)
             .collect()
+    }
+
+    /// Whether one of the stores of those numbers, a bit each, is an origin's.
+    pub(super) fn has_store_of(&self, origin: u16, numbers: u64) -> bool {
+        numbers != 0 && self.routes[usize::from(origin)].load(Ordering::Relaxed) & numbers != 0
     }
 
     /// The store with that number.
