@@ -23,6 +23,9 @@ mod pruner;
 
 mod errors;
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use self::client::Call;

@@ -6,6 +6,9 @@
 
 mod transport;
 
+#[cfg(test)]
+pub(super) mod scripted;
+
 use std::sync::Arc;
 
 use ureq::Agent;

@@ -61,10 +61,20 @@ fn key(base_id: Option<Id<'_>>, loss: Loss) -> (Option<String>, LossReason) {
 }
 
 /// The mark of the loss that was told last and not taken, if there is one.
-#[cfg(any(feature = "messaging", feature = "mysql", feature = "postgresql"))]
+#[cfg(any(
+    feature = "elasticsearch",
+    feature = "messaging",
+    feature = "mysql",
+    feature = "postgresql"
+))]
 pub(super) struct Mark<M>(Option<(Option<String>, Loss, M)>);
 
-#[cfg(any(feature = "messaging", feature = "mysql", feature = "postgresql"))]
+#[cfg(any(
+    feature = "elasticsearch",
+    feature = "messaging",
+    feature = "mysql",
+    feature = "postgresql"
+))]
 impl<M: Copy> Mark<M> {
     pub(super) fn new() -> Self {
         Self(None)
@@ -134,7 +144,12 @@ mod tests {
         assert_eq!(totals.with(Some(Id::from_u128(0)), FIVE), 5);
     }
 
-    #[cfg(any(feature = "messaging", feature = "mysql", feature = "postgresql"))]
+    #[cfg(any(
+        feature = "elasticsearch",
+        feature = "messaging",
+        feature = "mysql",
+        feature = "postgresql"
+    ))]
     #[test]
     fn a_loss_keeps_its_mark_until_it_is_taken() {
         let mut mark = Mark::new();

@@ -30,6 +30,7 @@ mod http;
 #[cfg(feature = "loginsight")]
 mod loginsight;
 #[cfg(any(
+    feature = "elasticsearch",
     feature = "messaging",
     feature = "mongodb",
     feature = "mysql",

@@ -17,6 +17,7 @@ use super::settings::Settings;
 use super::{ERRORS, LOSSES, WRITE, template};
 use crate::driver::Writer;
 use crate::driver::document_ids::DocumentIds;
+use crate::driver::losses::Mark;
 use crate::{Error, Id, Loss, LossReason, Notifications, Result, Timestamp, wire};
 
 /// A request ends at this many documents, so that a slow server has done it before the answer is due...
@@ -29,8 +30,10 @@ const EXPIRY_INTERVAL: Duration = Duration::from_secs(600);
 pub(super) struct ElasticsearchWriter {
     client: Client,
     ids: DocumentIds,
-    /// The batch or loss that failed for the time being and comes again, and its ids.
+    /// The batch that failed for the time being and comes again, and its ids.
     unfinished: Option<(u64, DocumentIds)>,
+    /// The document's id of a loss that is told again, after a batch in between.
+    loss: Mark<[u8; 12]>,
     is_prepared: bool,
     refused: u64,
     expired: Option<Instant>,
@@ -67,34 +70,20 @@ impl ElasticsearchWriter {
             client: Client::new(settings),
             ids: DocumentIds::new(),
             unfinished: None,
+            loss: Mark::new(),
             is_prepared: false,
             refused: 0,
             expired: None,
         }
     }
 
-    /// Does `work` with ids that are the same if it failed the last time.
-    fn with_ids<T>(
-        &mut self,
-        print: u64,
-        work: impl FnOnce(&mut Self, DocumentIds) -> Result<T>,
-    ) -> Result<T> {
-        let ids = match self.unfinished.take() {
-            Some((of, ids)) if of == print => ids,
-            _ => {
-                self.ids.take_time();
-                self.ids.clone()
-            }
-        };
+    /// Has the indexes made well, before the first document.
+    fn prepare(&mut self) -> Result<()> {
         if !self.is_prepared {
             template::prepare(&mut self.client)?;
             self.is_prepared = true;
         }
-        let done = work(self, ids.clone());
-        if done.as_ref().is_err_and(Error::is_temporary) {
-            self.unfinished = Some((print, ids));
-        }
-        done
+        Ok(())
     }
 
     /// Stores the batch; returns which of its notifications were refused.
@@ -282,7 +271,20 @@ impl Writer for ElasticsearchWriter {
         if batch.is_empty() {
             return Ok(());
         }
-        let refused = self.with_ids(batch.fingerprint(), |writer, ids| writer.store(batch, ids))?;
+        self.prepare()?;
+        let print = batch.fingerprint();
+        let ids = match self.unfinished.take() {
+            Some((of, ids)) if of == print => ids,
+            _ => {
+                self.ids.take_time();
+                self.ids.clone()
+            }
+        };
+        let stored = self.store(batch, ids.clone());
+        if stored.as_ref().is_err_and(Error::is_temporary) {
+            self.unfinished = Some((print, ids));
+        }
+        let refused = stored?;
         if !refused.is_empty() {
             self.refuse(batch, &refused);
         }
@@ -291,16 +293,19 @@ impl Writer for ElasticsearchWriter {
     }
 
     fn write_loss(&mut self, base_id: Option<Id<'_>>, loss: Loss) -> Result<()> {
-        let print = loss_print(base_id, loss);
-        let refusal = self.with_ids(print, |writer, mut ids| {
-            let mut body = Vec::new();
-            documents::push_loss(ids.next(), base_id, loss, now(), &mut body);
-            writer.add(LOSSES, &body, 1)
-        })?;
-        match refusal {
-            Some(sorted) => Err(self.told(sorted)),
-            None => Ok(()),
+        self.prepare()?;
+        let ids = &mut self.ids;
+        let id = self.loss.of(base_id, loss, || {
+            ids.take_time();
+            ids.next()
+        });
+        let mut body = Vec::new();
+        documents::push_loss(id, base_id, loss, now(), &mut body);
+        if let Some(sorted) = self.add(LOSSES, &body, 1)? {
+            return Err(self.told(sorted));
         }
+        self.loss.taken();
+        Ok(())
     }
 
     fn take_losses(&mut self) -> Vec<Loss> {
@@ -312,14 +317,6 @@ impl Writer for ElasticsearchWriter {
             }],
         }
     }
-}
-
-/// What a loss is known by when it comes again.
-fn loss_print(base_id: Option<Id<'_>>, loss: Loss) -> u64 {
-    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-    let mut hasher = DefaultHasher::new();
-    (base_id, loss).hash(&mut hasher);
-    hasher.finish()
 }
 
 /// The time, by this machine's clock.
