@@ -18,6 +18,9 @@ mod answer;
 mod reader;
 mod requests;
 
+#[cfg(test)]
+mod tests;
+
 use self::settings::Settings;
 use super::options;
 use super::registry::{Capability, DriverOption, Implementation};
@@ -86,3 +89,5 @@ const ORDER: &str = "order";
 const LOST_BASE_ID: &str = "lost_base_id";
 /// The loss as JSON.
 const LOST: &str = "lost";
+/// What tells a loss from an equal one, and is the same in each event that tells of it.
+const LOST_MARK: &str = "lost_mark";

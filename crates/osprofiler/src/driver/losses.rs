@@ -63,16 +63,20 @@ fn key(base_id: Option<Id<'_>>, loss: Loss) -> (Option<String>, LossReason) {
 /// The mark of the loss that was told last and not taken, if there is one.
 #[cfg(any(
     feature = "elasticsearch",
+    feature = "loginsight",
     feature = "messaging",
     feature = "mysql",
+    feature = "otlp",
     feature = "postgresql"
 ))]
 pub(super) struct Mark<M>(Option<(Option<String>, Loss, M)>);
 
 #[cfg(any(
     feature = "elasticsearch",
+    feature = "loginsight",
     feature = "messaging",
     feature = "mysql",
+    feature = "otlp",
     feature = "postgresql"
 ))]
 impl<M: Copy> Mark<M> {
@@ -146,8 +150,10 @@ mod tests {
 
     #[cfg(any(
         feature = "elasticsearch",
+        feature = "loginsight",
         feature = "messaging",
         feature = "mysql",
+        feature = "otlp",
         feature = "postgresql"
     ))]
     #[test]

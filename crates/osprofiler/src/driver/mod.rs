@@ -31,9 +31,11 @@ mod http;
 mod loginsight;
 #[cfg(any(
     feature = "elasticsearch",
+    feature = "loginsight",
     feature = "messaging",
     feature = "mongodb",
     feature = "mysql",
+    feature = "otlp",
     feature = "postgresql",
     feature = "redis"
 ))]

@@ -6,7 +6,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{BASE_ID, LOSS, LOST, LOST_BASE_ID, NOTIFICATION, ORDER, TRACE};
+use super::{BASE_ID, LOSS, LOST, LOST_BASE_ID, LOST_MARK, NOTIFICATION, ORDER, TRACE};
 use crate::wire::{self, BatchJson, json};
 use crate::{Id, Loss, Notifications};
 
@@ -90,10 +90,10 @@ impl<'a> Events<'a> {
     }
 }
 
-/// The request that tells of losses.
-pub(super) fn losses<'a>(losses: impl Iterator<Item = (Option<Id<'a>>, Loss)>) -> String {
+/// The request that tells of losses, each with its mark.
+pub(super) fn losses<'a>(losses: impl Iterator<Item = (Option<Id<'a>>, Loss, u128)>) -> String {
     let mut body = Body::new();
-    for (base_id, loss) in losses {
+    for (base_id, loss, mark) in losses {
         body.begin_event(LOSS);
         if let Some(id) = base_id {
             body.field(LOST_BASE_ID, &id.to_string());
@@ -101,6 +101,7 @@ pub(super) fn losses<'a>(losses: impl Iterator<Item = (Option<Id<'a>>, Loss)>) -
         let mut line = String::new();
         wire::push_loss_line(base_id, loss, &mut line);
         body.field(LOST, line.trim_end());
+        body.field(LOST_MARK, &format!("{mark:032x}"));
         body.end_event();
     }
     body.finish()
@@ -184,8 +185,9 @@ mod tests {
             count: 3,
             reason: LossReason::Exit,
         };
-        let body = losses([(Some(Id::parse("b").unwrap()), loss), (None, loss)].into_iter());
-        let expected = r#"{"events": [{"text": "OSProfiler loss", "fields": [{"name": "lost_base_id", "content": "b"}, {"name": "lost", "content": "{\"osprofiler_lost\": 3, \"reason\": \"exit\", \"base_id\": \"b\"}"}]}, {"text": "OSProfiler loss", "fields": [{"name": "lost", "content": "{\"osprofiler_lost\": 3, \"reason\": \"exit\", \"base_id\": null}"}]}]}"#;
+        let body =
+            losses([(Some(Id::parse("b").unwrap()), loss, 42), (None, loss, 43)].into_iter());
+        let expected = r#"{"events": [{"text": "OSProfiler loss", "fields": [{"name": "lost_base_id", "content": "b"}, {"name": "lost", "content": "{\"osprofiler_lost\": 3, \"reason\": \"exit\", \"base_id\": \"b\"}"}, {"name": "lost_mark", "content": "0000000000000000000000000000002a"}]}, {"text": "OSProfiler loss", "fields": [{"name": "lost", "content": "{\"osprofiler_lost\": 3, \"reason\": \"exit\", \"base_id\": null}"}, {"name": "lost_mark", "content": "0000000000000000000000000000002b"}]}]}"#;
         assert_eq!(body, expected);
     }
 

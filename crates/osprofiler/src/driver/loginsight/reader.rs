@@ -6,14 +6,14 @@
 //! counted.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::answer::{self, Event, Page};
 use super::client::{Client, MOST_ANSWER_BYTES, Queried};
 use super::settings::Settings;
-use super::{BASE_ID, LOST, LOST_BASE_ID, NOTIFICATION, ORDER, TRACE};
+use super::{BASE_ID, LOST, LOST_BASE_ID, LOST_MARK, NOTIFICATION, ORDER, TRACE};
 use crate::driver::{ListFilter, ReadSummary, Reader, TraceSummary};
 use crate::wire::{self, MAX_LINE_BYTES};
 use crate::{ErrorKind, Id, Notifications, Result, Timestamp};
@@ -121,10 +121,16 @@ impl LogInsightReader {
 
     fn read_losses(&mut self, base_id: Id<'_>, summary: &mut ReadSummary) -> Result<()> {
         let id = base_id.to_string();
+        let mut marks = HashSet::new();
         self.each_event(LOST_BASE_ID, &id, &mut |event| {
             let text = event.field(LOST).unwrap_or_default();
             match wire::parse_loss(text.as_bytes()) {
-                Some((Some(of), loss)) if of == id => summary.add_loss(loss),
+                Some((Some(of), loss)) if of == id => {
+                    let mark = event.field(LOST_MARK);
+                    if mark.is_none_or(|mark| marks.insert(mark.into_owned())) {
+                        summary.add_loss(loss);
+                    }
+                }
                 Some(_) => {}
                 None => {
                     let is_its = event.field(LOST_BASE_ID).as_deref() == Some(&*id);

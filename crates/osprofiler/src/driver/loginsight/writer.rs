@@ -2,7 +2,7 @@
 //! Writing: a batch is some requests, each as large as the API takes it, an event a notification.
 //!
 //! What the server refuses is looked for by sending halves; that alone is lost, and counted. After a temporary error the
-//! whole batch comes again: what is stored twice is read once.
+//! whole batch comes again, or the loss: what is stored twice is read once.
 
 use std::collections::HashMap;
 
@@ -10,6 +10,8 @@ use super::client::Client;
 use super::event::{self, Events, Order};
 use super::settings::Settings;
 use crate::driver::Writer;
+use crate::driver::losses::Mark;
+use crate::recorder::new_id;
 use crate::{Error, Id, Loss, LossReason, Notifications, Result};
 
 /// After so many notifications that were refused one by one, and none taken, the server refuses all.
@@ -18,6 +20,7 @@ const REFUSALS: usize = 8;
 pub(super) struct LogInsightWriter {
     client: Client,
     order: Order,
+    loss: Mark<u128>,
     /// Refused, still to be told by `take_losses`.
     refused: u64,
 }
@@ -38,6 +41,7 @@ impl LogInsightWriter {
         Self {
             client: Client::to_write(settings),
             order: Order::default(),
+            loss: Mark::new(),
             refused: 0,
         }
     }
@@ -86,7 +90,7 @@ impl LogInsightWriter {
         let reason = LossReason::Refused;
         let losses = by_trace
             .into_iter()
-            .map(|(id, count)| (Some(id), Loss { count, reason }));
+            .map(|(id, count)| (Some(id), Loss { count, reason }, new_id()));
         let _ = self.client.ingest(&event::losses(losses));
     }
 }
@@ -110,8 +114,11 @@ impl Writer for LogInsightWriter {
     }
 
     fn write_loss(&mut self, base_id: Option<Id<'_>>, loss: Loss) -> Result<()> {
-        let body = event::losses([(base_id, loss)].into_iter());
-        self.client.ingest(&body).map(drop)
+        let mark = self.loss.of(base_id, loss, new_id);
+        let body = event::losses([(base_id, loss, mark)].into_iter());
+        self.client.ingest(&body)?;
+        self.loss.taken();
+        Ok(())
     }
 
     fn take_losses(&mut self) -> Vec<Loss> {

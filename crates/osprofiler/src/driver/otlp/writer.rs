@@ -4,8 +4,8 @@
 //! In: batches and losses. Out: requests. A batch may be several; what of it was taken is not sent again when the batch comes again. What
 //! waits for its other end has not been stored yet, and is counted so, until it is sent, at the latest by [`finish`](Writer::finish).
 
-use std::collections::hash_map::{DefaultHasher, RandomState};
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::answer::Taken;
@@ -16,6 +16,8 @@ use super::settings::Settings;
 use super::span::{self, Span};
 use crate::delivery::{self, Severity};
 use crate::driver::Writer;
+use crate::driver::losses::Mark;
+use crate::recorder::new_id;
 use crate::{Id, Loss, LossReason, Notifications, Result, Timestamp};
 
 /// The least time between two warnings of what a collector refuses.
@@ -30,8 +32,8 @@ pub(super) struct OtlpWriter {
     progress: Option<Progress>,
     losses: Vec<Loss>,
     warned: Option<Instant>,
-    random: RandomState,
-    losses_written: u64,
+    /// The number and time of the span of a loss that is told again.
+    loss: Mark<(u128, Timestamp)>,
 }
 
 struct Progress {
@@ -56,8 +58,7 @@ impl OtlpWriter {
             progress: None,
             losses: Vec::new(),
             warned: None,
-            random: RandomState::new(),
-            losses_written: 0,
+            loss: Mark::new(),
         }
     }
 
@@ -134,13 +135,6 @@ impl OtlpWriter {
         }
         self.lose((before - self.halves.len()) as u64);
     }
-
-    fn random_number(&mut self) -> u128 {
-        self.losses_written += 1;
-        let [high, low] =
-            [0u8, 1].map(|half| u128::from(self.random.hash_one((half, self.losses_written))));
-        high << 64 | low
-    }
 }
 
 impl Writer for OtlpWriter {
@@ -169,12 +163,13 @@ impl Writer for OtlpWriter {
     }
 
     fn write_loss(&mut self, base_id: Option<Id<'_>>, loss: Loss) -> Result<()> {
-        let number = self.random_number();
+        let (number, time) = self.loss.of(base_id, loss, || (new_id(), now()));
         // Of traces nobody knows: as a trace of its own.
         let base_id = base_id.unwrap_or(Id::from_u128(number));
         let mut request = Request::new();
-        request.add_own(|span| span::write_loss(base_id, number, loss, now(), span));
+        request.add_own(|span| span::write_loss(base_id, number, loss, time, span));
         let answer = self.exporter.send(&request)?;
+        self.loss.taken();
         self.heed(&answer, &request);
         Ok(())
     }

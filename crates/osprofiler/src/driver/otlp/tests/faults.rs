@@ -6,7 +6,7 @@ use super::collector::{Collector, Say};
 use crate::driver::otlp::settings::Settings;
 use crate::driver::otlp::writer::OtlpWriter;
 use crate::driver::{ConnectionString, Writer};
-use crate::{Error, ErrorKind, Loss, LossReason, Notifications};
+use crate::{Error, ErrorKind, Id, Loss, LossReason, Notifications};
 
 fn writer(hosts: &str, options: &str) -> OtlpWriter {
     let connection = ConnectionString::parse(&format!("otlp://{hosts}?{options}")).unwrap();
@@ -151,6 +151,23 @@ fn spans_that_were_refused_are_lost() {
     for count in [2, 2] {
         writer.write(&point()).unwrap();
         assert_eq!(writer.take_losses(), [Loss { count, reason }]);
+    }
+}
+
+#[test]
+fn a_loss_that_is_told_again_is_the_same_span() {
+    let (count, reason) = (5, LossReason::QueueFull);
+    for base_id in [None, Some(Id::from_u128(1))] {
+        let answers = vec![Say::Nothing, Say::Taken(b""), Say::Taken(b"")];
+        let collector = Collector::new(answers);
+        let mut writer = writer(&collector.address, "");
+        for fails in [true, false, false] {
+            let told = writer.write_loss(base_id, Loss { count, reason });
+            assert_eq!(told.is_err(), fails);
+        }
+        let [lost, again, another] = [(); 3].map(|()| collector.request().1);
+        assert_eq!(lost, again);
+        assert_ne!(again, another);
     }
 }
 
