@@ -178,7 +178,10 @@ def metrics(folder):
         assert family.type in ("counter", "gauge")
         for sample in family.samples:
             labels = sample.labels
-            found[sample.name, labels.get("service"), labels.get("store"), labels.get("reason")] = sample.value
+            series = (sample.name, labels.get("service"), labels.get("store"), labels.get("reason"))
+            # A collector refuses the whole file for a series that is in it twice.
+            assert series not in found
+            found[series] = sample.value
     return found
 
 
@@ -208,6 +211,19 @@ def test_prometheus_reads_what_a_service_with_an_odd_name_counts(tmp_path):
         service.end()
     assert metrics(folder) == {("osprofiler_processes", None, None, None): 0}
     assert list(folder.iterdir()) == []
+
+
+def test_stores_that_differ_in_their_passwords_alone_are_one_series(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    # Nobody listens there.
+    service = Service("redis://:a@127.0.0.1:1/0, redis://:b@127.0.0.1:1/0", tmp_path / "conf", folder)
+    try:
+        service.record(10)
+        waiting = ("osprofiler_store_notifications_waiting", None, "redis://:***@127.0.0.1:1/0", None)
+        awaited(lambda: metrics(folder), lambda found: found.get(waiting) == 40)
+    finally:
+        service.end()
 
 
 def test_a_killed_service_is_not_listed(tmp_path):

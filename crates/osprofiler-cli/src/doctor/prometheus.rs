@@ -3,8 +3,10 @@
 //! (<https://prometheus.io/docs/instrumenting/exposition_formats/>).
 //!
 //! A metric of the process has its number, user, program and service as labels; one of a store the process's number and the store's
-//! name. The two are metrics of their own, so that each can be summed. Labels come from what processes wrote: they are escaped.
+//! name. The two are metrics of their own, so that each can be summed. Labels come from what processes wrote: they are escaped, and
+//! what has the same labels then, such as stores that differ in a password alone, is one series, their sum: two would be refused.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 
 use osprofiler::delivery::{Counters, ProcessList, PublishedProcess};
@@ -127,12 +129,22 @@ fn write_metric<'a>(
 ) -> io::Result<()> {
     let name = format!("{prefix}{}", metric.name);
     head(&name, metric.kind, metric.help, out)?;
+    let mut series: Vec<(String, u64)> = Vec::new();
+    let mut places = HashMap::new();
     for (labels, counters) in samples {
         for (reason, value) in (metric.values)(counters) {
             let mut labels = labels.clone();
             labels.extend(reason.map(|reason| ("reason", reason.to_owned())));
-            sample(&name, &labels, &value.to_string(), out)?;
+            let labels = in_braces(&labels);
+            let place = *places.entry(labels.clone()).or_insert(series.len());
+            match series.get_mut(place) {
+                Some((_, sum)) => *sum = sum.saturating_add(value),
+                None => series.push((labels, value)),
+            }
         }
+    }
+    for (labels, value) in series {
+        writeln!(out, "{name}{labels} {value}")?;
     }
     Ok(())
 }
@@ -156,13 +168,17 @@ fn sample(
     value: &str,
     out: &mut dyn Write,
 ) -> io::Result<()> {
+    writeln!(out, "{name}{} {value}", in_braces(labels))
+}
+
+/// Labels as they stand behind a metric's name; nothing if there are none.
+fn in_braces(labels: &[(&'static str, String)]) -> String {
     let labels = labels
         .iter()
         .map(|(name, value)| format!("{name}=\"{}\"", escaped(value)));
-    let labels = labels.collect::<Vec<_>>().join(",");
-    match labels.as_str() {
-        "" => writeln!(out, "{name} {value}"),
-        labels => writeln!(out, "{name}{{{labels}}} {value}"),
+    match labels.collect::<Vec<_>>().join(",").as_str() {
+        "" => String::new(),
+        labels => format!("{{{labels}}}"),
     }
 }
 
@@ -192,6 +208,28 @@ mod tests {
         let value = "a\\b\"c\nd\re\u{1b}é".to_owned();
         sample("x", &[("service", value)], "1", &mut out).unwrap();
         let expected = "x{service=\"a\\\\b\\\"c\\nd?e?é\"} 1\n";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_reads_the_same_is_one_series() {
+        let metric = Metric {
+            name: "x",
+            kind: "gauge",
+            help: "Help.",
+            values: |_| vec![(None, 2), (Some("exit"), u64::MAX)],
+        };
+        let counters = Counters::default();
+        let stores = ["a\u{1}", "b", "a\u{2}"];
+        let samples = stores.map(|store| (vec![("store", store.to_owned())], &counters));
+        let mut out = Vec::new();
+        write_metric("", &metric, samples.into_iter(), &mut out).unwrap();
+        let most = u64::MAX;
+        let expected = format!(
+            "# HELP x Help.\n# TYPE x gauge\n\
+             x{{store=\"a?\"}} 4\nx{{store=\"a?\",reason=\"exit\"}} {most}\n\
+             x{{store=\"b\"}} 2\nx{{store=\"b\",reason=\"exit\"}} {most}\n"
+        );
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 }
