@@ -41,6 +41,19 @@ struct Progress {
     print: u64,
     /// Which of its notifications were taken.
     taken: Vec<bool>,
+    /// How many of those were refused. They count as lost once the batch counts as stored; where it never does, all of it is lost.
+    refused: u64,
+}
+
+impl Progress {
+    /// Of a batch of that length, which is made known by its print only if it comes again: that costs a look at all of it.
+    fn new(len: usize) -> Self {
+        Self {
+            print: 0,
+            taken: vec![false; len],
+            refused: 0,
+        }
+    }
 }
 
 /// A request in the making, and what its spans are of.
@@ -62,8 +75,13 @@ impl OtlpWriter {
         }
     }
 
-    /// Sends the spans of a batch and takes what was sent out of what waits; `taken` are the batch's own.
-    fn send(&mut self, wholes: &[Whole], batch: &Notifications, taken: &mut [bool]) -> Result<()> {
+    /// Sends the spans of a batch, takes what was sent out of what waits, and writes down what became of the batch's own.
+    fn send(
+        &mut self,
+        wholes: &[Whole],
+        batch: &Notifications,
+        progress: &mut Progress,
+    ) -> Result<()> {
         let mut rest = wholes.iter().peekable();
         while rest.peek().is_some() {
             let mut outgoing = Outgoing {
@@ -81,29 +99,33 @@ impl OtlpWriter {
                 }
             }
             let answer = self.exporter.send(&outgoing.request)?;
-            self.heed(&answer, &outgoing.request);
+            let refused = self.heed(&answer, &outgoing.request);
+            let mut waited = 0;
             for place in places(&outgoing.wholes) {
                 match place {
-                    Place::Batch(index) => taken[index] = true,
-                    Place::Waiting(context) => self.halves.forget(context),
+                    Place::Batch(index) => progress.taken[index] = true,
+                    Place::Waiting(context) => {
+                        self.halves.forget(context);
+                        waited += 1;
+                    }
                 }
             }
+            // What waited counts as stored from here on, whatever becomes of the batch.
+            self.lose(refused.min(waited));
+            progress.refused += refused.saturating_sub(waited);
         }
         Ok(())
     }
 
-    /// Counts what was refused of a request that was taken, and tells what the collector says.
-    fn heed(&mut self, answer: &Taken, request: &Request) {
+    /// Returns how many notifications were refused of a request that was taken, and tells what the collector says.
+    fn heed(&mut self, answer: &Taken, request: &Request) -> u64 {
         let Taken { refused, said } = answer;
-        if *refused > 0 {
-            // Nobody says which spans those are. Nearly all are of two notifications.
-            let count = refused.saturating_mul(2).min(request.notifications);
-            self.lose(count);
-        }
+        // Nobody says which spans those are. Nearly all are of two notifications.
+        let count = refused.saturating_mul(2).min(request.notifications);
         let now = Instant::now();
         let is_recent = |warned| now.duration_since(warned) < BETWEEN_WARNINGS;
         if (*refused == 0 && said.is_empty()) || self.warned.is_some_and(is_recent) {
-            return;
+            return count;
         }
         self.warned = Some(now);
         let shown = &self.shown;
@@ -118,11 +140,14 @@ impl OtlpWriter {
             }
         };
         delivery::say(Severity::Warning, text);
+        count
     }
 
     fn lose(&mut self, count: u64) {
-        let reason = LossReason::Refused;
-        self.losses.push(Loss { count, reason });
+        if count > 0 {
+            let reason = LossReason::Refused;
+            self.losses.push(Loss { count, reason });
+        }
     }
 
     /// After an error that will not pass: what waited for a stop in that batch waits in vain.
@@ -141,21 +166,21 @@ impl Writer for OtlpWriter {
     fn write(&mut self, batch: &Notifications) -> Result<()> {
         let now = Instant::now();
         // Another batch may come, where there was no room for that one any more.
-        let progress = self.progress.take();
-        let mut taken = match progress {
-            Some(progress) if progress.print == print(batch) => progress.taken,
-            _ => vec![false; batch.len()],
-        };
+        let known = self.progress.take();
+        let known = known.filter(|progress| progress.print == print(batch));
+        let mut progress = known.unwrap_or_else(|| Progress::new(batch.len()));
+        let taken = &progress.taken;
         let plan = self.halves.plan(batch, |index| !taken[index], now);
-        if let Err(error) = self.send(&plan.wholes, batch, &mut taken) {
+        if let Err(error) = self.send(&plan.wholes, batch, &mut progress) {
             if error.is_temporary() {
-                let print = print(batch);
-                self.progress = Some(Progress { print, taken });
+                progress.print = print(batch);
+                self.progress = Some(progress);
             } else {
                 self.give_up(&plan.wholes);
             }
             return Err(error);
         }
+        self.lose(progress.refused);
         for index in plan.kept {
             self.halves.keep(&batch.get(index), now);
         }
@@ -184,7 +209,7 @@ impl Writer for OtlpWriter {
 
     fn finish(&mut self) -> Result<()> {
         let wholes = self.halves.all();
-        self.send(&wholes, &Notifications::default(), &mut [])
+        self.send(&wholes, &Notifications::default(), &mut Progress::new(0))
     }
 }
 

@@ -171,21 +171,70 @@ fn a_loss_that_is_told_again_is_the_same_span() {
     }
 }
 
-#[test]
-fn a_batch_that_comes_again_goes_on_where_it_was() {
+/// 60 points, more than go into one request, after some rows.
+fn large(before: &[super::Row<'_>]) -> Notifications {
     let text = "x".repeat(15_000);
     let info = format!(r#"{{"a": "{text}"}}"#);
     let ids: Vec<String> = (0..60).map(|number| format!("p{number}")).collect();
-    let rows: Vec<super::Row<'_>> = ids
-        .iter()
-        .flat_map(|id| {
-            [
-                (&**id, "B", "x-start", 1, &*info),
-                (&**id, "B", "x-stop", 2, "{}"),
-            ]
-        })
-        .collect();
-    let large = batch(&rows);
+    let points = ids.iter().flat_map(|id| {
+        [
+            (&**id, "B", "x-start", 1, &*info),
+            (&**id, "B", "x-stop", 2, "{}"),
+        ]
+    });
+    let rows: Vec<_> = before.iter().copied().chain(points).collect();
+    batch(&rows)
+}
+
+#[test]
+fn what_is_refused_of_a_batch_is_lost_once_the_batch_is_stored() {
+    // A partial success: three spans.
+    const PARTIAL: &[u8] = b"\x0a\x02\x08\x03";
+    let (busy, no) = ("503 Service Unavailable", "400 Bad Request");
+    // What is told after each try, if the first answer refuses three spans of six notifications, one of which has waited.
+    for (answers, expected) in [
+        (vec![Say::Taken(PARTIAL), Say::Taken(b"")], vec![6]),
+        (
+            vec![
+                Say::Taken(PARTIAL),
+                Say::Status(busy, ""),
+                Say::Taken(PARTIAL),
+            ],
+            vec![1, 5 + 6],
+        ),
+        // Delivery counts all of the batch as lost.
+        (vec![Say::Taken(PARTIAL), Say::Status(no, "")], vec![1]),
+        (
+            vec![
+                Say::Taken(PARTIAL),
+                Say::Status(busy, ""),
+                Say::Status(no, ""),
+            ],
+            vec![1, 0],
+        ),
+    ] {
+        let collector = Collector::new(answers);
+        let mut writer = writer(&collector.address, "");
+        writer
+            .write(&batch(&[("P", "B", "y-start", 1, "{}")]))
+            .unwrap();
+        let batch = large(&[("P", "B", "y-stop", 2, "{}")]);
+        let told: Vec<u64> = expected
+            .iter()
+            .map(|_| {
+                // Its answers are another test's.
+                let _ = writer.write(&batch);
+                let losses = writer.take_losses().into_iter();
+                losses.map(|loss| loss.count).sum()
+            })
+            .collect();
+        assert_eq!(told, expected);
+    }
+}
+
+#[test]
+fn a_batch_that_comes_again_goes_on_where_it_was() {
+    let large = large(&[]);
     let busy = "503 Service Unavailable";
     let answers = vec![Say::Taken(b""), Say::Status(busy, ""), Say::Taken(b"")];
     let collector = Collector::new(answers);
