@@ -73,17 +73,17 @@ _connection_string_opt = cfg.StrOpt(
 _es_doc_type_opt = cfg.StrOpt(
     "es_doc_type",
     default="notification",
-    help="Elasticsearch: the document type of notifications.",
+    help="Not used: Elasticsearch's documents have no types here. Upstream's driver reads it.",
 )
 _es_scroll_time_opt = cfg.StrOpt(
     "es_scroll_time",
     default="2m",
-    help="Elasticsearch: how long a scroll stays open between two pages.",
+    help="Not used: reading from Elasticsearch leaves no scroll open. Upstream's driver reads it.",
 )
 _es_scroll_size_opt = cfg.IntOpt(
     "es_scroll_size",
     default=10000,
-    help="Elasticsearch: how many documents a page has.",
+    help="Not used: how many documents a page of Elasticsearch has is fixed. Upstream's driver reads it.",
 )
 _socket_timeout_opt = cfg.FloatOpt(
     "socket_timeout",
@@ -98,7 +98,8 @@ _sentinel_service_name_opt = cfg.StrOpt(
 _filter_error_trace = cfg.BoolOpt(
     "filter_error_trace",
     default=False,
-    help="Whether traces with an error are also kept apart, so that they can be listed alone.",
+    help="Not needed: `osprofiler trace list --error-trace` lists traces with an error whatever it says. Drivers "
+    "of your own have it as their attribute `filter_error_trace`.",
 )
 
 _queue_max_mib_opt = cfg.IntOpt(
