@@ -257,7 +257,8 @@ def test_a_store_that_comes_late_and_is_killed_and_comes_back(tmp_path, command)
             service.record(ID, 10)
             assert service.flush()["stored"] == 160
             assert count(command, server.url) == 60
-    assert service.log.count("cannot store trace notifications") == 2
+    # Once a minute at most, and what comes first is said.
+    assert service.log.count("cannot store trace notifications") in (1, 2)
     assert "nobody listens there" in service.log
 
 

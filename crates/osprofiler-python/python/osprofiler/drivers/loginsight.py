@@ -29,14 +29,15 @@ class LogInsightClient:
     """What upstream's programs expect to log in to a server; here the native half does."""
 
     def __init__(self, host, username, password, api_port=9000, api_ssl_port=9543, query_timeout=60000):
-        self._host = host
+        credentials = (parse.quote(part, safe="") for part in (username, password))
+        self._connection_string = f"loginsight://{':'.join(credentials)}@{host}"
 
     def login(self):
         """Raise if the native half cannot be asked to.
 
-        :raises ValueError: if its driver is no part of the build
+        :raises ValueError: if its driver is no part of the build, or host, user and password are none
         """
-        _native.check_connection(f"loginsight://{self._host}")
+        _native.check_connection(self._connection_string)
 
 
 def _parts(connection_str):
