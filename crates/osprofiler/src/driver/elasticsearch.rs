@@ -90,16 +90,21 @@ const LOSSES: &str = "-lost";
 const WRITE: Call = Call {
     action: "write to",
     answer_timeout: Duration::from_secs(5),
+    // Twice what a request has: an answer may repeat what it refuses, and say why.
+    most_answer_bytes: 8 << 20,
 };
 
 /// A call that a person waits for, of a server that may have much to look at.
 const READ: Call = Call {
     action: "read",
     answer_timeout: Duration::from_secs(60),
+    // Some pages of notifications, or one that holds the largest.
+    most_answer_bytes: 64 << 20,
 };
 
 /// The same where something is removed.
 const REMOVE: Call = Call {
     action: "remove from",
     answer_timeout: Duration::from_secs(60),
+    most_answer_bytes: 8 << 20,
 };

@@ -14,8 +14,8 @@ use super::settings::Settings;
 use crate::Result;
 use crate::driver::http;
 
-/// The largest answer that is read: some pages of notifications, or one that holds the largest.
-pub(super) const MAX_ANSWER_BYTES: u64 = 64 << 20;
+/// The most that is read of an answer which is no success, whoever gives it.
+const MOST_REFUSAL_BYTES: u64 = 64 << 10;
 
 const JSON: &str = "application/json";
 const LINES: &str = "application/x-ndjson";
@@ -26,6 +26,8 @@ pub(super) struct Call {
     pub(super) action: &'static str,
     /// What an answer may take where the connection string does not say it.
     pub(super) answer_timeout: Duration,
+    /// The largest answer that is read, if it is one of success. Parsed, it may take some times as much memory.
+    pub(super) most_answer_bytes: u64,
 }
 
 /// What is asked.
@@ -101,7 +103,8 @@ impl Client {
                 None => self.agent.insert(agent(settings)?),
             };
             let url = format!("{}{path}", servers[number]);
-            let answered = send(agent, settings, ask, &url, limits).and_then(receive);
+            let answered = send(agent, settings, ask, &url, limits)
+                .and_then(|response| receive(response, call.most_answer_bytes));
             match answered {
                 Ok(answer) if errors::is_gateway(&answer) && turn + 1 < servers.len() => {
                     let text = answer.text.as_deref().unwrap_or_default();
@@ -180,9 +183,17 @@ fn prepare<Any>(
     }
 }
 
-fn receive(mut response: Response<ureq::Body>) -> std::result::Result<Answer, ureq::Error> {
+fn receive(
+    mut response: Response<ureq::Body>,
+    most_bytes: u64,
+) -> std::result::Result<Answer, ureq::Error> {
     let status = response.status().as_u16();
-    let body = response.body_mut().with_config().limit(MAX_ANSWER_BYTES);
+    let most_bytes = if response.status().is_success() {
+        most_bytes
+    } else {
+        MOST_REFUSAL_BYTES
+    };
+    let body = response.body_mut().with_config().limit(most_bytes);
     let text = match body.read_to_vec() {
         // What is no text is no JSON either.
         Ok(bytes) => Some(String::from_utf8(bytes).unwrap_or_default()),

@@ -7,7 +7,7 @@ use std::io;
 
 use serde::Deserialize;
 
-use super::client::{Answer, MAX_ANSWER_BYTES};
+use super::client::{Answer, Call};
 use super::settings::Settings;
 use crate::driver::ConnectionString;
 use crate::driver::tls::untrusted;
@@ -86,9 +86,16 @@ pub(super) fn stranger() -> Sorted {
 }
 
 /// An answer that is larger than what is read, where it cannot be asked for in parts.
-pub(super) fn too_large() -> Sorted {
-    let why = format!("its answer is larger than {} MiB", MAX_ANSWER_BYTES >> 20);
+pub(super) fn too_large(call: &Call) -> Sorted {
+    let most_mib = call.most_answer_bytes >> 20;
+    let why = format!("its answer is larger than {most_mib} MiB");
     Sorted::temporary(ErrorKind::Corrupt, why, CHECK_STRANGER)
+}
+
+/// A refusal of one document, which it repeats, that is larger than what is read.
+pub(super) fn refused_at_length() -> Sorted {
+    let why = "the server refuses it, in more words than are read".to_owned();
+    Sorted::new(ErrorKind::Denied, false, why, SEE_LOG)
 }
 
 /// A document that is larger than a server takes.

@@ -56,7 +56,7 @@ pub(super) fn each_hit(
         let told = |sorted: errors::Sorted| sorted.told(call.action, &client.settings.shown);
         let Some(text) = answer.text else {
             if !has_source {
-                return Err(told(errors::too_large()));
+                return Err(told(errors::too_large(call)));
             }
             // A page of one that is too large is passed over without its text.
             has_source = size > 1;

@@ -4,6 +4,8 @@
 //! Ids and names are kept as they are, times are dates with their very text beside them, infos are kept and not looked into, so
 //! no two services can disagree about what a value is. A template or an index that is there is taken as it is.
 
+use serde::Deserialize;
+
 use super::client::{Ask, Client};
 use super::{ERRORS, LOSSES, WRITE};
 use crate::Result;
@@ -40,9 +42,24 @@ pub(super) fn prepare(client: &mut Client) -> Result<()> {
     Ok(())
 }
 
+#[derive(Deserialize)]
+struct Found {
+    index_templates: Vec<Named>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    index_template: Template,
+}
+
+#[derive(Deserialize)]
+struct Template {
+    version: u64,
+}
+
 fn version_of(text: &str) -> Option<u64> {
-    let answer: serde_json::Value = serde_json::from_str(text).ok()?;
-    answer["index_templates"][0]["index_template"]["version"].as_u64()
+    let found: Found = serde_json::from_str(text).ok()?;
+    Some(found.index_templates.first()?.index_template.version)
 }
 
 fn template(index: &str) -> String {

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a writer and a reader do with answers that no real server gives when they are wanted.
 
+use super::client::{Ask, Call, Client};
 use super::settings::Settings;
 use super::writer::ElasticsearchWriter;
+use super::{READ, WRITE};
 use crate::driver::http::scripted::{Say, Scripted};
 use crate::driver::{ConnectionString, Writer};
 use crate::{Id, Loss, LossReason, Notification, Notifications, Timestamp};
@@ -82,4 +84,45 @@ fn a_batch_and_a_loss_that_come_again_have_the_ids_they_had() {
         assert_eq!(told[0], told[1], "told again");
         assert_ne!(told[1], told[2], "another one");
     }
+}
+
+#[test]
+fn so_much_of_an_answer_is_read() {
+    let most = |call: &Call| usize::try_from(call.most_answer_bytes).unwrap();
+    let (write, read) = (most(&WRITE), most(&READ));
+    for (call, status, len, is_read) in [
+        (&WRITE, 200, write, true),
+        (&WRITE, 200, write + 1, false),
+        (&READ, 200, write + 1, true),
+        (&READ, 200, read + 1, false),
+        (&WRITE, 400, 64 << 10, true),
+        (&WRITE, 400, (64 << 10) + 1, false),
+        (&READ, 400, (64 << 10) + 1, false),
+    ] {
+        let text = format!("{{{}}}", " ".repeat(len - 2));
+        let server = Scripted::new(vec![Say::Answer(status, text)]);
+        let mut client = Client::new(settings(&server));
+        let answer = client.ask_for(call, Ask::Get, "/", &[400]).unwrap();
+        assert_eq!(answer.text.is_some(), is_read, "{status} {len}");
+    }
+}
+
+#[test]
+fn an_answer_that_is_too_large_is_an_honest_one_to_the_largest_document_only() {
+    let large = || answer(&format!("{{{}}}", " ".repeat(8 << 20)));
+    let server = Scripted::new(vec![prepared(), large()]);
+    let error = writer(&server).write(&batch("{}")).unwrap_err();
+    let told = error.to_string();
+    assert!(
+        error.is_temporary() && told.ends_with("its answer is larger than 8 MiB"),
+        "{told}"
+    );
+
+    let server = Scripted::new(vec![prepared(), large(), stored()]);
+    let mut writer = writer(&server);
+    let info = format!(r#"{{"a": "{}"}}"#, "x".repeat(5 << 20));
+    writer.write(&batch(&info)).unwrap();
+    assert_eq!(writer.take_losses(), []);
+    let [_, whole, text] = [(); 3].map(|()| server.request().body.contains("info_json"));
+    assert!(!whole && text);
 }

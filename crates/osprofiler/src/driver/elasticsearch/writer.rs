@@ -198,18 +198,25 @@ impl ElasticsearchWriter {
         );
         let ask = Ask::PostLines(body);
         let answer = self.client.ask_for(&WRITE, ask, &path, &[400, 413])?;
-        let text = answer.text.unwrap_or_default();
         if answer.status == 413 {
             return Ok(Bulk::TooLarge);
         }
         if answer.status == 400 {
-            let sorted = errors::of_answer(400, &text);
+            let sorted = errors::of_answer(400, answer.text.as_deref().unwrap_or_default());
             return if sorted.is_temporary {
                 Err(self.told(sorted))
             } else {
                 Ok(Bulk::Refused(sorted))
             };
         }
+        let Some(text) = answer.text else {
+            // Nobody has as much to say of a request that is none of the largest.
+            return if body.len() > BULK_BYTES {
+                Ok(Bulk::Refused(errors::refused_at_length()))
+            } else {
+                Err(self.told(errors::too_large(&WRITE)))
+            };
+        };
         let items = serde_json::from_str(&text).map_or(Vec::new(), |BulkAnswer { items }| items);
         if items.len() != count {
             return Err(self.told(errors::stranger()));
