@@ -9,7 +9,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use osprofiler::driver::ConnectionString;
 use osprofiler::driver::registry::{self, Capability};
-use osprofiler::{Id, Notification, Notifications, Timestamp, recorder};
+use osprofiler::{
+    Error, ErrorKind, Id, Loss, LossReason, Notification, Notifications, Timestamp, delivery,
+    recorder,
+};
 
 use super::accounts::Owned;
 use super::{Finding, Level, bus};
@@ -20,6 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 /// A larger file of lines is not written anew for the sake of two of them.
 const MOST_REWRITTEN_BYTES: u64 = 64 << 20;
+
+/// How drivers end what they say of a connection that never was; of one that says it otherwise, a note is one too many.
+const REFUSED_CONNECTION: &str = ": nobody listens there";
 
 /// Whether a test trace is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +42,7 @@ pub(crate) struct Checked {
     /// How long the store took the test trace to write, and to read.
     pub(crate) write_time: Option<Duration>,
     pub(crate) read_time: Option<Duration>,
-    /// The id of the test trace, if it is still there.
+    /// The id of the test trace, if it is still there or may be.
     pub(crate) left: Option<String>,
 }
 
@@ -68,7 +74,7 @@ impl Checked {
             ));
         }
         let capabilities = registry::capabilities(connection)?;
-        if ["file", "sqlite"].contains(&connection.scheme()) {
+        if is_file(connection) {
             let path = connection.file_path()?;
             if !self.look_at_file(path, connection.scheme())? {
                 return Ok(());
@@ -170,19 +176,40 @@ impl Checked {
         let sent = test_trace(trace);
         let begin = Instant::now();
         let mut writer = registry::open_writer(connection)?;
-        writer.write(&sent)?;
-        let took = begin.elapsed();
-        self.write_time = Some(took);
+        // Whatever fails from here on, it may be there.
         self.left = Some(trace.to_string());
-        self.fine(format!(
-            "it took a test trace, connection included: {}",
-            shown(took)
-        ));
+        let written = writer.write(&sent);
+        let took = begin.elapsed();
+        let losses = writer.take_losses();
         drop(writer);
-        if capabilities.contains(&Capability::Read) {
-            let came = self.read_back(connection, trace, &sent);
-            // Even what does not come back may be there to be removed.
-            self.findings.extend(came.err());
+        // What a service would log of it.
+        for message in delivery::take_messages() {
+            self.warn(&message.text);
+        }
+        if let Err(error) = written {
+            self.not_taken(connection, capabilities, trace, error);
+            return Ok(());
+        }
+        match refused(&losses) {
+            0 => {
+                self.write_time = Some(took);
+                self.fine(format!(
+                    "it took a test trace, connection included: {}",
+                    shown(took)
+                ));
+                if capabilities.contains(&Capability::Read) {
+                    let came = self.read_back(connection, trace, &sent);
+                    // Even what does not come back may be there to be removed.
+                    self.findings.extend(came.err());
+                }
+            }
+            count => {
+                self.findings.push(refusal(count));
+                if count >= sent.len() as u64 {
+                    self.left = None;
+                    return Ok(());
+                }
+            }
         }
         if !capabilities.contains(&Capability::Prunes) {
             self.stays(trace, "the store removes no single traces");
@@ -198,13 +225,41 @@ impl Checked {
             self.stays(trace, "the whole file would be written anew");
             return Ok(());
         }
-        if registry::open_pruner(connection)?.remove(&[trace])? == 0 {
-            self.stays(trace, "the store did not find it to remove");
-        } else {
-            self.left = None;
-            self.fine("it removed the test trace again");
+        match remove(connection, trace) {
+            Ok(0) => self.stays(trace, "the store did not find it to remove"),
+            Ok(_) => self.is_removed(),
+            Err(error) => {
+                self.stays(trace, "it could not be removed");
+                return Err(error.into());
+            }
         }
         Ok(())
+    }
+
+    /// Says why the store did not take the test trace, and whether it may be there nevertheless.
+    fn not_taken(
+        &mut self,
+        connection: &ConnectionString,
+        capabilities: &[Capability],
+        trace: Id<'_>,
+        error: Error,
+    ) {
+        // Nothing, or something that is not the store's answer: then it may have arrived.
+        let is_answered = !matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Corrupt);
+        let is_sent = !error.to_string().ends_with(REFUSED_CONNECTION);
+        self.findings.push(error.into());
+        if is_answered || !is_sent || is_file(connection) {
+            self.left = None;
+            return;
+        }
+        let prunes = capabilities.contains(&Capability::Prunes);
+        if prunes && remove(connection, trace).is_ok_and(|count| count > 0) {
+            self.is_removed();
+        } else {
+            let text =
+                format!("the store did not say whether it has the test trace now: `{trace}`");
+            self.findings.push(Finding::new(Level::Note, text));
+        }
     }
 
     fn read_back(
@@ -250,6 +305,11 @@ impl Checked {
         }
     }
 
+    fn is_removed(&mut self) {
+        self.left = None;
+        self.fine("it removed the test trace again");
+    }
+
     fn stays(&mut self, trace: Id<'_>, why: &str) {
         let text = format!("the test trace stays there, `{trace}`: {why}");
         self.findings.push(Finding::new(Level::Note, text));
@@ -262,6 +322,28 @@ impl Checked {
     fn warn(&mut self, text: &str) {
         self.findings.push(Finding::new(Level::Warning, text));
     }
+}
+
+fn is_file(connection: &ConnectionString) -> bool {
+    ["file", "sqlite"].contains(&connection.scheme())
+}
+
+/// How much of what a store took it has refused all the same.
+fn refused(losses: &[Loss]) -> u64 {
+    let refused = losses
+        .iter()
+        .filter(|loss| loss.reason == LossReason::Refused);
+    refused.map(|loss| loss.count).sum()
+}
+
+fn refusal(count: u64) -> Finding {
+    let text = format!("it refused {count} of the 2 notifications of the test trace");
+    Finding::new(Level::Error, text)
+        .with_help("what services send is refused as well: look into the store's own log")
+}
+
+fn remove(connection: &ConnectionString, trace: Id<'_>) -> Result<u64, Error> {
+    registry::open_pruner(connection)?.remove(&[trace])
 }
 
 /// A point's start and stop.
