@@ -213,6 +213,30 @@ def test_prometheus_reads_what_a_service_with_an_odd_name_counts(tmp_path):
     assert list(folder.iterdir()) == []
 
 
+def test_what_a_service_sends_for_one_that_ended_is_told(tmp_path):
+    folder, spool = tmp_path / "run", tmp_path / "spool"
+    folder.mkdir()
+    spool.mkdir()
+    store = f"file://{tmp_path}/gone/x"
+    options = f"True\nspool_folder = {spool}"
+    ended = Service(store, tmp_path / "conf", folder, options)
+    assert ended.record(10)["spooled"] == 20
+    ended.end()
+    (tmp_path / "gone").mkdir()
+    service = Service(store, tmp_path / "conf", folder, options)
+    try:
+        service.record(1)
+        adopted = ("osprofiler_notifications_adopted_total", "p/s", None, None)
+        found = awaited(lambda: metrics(folder), lambda found: found.get(adopted) == 20)
+        assert found["osprofiler_store_notifications_adopted_total", None, store, None] == 20
+        assert found["osprofiler_notifications_recorded_total", "p/s", None, None] == 2
+        [process] = json.loads(doctor("--processes", "--json", folder=folder))["processes"]
+        assert (process["adopted"], process["stores"][0]["adopted"]) == (20, 20)
+        assert "0 lost, sent for processes that had ended: 20\n" in doctor("--processes", folder=folder)
+    finally:
+        service.end()
+
+
 def test_stores_that_differ_in_their_passwords_alone_are_one_series(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()

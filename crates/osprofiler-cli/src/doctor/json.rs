@@ -134,6 +134,7 @@ fn of_counters(counters: &Counters) -> Vec<(&'static str, String)> {
         ("lost", counters.lost().to_string()),
         ("lost_by_reason", object(&losses)),
         ("evicted", counters.evicted().to_string()),
+        ("adopted", counters.adopted().to_string()),
     ]
 }
 

@@ -66,6 +66,12 @@ const METRICS: &[Metric] = &[
         values: |counters| vec![(None, counters.spooled())],
     },
     Metric {
+        name: "notifications_adopted_total",
+        kind: "counter",
+        help: "Stored notifications that ended processes had left in files; recorded does not count them.",
+        values: |counters| vec![(None, counters.adopted())],
+    },
+    Metric {
         name: "notifications_evicted_total",
         kind: "counter",
         help: "Stored notifications that the store removed to stay within its size.",

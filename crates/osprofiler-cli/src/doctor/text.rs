@@ -156,10 +156,13 @@ fn write_stores(process: &PublishedProcess, out: &mut dyn Write) -> io::Result<(
             "{} {store}: {recorded} recorded, {stored} stored, {waiting} waiting, {spooled} spooled, {lost} lost",
             process.pid
         );
-        let evicted = counters.evicted();
-        if evicted > 0 {
-            text.push_str(", removed by the store for room: ");
-            text.push_str(&evicted.to_string());
+        for (count, what) in [
+            (counters.evicted(), "removed by the store for room"),
+            (counters.adopted(), "sent for processes that had ended"),
+        ] {
+            if count > 0 {
+                text.extend([", ", what, ": ", &count.to_string()]);
+            }
         }
         writeln!(out, "  {}", visible(&text))?;
     }
