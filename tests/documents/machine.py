@@ -22,7 +22,7 @@ from house.places import CLONE, DIST, TARGET
 from house.process import end_recorded, run
 
 CLONE_NEWNS = 0x00020000
-REPLACED = ("/etc", "/srv", "/usr/local/share/man", "/var/lib", "/var/log")
+REPLACED = ("/etc", "/srv", "/usr/local/share/man", "/var/lib", "/var/log", "/var/tmp")
 USERS = ("cinder", "glance", "keystone", "neutron", "nova")
 # systemd runs in no container: this one knows `restart`, and restarts the service's real process.
 SYSTEMCTL = """#!{python}
