@@ -46,13 +46,13 @@ pub struct Config {
     pub mask_secrets: bool,
     /// Where notifications go: to each of these stores.
     pub connection_string: ConnectionStrings,
-    /// Whether traces with errors are listed apart.
+    /// Not needed: readers list traces with errors whatever it says. Upstream's.
     pub filter_error_trace: bool,
-    /// Elasticsearch: the type of documents.
+    /// Not used, as the next two: upstream's driver for Elasticsearch reads them. The type of documents.
     pub es_doc_type: String,
-    /// Elasticsearch: how long a scroll is kept, in its own notation.
+    /// How long a scroll is kept, in Elasticsearch's notation.
     pub es_scroll_time: String,
-    /// Elasticsearch: how many documents a page has.
+    /// How many documents a page has.
     pub es_scroll_size: u32,
     /// `redissentinel://`: how long an answer may take. The default is upstream's, whose driver writes while the request
     /// waits; it stands for ours, 5 seconds.
