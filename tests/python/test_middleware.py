@@ -121,6 +121,19 @@ def test_keys_that_sign_nothing_serve_untraced(collected, keys):
     assert collected == []
 
 
+def test_headers_of_another_key_are_told_in_one_debug_line(collected, caplog):
+    caplog.set_level(logging.DEBUG, "osprofiler.web")
+    middleware = web.WsgiMiddleware(application, "s3cret, other", enabled=True)
+    for headers in ({}, signed("B", key="other"), {"X-Trace-Info": "x"}):
+        get(middleware, headers)
+    assert caplog.records == []
+    get(middleware, signed("B", key="wr0ng"))
+    get(web.WsgiMiddleware(application, "s3cret", enabled=False), signed("B", key="wr0ng"))
+    assert [(record.levelname, record.message) for record in caplog.records] == [
+        ("DEBUG", "a request is not traced: its trace headers are malformed, or signed with none of `hmac_keys`")
+    ]
+
+
 @pytest.mark.parametrize(
     "changed",
     [

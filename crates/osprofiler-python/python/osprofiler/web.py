@@ -123,7 +123,10 @@ class _Middleware:
         """Return the arguments of ``profiler.init`` that the two headers ask for; ``None`` serves untraced."""
         if info is None or hmac is None or self._is_off():
             return None
-        return _native.unpack_headers(info, hmac, _HMAC_KEYS or self.hmac_keys)
+        joined = _native.unpack_headers(info, hmac, _HMAC_KEYS or self.hmac_keys)
+        if joined is None:
+            LOG.debug("a request is not traced: its trace headers are malformed, or signed with none of `hmac_keys`")
+        return joined
 
 
 class WsgiMiddleware(_Middleware):
