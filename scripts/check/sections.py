@@ -42,6 +42,8 @@ PYTHON_TESTS = (
     "tests/openstack",
     "tests/documents",
 )
+# Those whose files wait for servers most of the time, and how many of them run at once.
+AT_ONCE = {"tests/stores": 3}
 # The tests that run with other versions or libraries than the services have, in environments of their own.
 OWN_ENVIRONMENTS = {
     "tests/sql": ("sqlalchemy-1.4", "sqlalchemy-2.0", "sqlalchemy-2.1"),
@@ -144,7 +146,8 @@ def _pytest(folder: str) -> Tally:
         for variable, name in (("UPSTREAM_STORES", "upstream-stores"), ("CEILOMETER", "ceilometer")):
             peers = environments.cached(name, LOGS / "environment.log")
             env[f"OSPROFILER_{variable}_PYTHON"] = str(peers.python)
-    return run_tests([ours, "-m", "pytest", "-q", folder], env)
+    several = ["-n", str(AT_ONCE[folder]), "--dist", "loadfile"] if folder in AT_ONCE else []
+    return run_tests([ours, "-m", "pytest", "-q", *several, folder], env)
 
 
 def _pytest_in(folder: str, names: tuple[str, ...]) -> Tally:
