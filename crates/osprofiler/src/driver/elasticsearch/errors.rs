@@ -92,6 +92,12 @@ pub(super) fn too_large(call: &Call) -> Sorted {
     Sorted::temporary(ErrorKind::Corrupt, why, CHECK_STRANGER)
 }
 
+/// A page that does not end where it must, or ends where the one before did.
+pub(super) fn stuck() -> Sorted {
+    let why = "its pages do not go on from one to the next";
+    Sorted::temporary(ErrorKind::Corrupt, why, CHECK_STRANGER)
+}
+
 /// A refusal of one document, which it repeats, that is larger than what is read.
 pub(super) fn refused_at_length() -> Sorted {
     let why = "the server refuses it, in more words than are read".to_owned();

@@ -87,7 +87,7 @@ pub(super) fn each_trace(
         let mut composite =
             json!({"size": PAGE_LEN, "sources": [{"id": {"terms": {"field": field}}}]});
         if !after.is_null() {
-            composite["after"] = after;
+            composite["after"] = after.clone();
         }
         // The text is more exact than the date, which upstream's indexes have alone.
         let first = json!({"top_hits": {"size": 1, "_source": ["timestamp"], "sort": [
@@ -115,7 +115,13 @@ pub(super) fn each_trace(
             });
         }
         match groups.traces.after_key {
-            Some(key) if !groups.traces.buckets.is_empty() => after = key,
+            Some(key) if !groups.traces.buckets.is_empty() => {
+                if key == after {
+                    // The next page would be the same, for ever.
+                    return Err(errors::stuck().told(call.action, &client.settings.shown));
+                }
+                after = key;
+            }
             _ => return Ok(skipped),
         }
     }

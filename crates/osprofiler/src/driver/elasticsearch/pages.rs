@@ -44,6 +44,7 @@ pub(super) fn each_hit(
     let (mut size, mut has_source) = (PAGE_LEN, true);
     let (mut after, mut too_large) = (String::new(), 0);
     loop {
+        let before = after.clone();
         let mut body = format!(
             r#"{{"size": {size}, "query": {query}, "sort": {ORDER}, "track_total_hits": false, "_source": {has_source}"#
         );
@@ -80,6 +81,10 @@ pub(super) fn each_hit(
         }
         if count < size {
             return Ok(too_large);
+        }
+        if after.is_empty() || after == before {
+            // The next page would be the same, for ever.
+            return Err(told(errors::stuck()));
         }
         has_source = true;
         size = (2 * size).min(PAGE_LEN);

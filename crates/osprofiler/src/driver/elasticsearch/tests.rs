@@ -2,11 +2,12 @@
 //! What a writer and a reader do with answers that no real server gives when they are wanted.
 
 use super::client::{Ask, Call, Client};
+use super::reader::ElasticsearchReader;
 use super::settings::Settings;
 use super::writer::ElasticsearchWriter;
 use super::{READ, WRITE};
 use crate::driver::http::scripted::{Say, Scripted};
-use crate::driver::{ConnectionString, Writer};
+use crate::driver::{ConnectionString, ListFilter, Reader, Writer};
 use crate::{Id, Loss, LossReason, Notification, Notifications, Timestamp};
 
 const FIVE: Loss = Loss {
@@ -125,4 +126,53 @@ fn an_answer_that_is_too_large_is_an_honest_one_to_the_largest_document_only() {
     assert_eq!(writer.take_losses(), []);
     let [_, whole, text] = [(); 3].map(|()| server.request().body.contains("info_json"));
     assert!(!whole && text);
+}
+
+/// Reads or lists what a server gives after `before`: these pages, and then the `last`. What comes of it, or is told of it.
+fn read(before: &[&str], pages: &[String], last: &str, list: bool) -> Result<u64, String> {
+    let pages = pages.iter().map(String::as_str);
+    let texts = before.iter().copied().chain(pages).chain([last; 2]);
+    let server = Scripted::new(texts.map(answer).collect());
+    let mut reader = ElasticsearchReader::new(settings(&server));
+    let skipped = if list {
+        reader.list(ListFilter::All, &mut |_| {})
+    } else {
+        let read = reader.read(Id::from_u128(1), &mut Notifications::default());
+        read.map(|summary| summary.skipped)
+    };
+    skipped.map_err(|error| error.to_string().split("`: ").nth(1).unwrap().to_owned())
+}
+
+#[test]
+fn pages_that_do_not_go_on_are_an_error() {
+    let stuck = || Err("its pages do not go on from one to the next".to_owned());
+    let page = |sort: &str| {
+        let hit = format!(r#"{{"_id": "a", "_source": {{}}{sort}}}"#);
+        format!(
+            r#"{{"hits": {{"hits": [{}]}}}}"#,
+            vec![hit; 1_000].join(", ")
+        )
+    };
+    let at = |number| page(&format!(r#", "sort": [{number}]"#));
+    let last = r#"{"hits": {"hits": []}}"#;
+    for (pages, expected) in [
+        (vec![page("")], stuck()),
+        (vec![at(1), page("")], stuck()),
+        (vec![at(1), at(1)], stuck()),
+        (vec![at(1), at(2)], Ok(2_000)),
+    ] {
+        assert_eq!(read(&["{}"], &pages, last, false), expected);
+    }
+    let group = |traces: &str| {
+        format!(r#"{{"aggregations": {{"traces": {{{traces}}}, "nameless": {{"doc_count": 7}}}}}}"#)
+    };
+    let key = |key| {
+        group(&format!(
+            r#""after_key": {{"id": "{key}"}}, "buckets": [{{"key": 1}}]"#
+        ))
+    };
+    let last = group(r#""buckets": []"#);
+    for (keys, expected) in [(["a", "a"], stuck()), (["a", "b"], Ok(9))] {
+        assert_eq!(read(&["{}"; 2], &keys.map(key), &last, true), expected);
+    }
 }

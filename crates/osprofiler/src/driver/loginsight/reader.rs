@@ -82,6 +82,10 @@ impl LogInsightReader {
                 let why = format!("more than {limit} of its events are of one millisecond");
                 return Err(self.client.error(ErrorKind::Corrupt, &why, LOOK_THERE));
             }
+            if oldest.is_some_and(|oldest| time > oldest) {
+                let why = "its events are newer than those that were asked for";
+                return Err(self.client.stranger(why));
+            }
             oldest = Some(time);
             bound = format!("/timestamp/LE+{time}");
         }

@@ -5,7 +5,7 @@ use super::reader::LogInsightReader;
 use super::settings::Settings;
 use super::writer::LogInsightWriter;
 use crate::driver::http::scripted::{Say, Scripted};
-use crate::driver::{ConnectionString, Reader, Writer};
+use crate::driver::{ConnectionString, ListFilter, Reader, Writer};
 use crate::{Id, Loss, LossReason, Notifications};
 
 /// The server at one address, without TLS, for events and for queries.
@@ -75,4 +75,40 @@ fn a_loss_that_is_stored_twice_is_read_once() {
     let (count, reason) = (20, LossReason::Exit);
     assert_eq!(summary.losses, [Loss { count, reason }]);
     assert_eq!(summary.skipped, 0);
+}
+
+#[test]
+fn answers_that_do_not_go_back_in_time_are_an_error() {
+    let page = |time: i64| {
+        let event = format!(r#"{{"timestamp": {time}}}"#);
+        answer(&format!(
+            r#"{{"events": [{}]}}"#,
+            vec![event; 20_000].join(",")
+        ))
+    };
+    for (times, expected) in [
+        (
+            [3, 3],
+            Some("`: more than 20000 of its events are of one millisecond"),
+        ),
+        (
+            [3, 4],
+            Some("(its events are newer than those that were asked for)"),
+        ),
+        ([3, 2], None),
+    ] {
+        let mut answers = vec![session()];
+        answers.extend(times.map(page));
+        answers.push(answer("{}"));
+        let server = Scripted::new(answers);
+        let mut reader = LogInsightReader::new(settings(&server));
+        match (reader.list(ListFilter::All, &mut |_| {}), expected) {
+            (Ok(skipped), None) => assert_eq!(skipped, 40_000),
+            (Err(error), Some(expected)) => {
+                let told = error.to_string();
+                assert!(told.ends_with(expected), "{told}");
+            }
+            (done, _) => panic!("{times:?}: {done:?}"),
+        }
+    }
 }
