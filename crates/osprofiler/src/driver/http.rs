@@ -2,7 +2,7 @@
 //! A client for stores that speak HTTP: on the thread that asks, without threads beside it.
 //!
 //! In: settings, and whom to trust. Out: a client of `ureq`'s. No redirection is followed and no proxy asked: what was meant
-//! for the store goes to nobody else.
+//! for the store goes to nobody else. Names are looked up without a time-out, as long as the system's resolver takes.
 
 mod transport;
 

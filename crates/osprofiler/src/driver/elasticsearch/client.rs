@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Asking one of the servers, within a time and for an answer of bounded size.
+//! Asking one of the servers, within a time, but for the looking up of its name, and for an answer of bounded size.
 //!
 //! In: a request as method, path and body. Out: a status and a JSON object, or an error that says what to do. A server that cannot
 //! be reached is passed over for the next; the one that answered last is asked first. Connections stay open between two
@@ -81,7 +81,8 @@ impl Client {
         Err(errors::of_answer(answer.status, text).told(call.action, &self.settings.shown))
     }
 
-    /// Asks the servers, one after the other, until one answers, within the time for connecting and the answer together.
+    /// Asks the servers, one after the other, until one answers, within the time for connecting and the answer together. Looking up a
+    /// name counts towards it and is not ended by it: see [`http`].
     fn ask(&mut self, call: &Call, ask: Ask<'_>, path: &str) -> Result<Answer> {
         let settings = &self.settings;
         let told = |sorted: errors::Sorted| sorted.told(call.action, &settings.shown);

@@ -17,7 +17,7 @@ use crate::{Error, ErrorKind, Result};
 
 const DEFAULT_PORT: u16 = 9200;
 const DEFAULT_INDEX: &str = "osprofiler-notifications";
-/// What finding a server and connecting may take.
+/// What connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// An index's name has 255 bytes at most, and ours get an end.
 const MAX_INDEX_BYTES: usize = 240;

@@ -2,7 +2,7 @@
 //! How the HTTP client reaches a server: names are looked up on the calling thread, and TLS trusts as every driver's does.
 //!
 //! In: a server's address. Out: bytes, with TLS or without. The client's own ways would start a thread for each name, and trust a
-//! list of authorities that it brings along.
+//! list of authorities that it brings along. Looking up a name takes what the system's resolver takes: no time-out of ours ends it.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -23,7 +23,9 @@ use ureq::unversioned::transport::{
 /// The most addresses of a name that are tried.
 const MAX_ADDRESSES: usize = 16;
 
-/// Looks names up as the system does, without a thread of its own.
+/// Looks names up as the system does, without a thread of its own, and so for as long as the system does: a resolver whose name servers
+/// are silent holds up whoever asks, mostly for 10 seconds and more (`timeout` and `attempts` in `resolv.conf`). On the thread of
+/// delivery the other stores wait with it. An address, or a name in the file of hosts, asks nobody.
 #[derive(Debug)]
 pub(super) struct Names;
 
