@@ -57,8 +57,8 @@ impl Default for Bounds {
 
 static BOUNDS: AtomicPtr<Bounds> = AtomicPtr::new(ptr::null_mut());
 
-/// Sets the bounds of this process, and of those forked from it later. They hold for stores that nothing was recorded for yet, so
-/// this belongs to the start of a program.
+/// Sets the bounds of this process, and of those forked from it later. The files' hold for stores that nothing was recorded for yet,
+/// the memory's only until something was recorded for any store: this belongs to the start of a program.
 pub fn set_bounds(bounds: Bounds) {
     // Setting the same again and again fills no memory.
     if *Bounds::get() != bounds {
