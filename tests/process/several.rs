@@ -76,7 +76,7 @@ fn a_store_that_is_down_at_exit_costs_the_other_nothing() {
     let end = program.end("return");
     assert!(end.status.success());
     let told = format!(
-        "100 trace notifications are lost: `{}` did not take them within 300 ms of the process's end (raise `exit_deadline`)",
+        "100 trace notifications are lost: `{}` did not take them within 300 ms of the process's end (with a `spool_folder`, what waits is kept in files and sent later)",
         stores[0]
     );
     assert!(end.stderr.contains(&told), "{}", end.stderr);

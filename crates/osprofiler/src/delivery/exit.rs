@@ -14,6 +14,7 @@ use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
+use super::bounds::Bounds;
 use super::messages::{Severity, log_all};
 use super::process::{self, TABLE, TALLIES_BY_STORE, TALLY};
 use super::thread;
@@ -117,6 +118,10 @@ fn count_as_lost(deadline: Duration) {
     TALLY.add_loss(Loss { count, reason });
     let deadline = deadline.as_millis();
     if thread::is_running() {
+        let advice = match Bounds::get().spool_folder {
+            Some(_) => "",
+            None => " (with a `spool_folder`, what waits is kept in files and sent later)",
+        };
         let is_only = TABLE.store(1).is_none();
         for (number, tally) in TALLIES_BY_STORE.iter().enumerate() {
             let Some(store) = TABLE.store(number) else {
@@ -132,7 +137,7 @@ fn count_as_lost(deadline: Duration) {
             count -= told;
             if told > 0 {
                 say_on_stderr(format_args!(
-                    "{told} trace notifications are lost: `{store}` did not take them within {deadline} ms of the process's end (raise `exit_deadline`)",
+                    "{told} trace notifications are lost: `{store}` did not take them within {deadline} ms of the process's end{advice}",
                 ));
             }
         }
