@@ -29,7 +29,6 @@ MODULE = Path(__file__).with_suffix("")
 PROGRAM = "github.com/jaegertracing/jaeger/cmd/all-in-one"
 # What else it would listen at, on ports of other people's: wherever the system chooses.
 OTHERS = (
-    "admin.http.host-port",
     "collector.http-server.host-port",
     "http-server.host-port",
     "processor.jaeger-binary.server-host-port",
@@ -78,8 +77,9 @@ class Jaeger:
         """Choose ports; logs and process id go into the folder. May build the program."""
         self.folder = folder.resolve()
         self.certificates = certificates
-        self.http_port, self.grpc_port, self.query_port, agents_port = free_ports(4)
+        self.http_port, self.grpc_port, self.query_port, self.figures_port, agents_port = free_ports(5)
         listening = dict.fromkeys(OTHERS, 0) | {
+            "admin.http.host-port": self.figures_port,
             "collector.grpc-server.host-port": agents_port,
             "collector.otlp.http.host-port": self.http_port,
             "collector.otlp.grpc.host-port": self.grpc_port,
@@ -218,6 +218,8 @@ class Stores:
             f"Jaeger {version}, HTTP, TLS|{self.tls.url(compression='gzip')}",
             f"Jaeger {version}, gRPC, TLS|{self.tls.url('grpc')}",
         ]
+        # How many spans of which service the first of them saved, for who sends too many to look at.
+        self.environment = {"OSPROFILER_TEST_OTLP_FIGURES": f"http://127.0.0.1:{self.plain.figures_port}/metrics"}
 
     def __enter__(self) -> "Stores":
         """Start them; return when both answer."""

@@ -5,7 +5,7 @@
 
 `STORES` is the one list. A line of it makes a server that is a context manager and has `stores`: what
 tests/conformance/servers.rs reads from the environment, `NAME AND VERSION|CONNECTION STRING` for each way of reaching
-it, with `{}` where a number makes it another store.
+it, with `{}` where a number makes it another store. What else a server has to tell is its `environment`.
 """
 
 import os
@@ -42,9 +42,9 @@ STORES: dict[str, Callable[[Path], AbstractContextManager]] = {
 
 @contextmanager
 def running(driver: str, folder: Path) -> Iterator[dict[str, str]]:
-    """Have the server of a driver for as long as the block lasts; give the variable that tells of its stores."""
+    """Have the server of a driver for as long as the block lasts; give the variables that tell of its stores."""
     with STORES[driver](folder / driver) as server:
-        yield {f"OSPROFILER_TEST_{driver.upper()}": "\n".join(server.stores)}
+        yield {f"OSPROFILER_TEST_{driver.upper()}": "\n".join(server.stores)} | getattr(server, "environment", {})
 
 
 def main() -> int:

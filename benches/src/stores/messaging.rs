@@ -21,6 +21,7 @@ pub(super) const STORE: Store = Store {
     options: "",
     upstream,
     of_upstream: None,
+    points: None,
 };
 
 type MethodId = (u16, u16);
@@ -244,8 +245,8 @@ fn upstream(store: &str) -> Upstream {
     let (address, _) = store.split_once('?').unwrap_or((store, ""));
     Upstream {
         ours: format!("{address}?idle_timeout=0"),
-        connection_string: "messaging://".to_owned(),
         transport_url: Some(address.replacen("messaging://", "rabbit://", 1)),
         takes_away: true,
+        ..Upstream::alike("messaging://")
     }
 }

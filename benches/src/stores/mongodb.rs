@@ -18,6 +18,7 @@ pub(super) const STORE: Store = Store {
     options: "",
     upstream,
     of_upstream: None,
+    points: None,
 };
 
 /// As our driver's inserts.

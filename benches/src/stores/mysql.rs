@@ -16,6 +16,7 @@ pub(super) const STORE: Store = Store {
     options: "",
     upstream,
     of_upstream: None,
+    points: None,
 };
 
 /// So many rows an insert: what was quickest here.

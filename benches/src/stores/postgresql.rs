@@ -19,6 +19,7 @@ pub(super) const STORE: Store = Store {
     options: "&sslmode=disable",
     upstream: Upstream::alike,
     of_upstream: None,
+    points: None,
 };
 
 /// So many bytes are handed to the server at once.

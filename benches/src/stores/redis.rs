@@ -15,6 +15,7 @@ pub(super) const STORE: Store = Store {
     options: "",
     upstream: Upstream::alike,
     of_upstream: Some(50.0),
+    points: None,
 };
 
 fn floor(store: &str, batches: &[Notifications]) -> Outcome<Loop> {

@@ -5,13 +5,13 @@
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use osprofiler::Id;
 use osprofiler::driver::ConnectionString;
 use osprofiler::driver::registry::{self, Capability};
+use osprofiler::{Id, Notifications};
 use serde_json::Value;
 
 use super::figures::{head, least_and_median, ratio};
@@ -22,6 +22,16 @@ use crate::material::{Recorded, batches, one_trace};
 const REPORTED: usize = 100_000;
 const BATCH: usize = 10_000;
 const BASE_ID: u128 = 1;
+/// Upstream's command, with an option of `[profiler]`.
+const UPSTREAM: &str = r#"
+import sys
+from osprofiler import opts
+from osprofiler.cmd import shell
+from oslo_config import cfg
+name, _, value = sys.argv.pop(1).partition("=")
+cfg.CONF.set_override(name, value, group="profiler")
+sys.exit(shell.main())
+"#;
 /// A report is made so often...
 const RUNS: usize = 5;
 /// ...unless so much time has passed.
@@ -46,9 +56,13 @@ pub(super) fn measure(
         return Ok(());
     }
     fill(&connection, traces)?;
+    if !named.takes_away {
+        // Elasticsearch shows what is written a second later, or when our reader, whichever trace it looks for, asks for that.
+        let another = Id::from_u128(BASE_ID + 1);
+        registry::open_reader(&connection)?.read(another, &mut Notifications::default())?;
+    }
     let folder = tempfile::tempdir()?;
-    let show = |program: &Path, connection_string: &str, file: &str| {
-        let mut words = vec![program.to_owned().into_os_string()];
+    let show = |mut words: Vec<OsString>, connection_string: &str, file: &str| {
         let id = Id::from_u128(BASE_ID).to_string();
         words.extend(["trace", "show", "--json", &id].map(Into::into));
         words.extend(["--connection-string", connection_string, "--out"].map(Into::into));
@@ -56,18 +70,15 @@ pub(super) fn measure(
         words
     };
     // Upstream's is first: if it takes the trace away, there is another one for ours.
-    let mut command = show(
-        &upstreams_command(programs)?,
-        &named.connection_string,
-        "theirs",
-    );
+    let theirs = upstreams_command(programs, &named)?;
+    let mut command = show(theirs, &named.connection_string, "theirs");
     command.extend(transport(&named));
     let runs = if named.takes_away { 1 } else { RUNS };
     let theirs = run(store.driver, "upstream's report", runs, &command);
     if named.takes_away {
         fill(&connection, traces)?;
     }
-    let command = show(&programs.command, &named.ours, "ours");
+    let command = show(vec![programs.command.clone().into()], &named.ours, "ours");
     let ours = run(store.driver, "our report", RUNS, &command)?;
     let title = format!("{}: report of {REPORTED} notifications", server.name);
     head(out, &title, ["least s", "median s", "peak MiB", "runs"]);
@@ -98,11 +109,14 @@ fn fill(connection: &ConnectionString, traces: &[Recorded]) -> Outcome<()> {
     Ok(())
 }
 
-fn upstreams_command(programs: &Programs) -> Outcome<PathBuf> {
-    let folder = programs.upstream_python.parent();
-    Ok(folder
-        .ok_or("an interpreter in no folder")?
-        .join("osprofiler"))
+fn upstreams_command(programs: &Programs, named: &Upstream) -> Outcome<Vec<OsString>> {
+    let python = &programs.upstream_python;
+    if let Some(setting) = named.to_read {
+        let words = ["-c", UPSTREAM, setting].map(Into::into);
+        return Ok([vec![python.into()], words.to_vec()].concat());
+    }
+    let folder = python.parent().ok_or("an interpreter in no folder")?;
+    Ok(vec![folder.join("osprofiler").into()])
 }
 
 fn transport(named: &Upstream) -> Vec<OsString> {
