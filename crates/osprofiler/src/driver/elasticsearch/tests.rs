@@ -129,12 +129,12 @@ fn an_answer_that_is_too_large_is_an_honest_one_to_the_largest_document_only() {
 }
 
 /// Reads or lists what a server gives after `before`: these pages, and then the `last`. What comes of it, or is told of it.
-fn read(before: &[&str], pages: &[String], last: &str, list: bool) -> Result<u64, String> {
+fn read(before: &[&str], pages: &[String], last: &str, lists: bool) -> Result<u64, String> {
     let pages = pages.iter().map(String::as_str);
     let texts = before.iter().copied().chain(pages).chain([last; 2]);
     let server = Scripted::new(texts.map(answer).collect());
     let mut reader = ElasticsearchReader::new(settings(&server));
-    let skipped = if list {
+    let skipped = if lists {
         reader.list(ListFilter::All, &mut |_| {})
     } else {
         let read = reader.read(Id::from_u128(1), &mut Notifications::default());
