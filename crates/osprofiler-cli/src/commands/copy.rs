@@ -24,6 +24,9 @@ use crate::{Failure, Outcome, Session, Status};
 ///
 /// What the target holds already is not written again, so a run that was broken off is gone on with by running it again.
 /// Losses that the source knows of go with their traces. A target that cannot be read gets everything each time.
+///
+/// With `messaging://`, the bus of the services stands in the connection string: `messaging://?transport_url=` and what their
+/// `transport_url` is.
 #[derive(clap::Args)]
 #[command(group(clap::ArgGroup::new("which").required(true)))]
 pub(crate) struct Copy {

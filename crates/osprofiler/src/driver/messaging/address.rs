@@ -47,7 +47,7 @@ impl Bus {
         let Some(url) = connection.option("transport_url") else {
             if connection.authority().is_empty() {
                 return Err(usage("`messaging://` alone names no broker").with_help(
-                    "write `messaging://user:password@host:5672/vhost`, or give `--transport-url` what \
+                    "write `messaging://user:password@host:5672/vhost`, or `messaging://?transport_url=` and what \
                      `transport_url` in the services' configuration is",
                 ));
             }
