@@ -4,8 +4,9 @@
 //! Several processes may append: a batch is one write under a lock of the file, cut off again if it did not fit, so that a
 //! batch is stored whole or not at all. Readers take lines as they come; junk and half lines are skipped and counted.
 //! Losses are lines of their own kind. A file that was removed or replaced is noticed before the next batch. Removing traces
-//! writes a new file; see [`pruner`].
+//! writes a new file; see [`pruner`]. What is not this driver's is neither read nor written; see [`content`].
 
+mod content;
 mod pruner;
 
 use std::collections::{HashMap, HashSet};
@@ -107,7 +108,10 @@ impl FileWriter {
             let Some(open) = &self.open else { continue };
             lock(&open.file, &self.path)?;
             if FileIdentity::at(&self.path).is_ok_and(|at_path| at_path == Some(open.identity)) {
-                return Ok(());
+                // An empty file may have become another program's since it was opened.
+                return content::check_to_write(&open.file, &self.path).inspect_err(|_| {
+                    let _ = open.file.unlock();
+                });
             }
             let _ = open.file.unlock();
         }
@@ -245,6 +249,7 @@ impl FileReader {
             Ok(file)
         });
         let file = open.map_err(|error| store_file::error("read", &self.path, error))?;
+        content::check_to_read(&file, &self.path)?;
         Ok(Lines::new(BufReader::with_capacity(1 << 16, file)))
     }
 
@@ -454,6 +459,31 @@ mod tests {
         FileWriter::new(&path).write(&batch(2)).unwrap();
         let (count, summary) = read(&path);
         assert_eq!((count, summary.skipped), (2, 1));
+    }
+
+    /// The symptom: JSON behind an SQLite store, over which SQLite then wrote.
+    #[test]
+    fn a_file_of_another_kind_stays_as_it_is_and_the_batch_is_refused_for_good() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("trace.db");
+        for (text, expected) in [
+            (&b"SQLite format 3\0\x10"[..], "it is an SQLite file"),
+            (b"nothing of ours\n", "it is another program's file"),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let mut writer = FileWriter::new(&path);
+            let error = writer.write(&batch(2)).unwrap_err();
+            assert_eq!(
+                (error.kind(), error.is_temporary()),
+                (ErrorKind::Corrupt, false)
+            );
+            assert!(error.to_string().contains(expected), "{error}");
+            assert_eq!(std::fs::read(&path).unwrap(), text);
+            // Nobody is kept waiting by the refusal, and a file that is moved away makes room.
+            std::fs::rename(&path, folder.path().join("old")).unwrap();
+            writer.write(&batch(2)).unwrap();
+            assert_eq!((read(&path).0, writer.take_losses()), (2, vec![]));
+        }
     }
 
     #[test]

@@ -180,6 +180,18 @@ pub(super) fn error(action: &str, path: &Path, error: io::Error) -> Error {
     }
 }
 
+/// The store at `path` is not one that its driver can use, and will not become one.
+pub(super) fn corrupt(action: &str, path: &Path, why: &str) -> Error {
+    let path = path.display();
+    Error::new(
+        ErrorKind::Corrupt,
+        format!("cannot {action} `{path}`: {why}"),
+    )
+    .with_help(format!(
+        "is it the right file? if it is, move it away and a new one is made: `mv {path} {path}.old`"
+    ))
+}
+
 /// Who may, who asks, and what to do: for a file or folder that this process may not use.
 pub(super) fn access_help(path: &Path) -> String {
     // Without the file, or with one that is ours to use, it is the folder that refuses.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rusqlite::ErrorCode;
 
-use crate::driver::store_file;
+use crate::driver::store_file::{self, corrupt};
 use crate::{Error, ErrorKind};
 
 /// The error for a call on the store at `path` that failed; `action` as in "cannot {action} `/srv/trace.db`: ...".
@@ -56,18 +56,6 @@ pub(super) fn sort(action: &str, path: &Path, error: rusqlite::Error) -> Error {
     } else {
         sorted.with_help(help)
     }
-}
-
-/// The store at `path` is not one that this driver can use, and will not become one.
-pub(super) fn corrupt(action: &str, path: &Path, why: &str) -> Error {
-    let path = path.display();
-    Error::new(
-        ErrorKind::Corrupt,
-        format!("cannot {action} `{path}`: {why}"),
-    )
-    .with_help(format!(
-        "is it the right file? if it is, move it away and a new one is made: `mv {path} {path}.old`"
-    ))
 }
 
 /// SQLite could not open, make or write one of its files, and does not say why; the file system does.

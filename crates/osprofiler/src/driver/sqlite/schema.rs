@@ -193,7 +193,7 @@ fn check(connection: &Connection, path: &Path) -> Result<State> {
     match (marks.application, marks.version, marks.entries) {
         (0, 0, 0) => Ok(State::Empty),
         (APPLICATION, VERSION, _) if (marks.tables, marks.triggers) == (3, 0) => Ok(State::Ready),
-        (APPLICATION, VERSION, _) => Err(errors::corrupt(
+        (APPLICATION, VERSION, _) => Err(store_file::corrupt(
             "open",
             path,
             "its tables are not this driver's",
@@ -206,7 +206,7 @@ fn check(connection: &Connection, path: &Path) -> Result<State> {
             ),
         )
         .with_help("install the version of osprofiler that wrote it, or a later one")),
-        _ => Err(errors::corrupt(
+        _ => Err(store_file::corrupt(
             "open",
             path,
             "it is another program's database",
