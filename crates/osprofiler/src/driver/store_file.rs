@@ -137,7 +137,8 @@ pub(super) fn error(action: &str, path: &Path, error: io::Error) -> Error {
             ErrorKind::Unavailable,
             format!("the folder `{}` does not exist", folder.display()),
             Some(format!(
-                "create it, writable for the services: `mkdir -p {}`",
+                "create it, writable for the services: `install -d -m 2770 -g osprofiler {}`, after `groupadd osprofiler` and, \
+                 for each service's user, `usermod -aG osprofiler USER`",
                 folder.display()
             )),
         ),
