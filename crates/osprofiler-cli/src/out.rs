@@ -48,8 +48,10 @@ pub(crate) fn write(
 ) -> Result<(), Failure> {
     match path.filter(|path| !is_stdout(path)) {
         Some(path) => write_file(path, write).map_err(|broken| {
-            missing_folder(path, &broken)
-                .unwrap_or_else(|| broken.into_failure(&format!("`{}`", path.display())))
+            missing_folder(path, &broken).unwrap_or_else(|| match broken {
+                Broken::Output(error) => Failure::file("write", path, &error),
+                Broken::Source(failure) => failure,
+            })
         }),
         None => printer.data(write),
     }

@@ -55,10 +55,9 @@ impl Source {
                 Err(cannot_show(path, "it is a directory").with_help(SHOWABLE))
             }
             Ok(_) => Self::from_file(path),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(Failure::io(
-                format!("cannot read `{}`", path.display()),
-                &error,
-            )),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                Err(Failure::file("read", path, &error))
+            }
             Err(_) if looks_like_file(path) => Err(cannot_show(path, "there is no such file")),
             Err(_) => {
                 let text = trace.to_str().ok_or_else(|| {
@@ -118,8 +117,7 @@ impl Source {
     }
 
     fn from_file(path: &Path) -> Result<Self, Failure> {
-        let fails =
-            |error: io::Error| Failure::io(format!("cannot read `{}`", path.display()), &error);
+        let fails = |error: io::Error| Failure::file("read", path, &error);
         let mut file = File::open(path).map_err(fails)?;
         let mut head = Vec::new();
         (&mut file)
@@ -168,7 +166,7 @@ impl Source {
         let mut losses = Vec::new();
         while let Some(line) = lines
             .next_line()
-            .map_err(|error| Failure::io(format!("cannot read `{}`", path.display()), &error))?
+            .map_err(|error| Failure::file("read", path, &error))?
         {
             match line {
                 Line::Notification(parsed) => {

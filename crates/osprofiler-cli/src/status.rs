@@ -5,8 +5,11 @@
 //! and nowhere else, so that the same trouble has the same exit code under every command.
 
 use std::fmt;
+use std::path::Path;
 
 use osprofiler::{Error, ErrorKind};
+
+use crate::printer::shell_word;
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +83,26 @@ impl Failure {
         Self::failed(format!("{action}: {}", reason(error)))
     }
 
+    /// The failure of a call on the file `path`; `action` as in "cannot {action} `x`".
+    pub(crate) fn file(action: &str, path: &Path, error: &std::io::Error) -> Self {
+        let shown = path.display();
+        let failure = Self::io(format!("cannot {action} `{shown}`"), error);
+        if error.kind() != std::io::ErrorKind::PermissionDenied {
+            return failure;
+        }
+        let folder = match path.parent() {
+            Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
+            Some(folder) => folder,
+            None => path,
+        };
+        let there = [folder, path];
+        let there = there.iter().filter(|path| path.symlink_metadata().is_ok());
+        let words: Vec<_> = there
+            .map(|path| shell_word(&path.display().to_string()))
+            .collect();
+        failure.with_help(format!("see who may: `ls -ld {}`", words.join(" ")))
+    }
+
     fn new(status: Status, message: String) -> Self {
         Self {
             status,
@@ -116,4 +139,40 @@ pub(crate) fn reason(error: &std::io::Error) -> String {
     letters.next().map_or_else(String::new, |first| {
         first.to_lowercase().chain(letters).collect()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn who_may_not_use_a_file_is_told_where_to_look() {
+        let folder = tempfile::tempdir().unwrap();
+        let (there, missing) = (folder.path().join("it's"), folder.path().join("missing"));
+        std::fs::write(&there, "").unwrap();
+        let shown = folder.path().display();
+        for (path, kind, expected) in [
+            (
+                &*there,
+                ErrorKind::PermissionDenied,
+                Some(format!("see who may: `ls -ld {shown} '{shown}/it'\\''s'`")),
+            ),
+            (
+                &*missing,
+                ErrorKind::PermissionDenied,
+                Some(format!("see who may: `ls -ld {shown}`")),
+            ),
+            (
+                Path::new("nowhere"),
+                ErrorKind::PermissionDenied,
+                Some("see who may: `ls -ld .`".to_owned()),
+            ),
+            (&*there, ErrorKind::NotFound, None),
+        ] {
+            let failure = Failure::file("read", path, &kind.into());
+            assert_eq!(failure.help.first(), expected.as_ref(), "{path:?} {kind}");
+        }
+    }
 }

@@ -6,6 +6,7 @@
 //! help names owner, group, mode and a remedy.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -195,40 +196,109 @@ pub(super) fn corrupt(action: &str, path: &Path, why: &str) -> Error {
 
 /// Who may, who asks, and what to do: for a file or folder that this process may not use.
 pub(super) fn access_help(path: &Path) -> String {
-    // Without the file, or with one that is ours to use, it is the folder that refuses.
+    // Without the file it is the folder that refuses.
     let subject = [Some(path), path.parent()]
         .into_iter()
         .flatten()
-        .find_map(|path| Some((path, path.metadata().ok()?)));
-    let Some((subject, metadata)) = subject else {
-        return format!(
+        .find_map(Subject::at);
+    match subject {
+        Some(subject) => subjects_help(&[subject]),
+        None => format!(
             "let this user pass through the folders above `{}`",
             path.display()
-        );
-    };
-    let owner = name_of("/etc/passwd", metadata.uid());
-    let group = name_of("/etc/group", metadata.gid());
-    // SAFETY: takes nothing, cannot fail, touches no memory of ours.
-    #[expect(unsafe_code, reason = "std has no call for the user id")]
-    let user = name_of("/etc/passwd", unsafe { libc::geteuid() });
+        ),
+    }
+}
+
+/// The same for a file that is there and its folder, where this process needs both.
+#[cfg(feature = "sqlite")]
+pub(super) fn file_and_folder_help(path: &Path) -> String {
+    let subjects = [Some(path), path.parent()];
+    let subjects: Vec<_> = subjects
+        .into_iter()
+        .flatten()
+        .filter_map(Subject::at)
+        .collect();
     format!(
-        "`{}` belongs to {owner}:{group} with mode {:04o}, this process is {user}: {}",
-        subject.display(),
-        metadata.mode() & 0o7777,
-        way_in(metadata.gid(), &group, &user),
+        "the file and its folder must be writable: {}",
+        subjects_help(&subjects)
     )
 }
 
-/// How `user` comes to share a file of `group`. Nobody is told to join root's group: that opens more than a store.
-fn way_in(gid: u32, group: &str, user: &str) -> String {
-    if gid == 0 {
-        format!(
+/// A file or folder, and whose it is.
+struct Subject<'a> {
+    path: &'a Path,
+    metadata: Metadata,
+}
+
+impl<'a> Subject<'a> {
+    fn at(path: &'a Path) -> Option<Self> {
+        let metadata = path.metadata().ok()?;
+        Some(Self { path, metadata })
+    }
+
+    fn group(&self) -> (u32, String) {
+        let gid = self.metadata.gid();
+        (gid, name_of("/etc/group", gid))
+    }
+
+    /// Whether its mode keeps its group out of it.
+    fn keeps_group_out(&self) -> bool {
+        let wanted = if self.metadata.is_dir() { 0o070 } else { 0o060 };
+        self.metadata.mode() & wanted != wanted
+    }
+}
+
+fn subjects_help(subjects: &[Subject<'_>]) -> String {
+    // SAFETY: takes nothing, cannot fail, touches no memory of ours.
+    #[expect(unsafe_code, reason = "std has no call for the user id")]
+    let user = name_of("/etc/passwd", unsafe { libc::geteuid() });
+    let mut text = String::new();
+    for Subject { path, metadata } in subjects {
+        let owner = name_of("/etc/passwd", metadata.uid());
+        let group = name_of("/etc/group", metadata.gid());
+        let mode = metadata.mode() & 0o7777;
+        let _infallible = write!(
+            text,
+            "`{}` belongs to {owner}:{group} with mode {mode:04o}, ",
+            path.display()
+        );
+    }
+    let groups: Vec<_> = subjects.iter().map(Subject::group).collect();
+    let closed = subjects.iter().filter(|subject| subject.keeps_group_out());
+    let closed: Vec<_> = closed.map(|subject| subject.path).collect();
+    let way_in = way_in(&groups, &closed, &user);
+    let _infallible = write!(text, "this process is {user}: {way_in}");
+    text
+}
+
+/// How `user` comes to share files of `groups`, of which `closed` keep even those out. Nobody is told to join root's group: that
+/// opens more than a store.
+fn way_in(groups: &[(u32, String)], closed: &[&Path], user: &str) -> String {
+    if groups.iter().any(|&(gid, _)| gid == 0) {
+        return format!(
             "give the file and its folder a group that the services share: `groupadd osprofiler`, `usermod -aG osprofiler \
              {user}`, and `chgrp osprofiler` and `chmod g+rwX` both"
-        )
-    } else {
-        format!("`usermod -aG {group} {user}`, and `chmod g+rwX` the file and its folder")
+        );
     }
+    let mut names: Vec<&str> = groups.iter().map(|(_, name)| &**name).collect();
+    names.dedup();
+    let mut way_in = format!(
+        "join the group with `usermod -aG {} {user}`",
+        names.join(",")
+    );
+    if !closed.is_empty() {
+        let closed: Vec<_> = closed
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
+        let _infallible = write!(
+            way_in,
+            ", and let it in with `chmod g+rwX {}`",
+            closed.join(" ")
+        );
+    }
+    way_in
 }
 
 /// The name of the number `id`, as the table says that does without a directory server; the number if it has none.
@@ -323,10 +393,42 @@ mod tests {
 
     #[test]
     fn nobody_is_told_to_join_the_group_of_root() {
-        let help = way_in(0, "root", "glance");
-        assert!(!help.contains("-aG root"), "{help}");
-        assert!(help.contains("usermod -aG osprofiler glance"), "{help}");
-        let help = way_in(42, "shared", "glance");
-        assert!(help.contains("usermod -aG shared glance"), "{help}");
+        let shared = || (42, "shared".to_owned());
+        let root = || (0, "root".to_owned());
+        let closed = Path::new("/srv/x");
+        for (groups, closed, expected) in [
+            (vec![root()], vec![], "`usermod -aG osprofiler glance`"),
+            (
+                vec![shared(), root()],
+                vec![closed],
+                "`usermod -aG osprofiler glance`",
+            ),
+            (
+                vec![shared(), shared()],
+                vec![],
+                "join the group with `usermod -aG shared glance`",
+            ),
+            (
+                vec![shared(), (43, "other".to_owned())],
+                vec![closed, Path::new("/srv")],
+                "`usermod -aG shared,other glance`, and let it in with `chmod g+rwX /srv/x /srv`",
+            ),
+        ] {
+            let help = way_in(&groups, &closed, "glance");
+            assert!(!help.contains("-aG root"), "{help}");
+            assert!(help.contains(expected), "{help}");
+        }
+    }
+
+    #[cfg(feature = "sqlite")]
+    #[test]
+    fn who_may_not_use_a_file_gets_its_advice_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("trace.db");
+        std::fs::write(&path, "").unwrap();
+        for help in [access_help(&path), file_and_folder_help(&path)] {
+            assert_eq!(help.matches("this process is").count(), 1, "{help}");
+            assert_eq!(help.matches("usermod -aG").count(), 1, "{help}");
+        }
     }
 }

@@ -67,11 +67,9 @@ fn refused(action: &str, path: &Path) -> Error {
         return store_file::error(action, path, io::ErrorKind::IsADirectory.into());
     }
     let error = store_file::error(action, path, io::ErrorKind::PermissionDenied.into());
-    let folder = path.parent().unwrap_or(path);
-    let help = format!(
-        "both the file and its folder must be writable: {}; {}",
-        store_file::access_help(path),
-        store_file::access_help(folder)
-    );
-    error.with_help(help)
+    // Who only reads makes nothing in the folder.
+    if action == "read" {
+        return error;
+    }
+    error.with_help(store_file::file_and_folder_help(path))
 }
