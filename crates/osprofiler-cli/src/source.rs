@@ -32,6 +32,15 @@ const STDIN: &str = "/dev/stdin";
 const SHOWABLE: &str = "`osprofiler trace show` takes a trace's id, a file with a notification in JSON a line, or a report that \
                         `--json` wrote";
 
+/// Why somebody names a trace's id, which decides what is likely where no store knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// To see a request, which was perhaps not traced, or only just.
+    ForRequest,
+    /// To do something with what a store is known to hold.
+    ForStored,
+}
+
 /// A trace as it was found.
 pub(crate) struct Source {
     pub(crate) notifications: Notifications,
@@ -64,7 +73,7 @@ impl Source {
                     cannot_show(path, "there is no such file, and an id is UTF-8")
                         .with_help(SHOWABLE)
                 })?;
-                Self::from_store(text, &mut store.open(session)?, session)
+                Self::from_store(text, Asked::ForRequest, &mut store.open(session)?, session)
             }
         }
     }
@@ -72,6 +81,7 @@ impl Source {
     /// The trace `text`, taken as it is written or else as the UUID that it is.
     pub(crate) fn from_store(
         text: &str,
+        asked: Asked,
         stores: &mut Stores,
         session: &mut Session<'_>,
     ) -> Result<Self, Failure> {
@@ -99,7 +109,7 @@ impl Source {
         stores.tell(&mut session.printer);
         let source = source.map_err(|broken| broken.into_failure("nothing"))?;
         if source.notifications.is_empty() {
-            return Err(not_found(text, &source.summary, stores));
+            return Err(not_found(text, asked, &source.summary, stores));
         }
         Ok(source)
     }
@@ -293,7 +303,7 @@ fn several_traces(path: &Path, first: Id<'_>) -> Failure {
 }
 
 /// The failure for a trace that no store knows, with what is likely.
-fn not_found(id: &str, summary: &ReadSummary, stores: &Stores) -> Failure {
+fn not_found(id: &str, asked: Asked, summary: &ReadSummary, stores: &Stores) -> Failure {
     let lost: u64 = summary.losses.iter().map(|loss| loss.count).sum();
     let failure = Failure::failed(format!("no trace `{id}` in {}", stores.names()));
     if lost > 0 {
@@ -310,6 +320,15 @@ fn not_found(id: &str, summary: &ReadSummary, stores: &Stores) -> Failure {
     } else {
         failure
     };
+    let list = "`osprofiler trace list` shows the traces that are there";
+    if canonical_uuid(id).is_none() {
+        return failure
+            .with_help("is the id whole? it is no UUID, and the id of a request's trace is one")
+            .with_help(list);
+    }
+    if asked == Asked::ForStored {
+        return failure.with_help(list);
+    }
     failure
         .with_help(
             "was the request traced? the key given to the client has to be one of `hmac_keys` of each service",
@@ -318,7 +337,7 @@ fn not_found(id: &str, summary: &ReadSummary, stores: &Stores) -> Failure {
             "is it the right store? compare with `connection_string` in the services' section `[profiler]`",
         )
         .with_help("is it too early? services store what they recorded some tenths of a second later")
-        .with_help("`osprofiler trace list` shows the traces that are there")
+        .with_help(list)
 }
 
 #[cfg(test)]

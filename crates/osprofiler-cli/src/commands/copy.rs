@@ -14,7 +14,7 @@ use osprofiler::wire::json;
 use crate::out::Broken;
 use crate::printer::plural;
 use crate::registry::Command;
-use crate::source::Source;
+use crate::source::{Asked, Source};
 use crate::store;
 use crate::stores::{Answer, Store, Stores};
 use crate::transfer::{Lists, Step, Summary, Target, Transfer};
@@ -197,7 +197,7 @@ fn copy_trace(
     transfer: &mut Transfer,
     session: &mut Session<'_>,
 ) -> Outcome<Copied> {
-    let source = Source::from_store(id, stores, session)?;
+    let source = Source::from_store(id, Asked::ForStored, stores, session)?;
     let base_id = source.notifications.get(0).base_id;
     let notifications = source.notifications.iter().map(Stored::Notification);
     let losses = source.summary.losses.iter();

@@ -13,7 +13,7 @@ use osprofiler::wire;
 use crate::out::Broken;
 use crate::printer::plural;
 use crate::registry::Command;
-use crate::source::Source;
+use crate::source::{Asked, Source};
 use crate::store::StoreArguments;
 use crate::stores::{Answer, Store};
 use crate::{Failure, Outcome, Session, Status, out};
@@ -48,7 +48,7 @@ impl Command for Export {
         let path = self.out.as_deref();
         let skipped;
         if let Some(id) = &self.id {
-            let source = Source::from_store(id, &mut stores, session)?;
+            let source = Source::from_store(id, Asked::ForRequest, &mut stores, session)?;
             skipped = source.summary.skipped;
             out::write(path, &mut session.printer, |out| write_trace(&source, out))?;
         } else {

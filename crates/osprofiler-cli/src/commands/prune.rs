@@ -11,7 +11,7 @@ use osprofiler::{Id, Timestamp};
 
 use crate::printer::{plural, visible};
 use crate::registry::Command;
-use crate::source::Source;
+use crate::source::{Asked, Source};
 use crate::store::StoreArguments;
 use crate::stores::Stores;
 use crate::{Failure, Outcome, Session, Status};
@@ -205,7 +205,8 @@ fn named(
     let mut stores = Stores::of(connection)?;
     let mut traces = Vec::<Doomed>::new();
     for id in ids {
-        let notifications = Source::from_store(id, &mut stores, session)?.notifications;
+        let notifications =
+            Source::from_store(id, Asked::ForStored, &mut stores, session)?.notifications;
         let times = notifications
             .iter()
             .map(|notification| notification.timestamp);
