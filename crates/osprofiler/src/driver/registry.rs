@@ -126,12 +126,47 @@ pub fn find(scheme: &str) -> Result<&'static Driver> {
         .find(|driver| driver.schemes.contains(&scheme))
         .ok_or_else(|| {
             let ready = ready_drivers().flat_map(|driver| driver.schemes.iter().copied());
-            Error::new(
-                ErrorKind::Usage,
-                format!("no driver for the scheme `{scheme}://`"),
-            )
-            .with_help(format!("use one of {}", list(ready)))
+            let ready: Vec<&str> = ready.collect();
+            let message = format!("no driver for the scheme `{scheme}://`");
+            let help = match nearest(scheme, &ready) {
+                Some(meant) => {
+                    let others = ready.iter().copied().filter(|&other| other != meant);
+                    format!("did you mean `{meant}://`? there are also {}", list(others))
+                }
+                None => format!("use one of {}", list(ready.iter().copied())),
+            };
+            Error::new(ErrorKind::Usage, message).with_help(help)
         })
+}
+
+/// The one of `schemes` that somebody meant who wrote `scheme`: the first that it begins, or one of which at most a third, and
+/// never more than three letters, has to be changed, put in or left out.
+fn nearest<'a>(scheme: &str, schemes: &[&'a str]) -> Option<&'a str> {
+    let begins = |known: &&&str| scheme.len() >= 3 && known.starts_with(scheme);
+    if let Some(meant) = schemes.iter().find(begins) {
+        return Some(meant);
+    }
+    let most = (scheme.len() / 3).min(3);
+    let distances = schemes
+        .iter()
+        .map(|&known| (distance(scheme, known), known));
+    let (distance, meant) = distances.min_by_key(|&(distance, _)| distance)?;
+    (distance <= most).then_some(meant)
+}
+
+/// How many letters have to be changed, put in or left out to make `one` of `other` (Levenshtein's distance). Both are schemes, so
+/// short.
+fn distance(one: &str, other: &str) -> usize {
+    let mut above: Vec<usize> = (0..=other.len()).collect();
+    for (row, letter) in one.bytes().enumerate() {
+        let mut left_above = std::mem::replace(&mut above[0], row + 1);
+        for (column, wanted) in other.bytes().enumerate() {
+            let changed = left_above + usize::from(letter != wanted);
+            left_above = above[column + 1];
+            above[column + 1] = changed.min(left_above + 1).min(above[column] + 1);
+        }
+    }
+    above[other.len()]
 }
 
 /// The drivers that this build can use.
@@ -274,6 +309,35 @@ mod tests {
         ] {
             check(connection, expected);
         }
+    }
+
+    #[test]
+    fn a_misspelt_scheme_is_told_the_nearest_first() {
+        let schemes = ["sqlite", "file", "redis", "rediss", "mysql", "postgresql"];
+        for (written, expected) in [
+            ("sqllite", Some("sqlite")),
+            ("sqlit", Some("sqlite")),
+            ("sqlite3", Some("sqlite")),
+            ("postgre", Some("postgresql")),
+            ("red", Some("redis")),
+            ("radiss", Some("rediss")),
+            ("fiel", None),
+            ("kafka", None),
+            ("x", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(written, &schemes), expected, "{written}");
+        }
+        assert_eq!(nearest("sqlite", &[]), None);
+    }
+
+    #[cfg(all(feature = "file", feature = "sqlite"))]
+    #[test]
+    fn the_others_follow_the_nearest() {
+        check(
+            "sqllite:///x",
+            "no driver for the scheme `sqllite://` | did you mean `sqlite://`? there are also `file://`",
+        );
     }
 
     #[cfg(not(feature = "redis"))]
