@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use osprofiler::driver::registry::{self, Availability, DRIVERS};
+use osprofiler::driver::registry::{self, Availability, DRIVERS, Driver};
 use osprofiler::driver::{ConnectionString, ConnectionStrings};
 
 use crate::stores::Stores;
@@ -129,13 +129,25 @@ pub(crate) fn long_help(of_several: &str) -> String {
         "Where the traces are, as `connection_string` in the services' section `[profiler]` has it. Without it, \
          `OSPROFILER_CONNECTION_STRING` is read. Of several, separated by commas, {of_several}.\n",
     );
+    let scheme_of =
+        |driver: &Driver| format!("{}://", driver.schemes.first().unwrap_or(&driver.name));
+    let named = DRIVERS
+        .iter()
+        .filter(|driver| !matches!(driver.availability, Availability::Gone(_)));
+    let width = named
+        .map(|driver| scheme_of(driver).len())
+        .max()
+        .unwrap_or(0);
     for driver in DRIVERS {
-        let scheme = format!("{}://", driver.schemes.first().unwrap_or(&driver.name));
+        let scheme = scheme_of(driver);
         let summary = driver.summary;
         let _infallible = match driver.availability {
-            Availability::Ready(_) => write!(text, "\n  {scheme:10} {summary}"),
+            Availability::Ready(_) => write!(text, "\n  {scheme:width$} {summary}"),
             Availability::CompiledOut => {
-                write!(text, "\n  {scheme:10} {summary} (not part of this build)")
+                write!(
+                    text,
+                    "\n  {scheme:width$} {summary} (not part of this build)"
+                )
             }
             Availability::Gone(_) => Ok(()),
         };
