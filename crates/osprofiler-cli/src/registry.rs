@@ -114,12 +114,23 @@ fn needs_subcommand(command: clap::Command) -> clap::Command {
         .disable_help_subcommand(true)
 }
 
+/// The same with `help`, as `osprofiler help trace show` or `osprofiler trace help show`. Only where a line is parsed: it is no
+/// command with a manual page.
+fn with_help_command(command: clap::Command) -> clap::Command {
+    let mut command = command.disable_help_subcommand(false);
+    for (group, _) in GROUPS {
+        command = command.mut_subcommand(group, |group| group.disable_help_subcommand(false));
+    }
+    command
+}
+
 /// Parses `arguments` and runs the command that they name.
 pub(crate) fn dispatch(
     arguments: impl IntoIterator<Item = OsString>,
     session: &mut Session<'_>,
 ) -> Outcome {
-    let matches = match command(session.environment).try_get_matches_from(arguments) {
+    let command = with_help_command(command(session.environment));
+    let matches = match command.try_get_matches_from(arguments) {
         Ok(matches) => matches,
         Err(error) => return answer(&error, session),
     };
