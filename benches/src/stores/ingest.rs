@@ -73,6 +73,8 @@ pub(super) fn measure(
 ) -> Outcome<()> {
     let all = copies(traces, COPIES);
     let first = first_point(&all);
+    let mut with_first = Notifications::default();
+    with_first.extend(all.iter().chain(first.iter()));
     let batches = batches(&all, BATCH);
     let rate = |count: usize, time: Duration| count as f64 / time.as_secs_f64();
     let upstreams_store = (store.upstream)(&server.next_store());
@@ -85,6 +87,7 @@ pub(super) fn measure(
         let begin = Instant::now();
         bare()?;
         rates.floor.push(rate(all.len(), begin.elapsed()));
+        settle(store, &floors_store, "the bare loop", &with_first)?;
 
         let our_store = server.next_store();
         let mut writer = open(&our_store, &first)?;
@@ -95,12 +98,19 @@ pub(super) fn measure(
         writer.finish()?;
         rates.ours.push(rate(all.len(), begin.elapsed()));
         drop(writer);
+        settle(store, &our_store, "our driver", &with_first)?;
 
         let some = all.iter().skip(round * UPSTREAMS).take(UPSTREAMS);
         let theirs = whole_points(&some.collect::<Vec<_>>());
         let time = upstream(programs, &upstreams_store, &theirs)?;
         rates.upstream.push(rate(theirs.len() - 1, time));
         all_theirs.extend(theirs.iter());
+        settle(
+            store,
+            &upstreams_store.ours,
+            "upstream's driver",
+            &all_theirs,
+        )?;
 
         let [floor, ours, theirs] =
             [&rates.floor, &rates.ours, &rates.upstream].map(|of| of[round]);
@@ -109,13 +119,7 @@ pub(super) fn measure(
             store.driver,
             round + 1
         ));
-        if round + 1 == ROUNDS {
-            let find = |in_store: &str, who: &str, written: &Notifications| match store.points {
-                Some(points) => find_points(points, in_store, who, written),
-                None => find(in_store, who, written),
-            };
-            let mut with_first = Notifications::default();
-            with_first.extend(all.iter().chain(first.iter()));
+        if round + 1 == ROUNDS && store.points.is_none() {
             find(&floors_store, "the bare loop", &with_first)?;
             find(&our_store, "our driver", &with_first)?;
             find(&upstreams_store.ours, "upstream's driver", &all_theirs)?;
@@ -225,18 +229,17 @@ fn find(store: &str, who: &str, written: &Notifications) -> Outcome<()> {
     Ok(())
 }
 
-/// Fails unless the server says, soon, that the store has as many points as were written.
-fn find_points(
-    points: fn(&str) -> Outcome<usize>,
-    store: &str,
-    who: &str,
-    written: &Notifications,
-) -> Outcome<()> {
+/// Where no driver reads: fails unless the server says, soon, that it has as many points as were written. It may store behind its
+/// answer, so this waits until it has: the next one has the machine for itself.
+fn settle(store: &Store, in_store: &str, who: &str, written: &Notifications) -> Outcome<()> {
+    let Some(points) = store.points else {
+        return Ok(());
+    };
     let ids = written.iter().map(|one| (one.base_id, one.trace_id));
     let count = ids.collect::<BTreeSet<_>>().len();
     let begin = Instant::now();
     loop {
-        let found = points(store)?;
+        let found = points(in_store)?;
         if found == count {
             return Ok(());
         }
