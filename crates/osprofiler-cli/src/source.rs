@@ -320,14 +320,14 @@ fn not_found(id: &str, asked: Asked, summary: &ReadSummary, stores: &Stores) -> 
     } else {
         failure
     };
-    let list = "`osprofiler trace list` shows the traces that are there";
+    let advice = "`osprofiler trace list` shows the traces that are there";
     if canonical_uuid(id).is_none() {
         return failure
             .with_help("is the id whole? it is no UUID, and the id of a request's trace is one")
-            .with_help(list);
+            .with_help(advice);
     }
     if asked == Asked::ForStored {
-        return failure.with_help(list);
+        return failure.with_help(advice);
     }
     failure
         .with_help(
@@ -337,7 +337,7 @@ fn not_found(id: &str, asked: Asked, summary: &ReadSummary, stores: &Stores) -> 
             "is it the right store? compare with `connection_string` in the services' section `[profiler]`",
         )
         .with_help("is it too early? services store what they recorded some tenths of a second later")
-        .with_help(list)
+        .with_help(advice)
 }
 
 #[cfg(test)]
