@@ -188,7 +188,7 @@ def test_options_have_their_defaults_and_their_own_groups():
     assert (opts.is_trace_enabled(first), opts.is_db_trace_enabled(first)) == (True, False)
     assert opts.is_trace_enabled(second) is False
     assert [(name, len(options)) for name, options in opts.list_opts()] == [
-        ("profiler", 12),
+        ("profiler", 16),
         ("profiler_jaeger", 2),
         ("profiler_otlp", 1),
     ]
