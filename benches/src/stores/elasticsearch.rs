@@ -12,12 +12,14 @@ pub(super) const STORE: Store = Store {
     driver: "elasticsearch",
     floor_summary: "bulk requests of 2,000 ready documents",
     floor,
-    options: "",
+    options: OPTIONS,
     upstream,
     of_upstream: None,
     points: None,
 };
 
+/// A server that makes an index on a busy machine takes its time.
+const OPTIONS: &str = "&socket_timeout=60";
 /// As our driver's requests.
 const BULK_LEN: usize = 2_000;
 /// What the server answers when all documents of a request are stored: it is asked for no more.
@@ -68,6 +70,7 @@ fn upstream(store: &str) -> Upstream {
     // It understands this scheme only.
     let address = address.replacen("opensearch://", "elasticsearch://", 1);
     Upstream {
+        ours: format!("{address}/?index=osprofiler-notifications{OPTIONS}"),
         to_write: Some("es_doc_type=_doc"),
         to_read: Some("es_doc_type="),
         ..Upstream::alike(&address)
