@@ -250,6 +250,6 @@ fn settle(store: &Store, in_store: &str, who: &str, written: &Notifications) -> 
         if begin.elapsed() > STORED {
             return Err(format!("{who} wrote {count} points, and {found} are there").into());
         }
-        std::thread::park_timeout(Duration::from_millis(100));
+        std::thread::sleep(Duration::from_millis(100));
     }
 }
