@@ -289,7 +289,7 @@ def test_a_store_that_becomes_a_replica(server, database, command):
 
 def test_too_few_replicas_have_a_batch(server, database, command, tmp_path):
     """It comes again until they have it; the server is given it once."""
-    with Service(f"{server.url}?replicas=1&socket_timeout=0.2") as service:
+    with Service(f"{server.url}?replicas=1&socket_timeout=1") as service:
         service.record(ID, 50)
         assert service.flush(2)["waiting"] == 100
         assert database.llen(LIST) == 100
