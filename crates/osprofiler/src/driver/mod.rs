@@ -49,6 +49,7 @@ mod mysql;
 #[cfg_attr(
     not(any(
         feature = "elasticsearch",
+        feature = "loginsight",
         feature = "messaging",
         feature = "mongodb",
         feature = "mysql",

@@ -21,6 +21,7 @@ use tokio_rustls::TlsConnector;
 
 use super::settings::{Collector, Protocol, Settings};
 use crate::driver::runtime::Runtime;
+use crate::driver::tls::untrusted;
 use crate::{Error, ErrorKind, Result};
 
 /// So much of an answer is read; a collector's is some bytes, or says why not.
@@ -229,10 +230,8 @@ fn tls_error(error: &io::Error) -> Error {
     let failed = |why: String| Error::new(ErrorKind::Denied, why).set_temporary(true);
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
     match inner {
-        Some(rustls::Error::InvalidCertificate(why)) => {
-            failed(format!("its certificate is not trusted: {why}"))
-                .with_help("name the authority that it comes from: `tls_ca_file=/path/ca.pem`")
-        }
+        Some(rustls::Error::InvalidCertificate(why)) => failed(untrusted(why))
+            .with_help("name the authority that it comes from: `tls_ca_file=/path/ca.pem`"),
         Some(rustls::Error::InvalidMessage(_)) => {
             failed("what answers there speaks no TLS".to_owned())
                 .with_help("write `otlp://`, or name the port for TLS")
