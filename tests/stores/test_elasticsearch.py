@@ -12,6 +12,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from asked import ID, lines_of, notification, show
 from either import LIST, REPORT, WRITE, ours, recorded
 from recording import Service
 
@@ -23,7 +24,6 @@ PAGE = Path(__file__).parents[2] / "docs" / "stores" / "elasticsearch.md"
 INDEX = "osprofiler-notifications"
 INDEXES = (INDEX, f"{INDEX}-error", f"{INDEX}-lost")
 NUMBERS = count(1)
-ID = "4e3e0ec6-2938-40b1-8504-09eb1d4b0dee"
 SECONDS = 30
 POINTS_A_SERVICE = 25
 # Servers of this time know no types of documents: upstream writes with the one name that stands for none, and reads
@@ -62,32 +62,6 @@ def front(empty):
     with Front(empty.port) as front:
         front.url = f"elasticsearch://127.0.0.1:{front.port}"
         yield front
-
-
-def notification(name="db-start", second=1, **members):
-    """Return a notification as upstream's driver stores it."""
-    return {
-        "name": name,
-        "base_id": ID,
-        "trace_id": str(next(NUMBERS)),
-        "parent_id": ID,
-        "timestamp": f"2026-01-01T00:00:{second:02}.000000",
-        "info": {"host": "h"},
-        "project": "p",
-        "service": "s",
-    } | members
-
-
-def lines_of(*notifications):
-    """Return them as lines of JSON."""
-    return "".join(json.dumps(notification) + "\n" for notification in notifications)
-
-
-def show(command, url, base_id=ID):
-    """Return the report that the command makes of a trace."""
-    done = command("trace", "show", "--json", base_id, "--connection-string", url)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
 
 
 def exported(command, url, base_id=ID):

@@ -14,6 +14,7 @@ import urllib.error
 from contextlib import contextmanager, suppress
 
 import pytest
+from asked import ID, count, told
 from recording import Service
 
 from house.waiting import free_port
@@ -22,7 +23,6 @@ from servers.opensearch import OpenSearch
 from servers.opensearch_stores import API_KEY, ENCODED_PASSWORD, USER, Front
 
 INDEX = "osprofiler-notifications"
-ID = "4e3e0ec6-2938-40b1-8504-09eb1d4b0dee"
 # Longer than a batch needs that is stored at once, far shorter than any time-out.
 MOMENT_SECONDS = 0.5
 
@@ -61,20 +61,6 @@ def secure(empty, certificates):
     """Return what stands before the empty server with TLS and users."""
     with Front(empty.port, certificates, with_users=True) as secure:
         yield secure
-
-
-def told(command, url, *arguments):
-    """Return what the command says of a store that it cannot read."""
-    done = command(*(arguments or ("trace", "list")), "--connection-string", url)
-    assert done.returncode in (1, 2), done.stdout
-    assert "s3cret" not in done.stdout + done.stderr
-    return done.stderr
-
-
-def count(command, url, base_id=ID):
-    """Return how many notifications of a trace the store has, each once."""
-    done = command("trace", "export", base_id, "--connection-string", url)
-    return len(done.stdout.splitlines())
 
 
 # What a person is told.

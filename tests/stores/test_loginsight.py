@@ -9,12 +9,12 @@ import json
 import threading
 
 import pytest
+from asked import ID, lines_of, show
 from either import LIST, REPORT, WRITE, ours, recorded
 
 from house.waiting import free_port
 from servers.loginsight import LOGIN, PASSWORD, USER, LogInsight, contents
 
-ID = "4e3e0ec6-2938-40b1-8504-09eb1d4b0dee"
 # Upstream's connection strings name no ports: its client is given others by its own parameters.
 AT_PORTS = """
 import functools, sys
@@ -63,18 +63,6 @@ def notification(name="db-start", second=1, **members):
         "project": "p",
         "service": "s",
     } | members
-
-
-def lines_of(*notifications):
-    """Return them as lines of JSON."""
-    return "".join(json.dumps(notification) + "\n" for notification in notifications)
-
-
-def show(command, url, base_id=ID):
-    """Return the report that the command makes of a trace."""
-    done = command("trace", "show", "--json", base_id, "--connection-string", url)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
 
 
 def told(command, url):

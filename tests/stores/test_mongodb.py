@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pymongo
 import pytest
+from asked import ID, show
 from either import LIST, REPORT, WRITE, ours, recorded
 
 from servers.ferretdb import FerretDB
@@ -22,7 +23,6 @@ from servers.ferretdb import FerretDB
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 PAGE = Path(__file__).parents[2] / "docs" / "stores" / "mongodb.md"
 NUMBERS = count(1)
-ID = "4e3e0ec6-2938-40b1-8504-09eb1d4b0dee"
 
 
 @pytest.fixture(scope="module")
@@ -52,13 +52,6 @@ def notification(info, name="db-start", second=1, **members):
         "project": "p",
         "service": "s",
     } | members
-
-
-def show(command, url, base_id=ID):
-    """Return the report that the command makes of a trace."""
-    done = command("trace", "show", "--json", base_id, "--connection-string", url)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
 
 
 def info_of(report):

@@ -3,11 +3,11 @@
 
 import json
 import re
-from itertools import count
 from pathlib import Path
 
 import pytest
 import redis as client
+from asked import ID, lines_of, notification, show
 from either import LIST, REPORT, WRITE, ours, recorded
 from recording import Service
 
@@ -15,8 +15,6 @@ from house.waiting import wait_until
 from servers.redis import Redis
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
-NUMBERS = count(1)
-ID = "4e3e0ec6-2938-40b1-8504-09eb1d4b0dee"
 SECONDS = 30
 
 
@@ -33,32 +31,6 @@ def database(server):
     with client.Redis.from_url(server.url, decode_responses=True) as database:
         database.flushall()
         yield database
-
-
-def notification(name="db-start", second=1, **members):
-    """Return a notification as upstream's driver stores it."""
-    return {
-        "name": name,
-        "base_id": ID,
-        "trace_id": str(next(NUMBERS)),
-        "parent_id": ID,
-        "timestamp": f"2026-01-01T00:00:{second:02}.000000",
-        "info": {"host": "h"},
-        "project": "p",
-        "service": "s",
-    } | members
-
-
-def lines_of(*notifications):
-    """Return them as lines of JSON."""
-    return "".join(json.dumps(notification) + "\n" for notification in notifications)
-
-
-def show(command, url, base_id=ID):
-    """Return the report that the command makes of a trace."""
-    done = command("trace", "show", "--json", base_id, "--connection-string", url)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
 
 
 def listed(server, *arguments):

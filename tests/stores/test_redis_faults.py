@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 import redis as client
+from asked import ID, count, told
 from recording import Service
 
 from house.waiting import free_port
@@ -18,7 +19,6 @@ from servers.redis import Redis
 from servers.redis_questions import ask
 from servers.redis_sentinels import MASTER, PASSWORD, SENTINEL_PASSWORD, Sentinels
 
-ID = "4e3e0ec6-2938-40b1-8504-09eb1d4b0dee"
 LIST = f"osprofiler_opt:{ID}"
 
 
@@ -42,20 +42,6 @@ def database(server):
     with client.Redis.from_url(server.url, decode_responses=True) as database:
         database.flushall()
         yield database
-
-
-def told(command, url, *arguments):
-    """Return what the command says of a store that it cannot read."""
-    done = command(*(arguments or ("trace", "list")), "--connection-string", url)
-    assert done.returncode in (1, 2), done.stdout
-    assert "s3cret" not in done.stdout + done.stderr
-    return done.stderr
-
-
-def count(command, url, base_id=ID):
-    """Return how many notifications of a trace the store has, each once."""
-    done = command("trace", "export", base_id, "--connection-string", url)
-    return len(done.stdout.splitlines())
 
 
 # What a person is told.
