@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The recorder where it is hard: a full pool, threads that end, forks. Races with the sweeper are in `hand_over.rs`.
+//! The recorder where it is hard: a full pool, threads that end, forks, long texts, deep nesting. Races with the sweeper are in
+//! `hand_over.rs`; full tables fill `full_tables.rs`.
 //!
 //! Recorder and sweeper are one a process, so each test here holds a lock while it runs.
 
@@ -12,10 +13,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use osprofiler::recorder::{
-    Context, Origin, Point, Sweeper, after_fork_in_child, announce_idle, clock, new_id, recorded,
-    set_waker, take_losses,
+    Context, InfoSource, Origin, Point, Sweeper, after_fork_in_child, announce_idle, clock, new_id,
+    record, recorded, set_waker, take_losses,
 };
-use osprofiler::{LossReason, point};
+use osprofiler::{Id, Kind, LossReason, point};
 
 /// Runs a test in a thread of its own, which has ended, lane and all, before the next test begins.
 #[track_caller]
@@ -95,7 +96,7 @@ fn a_full_pool_loses_exactly_what_is_counted() {
         let swept = Sweeper::new().sweep(&mut |event| assert_eq!(event.name, "flood"));
         let mut lost = 0;
         take_losses(&mut |of, loss| {
-            assert_eq!(of.and_then(osprofiler::Id::as_u128), base_id);
+            assert_eq!(of.and_then(Id::as_u128), base_id);
             assert_eq!(loss.reason, LossReason::MemoryFull);
             lost += loss.count;
         });
@@ -110,11 +111,151 @@ fn a_full_pool_loses_exactly_what_is_counted() {
     });
 }
 
+#[test]
+fn a_loss_is_known_by_trace_while_others_are_taken() {
+    alone(|| {
+        let context = Context::new_trace(origin());
+        let base_id = context.base_id().expect("it is in a trace").as_u128();
+        // How often something was taken, while more was lost.
+        let (mut lost, takes) = (0, AtomicU32::new(0));
+        let mut take = || {
+            take_losses(&mut |of, loss| {
+                assert_eq!(of.and_then(Id::as_u128), base_id);
+                lost += loss.count;
+                takes.fetch_add(1, Ordering::Relaxed);
+            });
+        };
+        let before = recorded();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let _trace = context.attach();
+                while takes.load(Ordering::Relaxed) < 1_000 {
+                    drop(point!("flood"));
+                }
+            });
+            while takes.load(Ordering::Relaxed) < 1_000 {
+                take();
+            }
+        });
+        take();
+        let stored = Sweeper::new().sweep(&mut |_| {}).events;
+        assert_eq!(stored + lost, recorded() - before);
+    });
+}
+
 /// Slots in chunks that other threads of this process hold: less than one in a hundred.
 fn swept_elsewhere(events: u64) -> u64 {
     let rest = 4096 * 128 - events;
     assert!(rest < 5_000, "{rest}");
     rest
+}
+
+/// Whoever records as fast as the sweeper reads, here the sweeper itself, does not keep it.
+#[test]
+fn a_sweep_ends_although_others_go_on_recording() {
+    alone(|| {
+        let trace = Context::new_trace(origin()).attach();
+        for _ in 0..100 {
+            let _point = point!("before");
+        }
+        let (mut before, mut since) = (0, 0);
+        Sweeper::new().sweep(&mut |event| {
+            let _point = point!("since");
+            *(if event.name == "before" {
+                &mut before
+            } else {
+                &mut since
+            }) += 1;
+        });
+        assert_eq!(before, 200, "what was there as it began is read");
+        assert!(since < 10_000, "{since}");
+        drop(trace);
+        while Sweeper::new().sweep(&mut |_| {}).events > 0 {}
+    });
+}
+
+#[test]
+fn deep_nesting_is_kept() {
+    alone(|| {
+        let _trace = Context::new_trace(origin()).attach();
+        let mut points: Vec<Point> = (0..100_000).map(|_| point!("deep")).collect();
+        while points.pop().is_some() {}
+        let mut ids = Vec::new();
+        Sweeper::new()
+            .sweep(&mut |event| ids.push((event.trace_id.as_u128(), event.parent_id.as_u128())));
+        assert_eq!(ids.len(), 200_000);
+        for pair in ids[..100_000].windows(2) {
+            assert_eq!(pair[1].1, pair[0].0);
+        }
+    });
+}
+
+/// Its length travels in two bytes. What did not fit was read as the ids behind it.
+#[test]
+fn a_name_longer_than_its_length_can_say_is_cut() {
+    alone(|| {
+        let name = "é".repeat(40_000);
+        let cut = "é".repeat(usize::from(u16::MAX) / 2);
+        let numbers = [1, 2].map(Id::from_u128);
+        let texts = ["base", "parent"].map(|text| Id::parse(text).unwrap());
+        for [base_id, parent_id] in [numbers, texts] {
+            let trace = Context::from_ids(origin(), base_id, parent_id).attach();
+            drop(Point::named(&name));
+            drop(trace);
+            let kind = Kind::Start;
+            let info = InfoSource::None;
+            record(
+                origin(),
+                kind,
+                name.as_str(),
+                base_id,
+                parent_id,
+                parent_id,
+                info,
+            );
+            let swept = Sweeper::new().sweep(&mut |event| {
+                assert!(event.name == cut, "{} bytes", event.name.len());
+                assert_eq!([event.base_id, event.parent_id], [base_id, parent_id]);
+                assert!(event.info.is_empty());
+            });
+            assert_eq!(swept.events, 3);
+        }
+    });
+}
+
+#[test]
+fn foreign_infos_come_back_up_to_a_mebibyte() {
+    alone(|| {
+        let id = Id::from_u128(new_id());
+        let text = Id::parse("T").unwrap();
+        let empty = r#"{"a": ""}"#.len();
+        for (bytes, fits) in [(1 << 20, true), ((1 << 20) + 1, false)] {
+            let info = format!(r#"{{"a": "{}"}}"#, "x".repeat(bytes - empty));
+            let read = if fits {
+                format!(r#"{}, "host": "h"}}"#, &info[..bytes - 1])
+            } else {
+                format!(r#"{{"cut": "info of {bytes} bytes", "host": "h"}}"#)
+            };
+            // Numbers and texts take different ways.
+            for id in [id, text] {
+                record(
+                    origin(),
+                    Kind::Start,
+                    "x",
+                    id,
+                    id,
+                    id,
+                    InfoSource::Json(&info),
+                );
+            }
+            let swept = Sweeper::new().sweep(&mut |event| {
+                let mut info = String::new();
+                event.info.push_json("h", &mut info);
+                assert!(info == read, "{} bytes of {bytes}", info.len());
+            });
+            assert_eq!(swept.events, 2);
+        }
+    });
 }
 
 #[test]

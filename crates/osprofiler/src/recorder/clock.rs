@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The clock: raw ticks on the traced thread, times of day made from them later, on the delivery thread.
 //!
-//! A tick is one of the CPU's time-stamp counter where the CPU promises a constant rate (11 ns a read against 28 for the
-//! system's clock), else a nanosecond of the monotonic clock. A [`Calibration`] takes a pair (ticks, time of day) at each
+//! A tick is one of the CPU's time-stamp counter where the CPU promises a constant rate and Linux itself counts on it (11 ns a read against
+//! 28 for the system's clock), else a nanosecond of the monotonic clock. Which, is decided once: ticks of both do not mix. A [`Calibration`] takes a pair (ticks, time of day) at each
 //! sweep and interpolates between neighbouring pairs, so that neither drift nor an adjustment of the system's clock adds up.
 
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -31,21 +31,51 @@ pub fn ticks() -> u64 {
 #[inline(never)]
 fn ticks_otherwise() -> u64 {
     if SOURCE.load(Ordering::Relaxed) == UNKNOWN {
-        SOURCE.store(
-            if has_constant_counter() {
-                COUNTER
-            } else {
-                SYSTEM
-            },
-            Ordering::Relaxed,
-        );
+        decide(None);
         return ticks();
     }
     monotonic_ns()
 }
 
-/// Whether the CPU says that its counter runs at one rate in all power states ("invariant TSC"). Hypervisors hide the bit
-/// from guests whose counter may jump, which are the guests that Linux gives `kvm-clock` to.
+/// Where ticks come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The CPU's time-stamp counter.
+    Counter,
+    /// The system's monotonic clock.
+    System,
+}
+
+/// Where ticks come from; `None` before that is decided, by the first tick or the first store that is attached.
+pub fn source() -> Option<Source> {
+    match SOURCE.load(Ordering::Relaxed) {
+        COUNTER => Some(Source::Counter),
+        SYSTEM => Some(Source::System),
+        _ => None,
+    }
+}
+
+/// Decides where ticks come from, unless it is decided. `clocksource` is what Linux itself uses, if somebody has looked.
+pub(crate) fn decide(clocksource: Option<&str>) {
+    let source = match best(has_constant_counter(), clocksource) {
+        Source::Counter => COUNTER,
+        Source::System => SYSTEM,
+    };
+    // Whoever was faster has given out ticks already.
+    let _ = SOURCE.compare_exchange(UNKNOWN, source, Ordering::Relaxed, Ordering::Relaxed);
+}
+
+/// Linux knows what the CPU does not: that the counters of two sockets are out of step, or that a hypervisor moves the guest to another
+/// machine. It then uses another clock.
+fn best(is_constant: bool, clocksource: Option<&str>) -> Source {
+    if is_constant && clocksource.is_none_or(|name| name == "tsc") {
+        Source::Counter
+    } else {
+        Source::System
+    }
+}
+
+/// Whether the CPU says that its counter runs at one rate in all power states ("invariant TSC").
 fn has_constant_counter() -> bool {
     #[cfg(target_arch = "x86_64")]
     {
@@ -205,6 +235,33 @@ mod tests {
                 micros,
                 "{ticks} ticks"
             );
+        }
+    }
+
+    #[test]
+    fn the_counter_is_used_where_cpu_and_kernel_count_on_it() {
+        for (is_constant, clocksource, expected) in [
+            (true, Some("tsc"), Source::Counter),
+            (true, None, Source::Counter),
+            (true, Some("hpet"), Source::System),
+            (true, Some("kvm-clock"), Source::System),
+            (true, Some(""), Source::System),
+            (false, Some("tsc"), Source::System),
+            (false, None, Source::System),
+        ] {
+            let best = best(is_constant, clocksource);
+            assert_eq!(best, expected, "{is_constant} {clocksource:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_decided_stays() {
+        let _first = ticks();
+        let decided = source();
+        assert!(decided.is_some());
+        for clocksource in ["tsc", "hpet"] {
+            decide(Some(clocksource));
+            assert_eq!(source(), decided);
         }
     }
 

@@ -2,7 +2,7 @@
 //! Who am I inside which trace, now: a [`Context`] to carry, and the thread's current one.
 //!
 //! A thread is in one trace or in none. A context is taken from a thread ([`Context::capture`]), begins a trace, or comes from
-//! incoming ids; attached to a thread it is current until its guard is dropped. Ids that are UUIDs are numbers all the
+//! incoming ids or [headers](crate::headers::Caller); attached to a thread it is current until its guard is dropped. Ids that are UUIDs are numbers all the
 //! way; others lie in a shared, counted text, and points directly under them take a slower path.
 
 use std::cell::Cell;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::{Id, delivery};
 
-use super::ids::new_id;
+use super::ids::{IdCell, new_id};
 use super::origin::Origin;
 use super::record::{BASE_TEXT, PARENT_TEXT};
 use super::thread;
@@ -121,7 +121,7 @@ pub(super) struct Current {
     /// How many points are remembered as closed early.
     pub(super) closed_early: Cell<u8>,
     pub(super) base_id: Cell<u128>,
-    pub(super) current_id: Cell<u128>,
+    pub(super) current_id: IdCell,
     /// An `Arc` of its own, or null.
     texts: Cell<*const Texts>,
 }
@@ -136,7 +136,7 @@ impl Current {
         flags: Cell::new(0),
         closed_early: Cell::new(0),
         base_id: Cell::new(0),
-        current_id: Cell::new(0),
+        current_id: IdCell::new(0),
         texts: Cell::new(ptr::null()),
     };
 

@@ -11,7 +11,7 @@ use super::names::{NO_ROOM, Name};
 use super::origin::Origin;
 use super::record::{BASE_TEXT, FORM_JSON, FORM_NONE, NAME_TEXT, PARENT_TEXT, STOP, TRACE_TEXT};
 use super::thread::{self, Head};
-use super::value::{MAX_INFO_BYTES, cut_at};
+use super::value::MAX_INFO_BYTES;
 
 /// An info as foreign code brings it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,9 +140,9 @@ fn write(
 ) {
     let (number, name_text) = match name {
         PointName::Interned(name) => (name.number(), ""),
-        PointName::Text(text) => match Name::intern(text) {
-            Some(name) => (name.number(), ""),
-            None => (0, cut_at(text, usize::from(u16::MAX))),
+        PointName::Text(text) => match Name::intern_or_cut(text) {
+            Ok(name) => (name.number(), ""),
+            Err(text) => (0, text),
         },
     };
     debug_assert_ne!(number, NO_ROOM);
@@ -177,7 +177,7 @@ fn write(
     });
 }
 
-/// Writes a record whose name, ids or info follow as bytes, as `head.flags` say.
+/// Writes a record whose name, ids or info follow as bytes, as `head.flags` say. A name is as [`Name::intern_or_cut`] gives it.
 pub(super) fn write_texts(
     thread: &thread::Thread,
     head: Head,

@@ -7,6 +7,7 @@
 
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::thread;
 
@@ -22,6 +23,34 @@ use super::thread;
 #[inline]
 pub fn new_id() -> u128 {
     thread::new_id()
+}
+
+/// An id of one thread, stored and loaded by halves. A [`Cell`] of 16 bytes is loaded at once, and one that was stored by halves, as an
+/// id from registers is, then waits until both have left the store buffer, behind records on their way to memory. The compiler never
+/// merges accesses of atomics, and on the machine those are plain ones.
+pub(super) struct IdCell([AtomicU64; 2]);
+
+impl IdCell {
+    pub(super) const fn new(id: u128) -> Self {
+        Self([AtomicU64::new(id as u64), AtomicU64::new((id >> 64) as u64)])
+    }
+
+    #[inline(always)]
+    pub(super) fn set(&self, id: u128) {
+        self.0[0].store(id as u64, Ordering::Relaxed);
+        self.0[1].store((id >> 64) as u64, Ordering::Relaxed);
+    }
+
+    #[inline(always)]
+    pub(super) fn get(&self) -> u128 {
+        u128::from(self.low()) | u128::from(self.0[1].load(Ordering::Relaxed)) << 64
+    }
+
+    /// The lower half: with its 62 random bits enough to tell points apart.
+    #[inline(always)]
+    pub(super) fn low(&self) -> u64 {
+        self.0[0].load(Ordering::Relaxed)
+    }
 }
 
 /// A generator's state; `[0, 0]` until it is seeded.

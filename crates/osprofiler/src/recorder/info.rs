@@ -75,7 +75,8 @@ impl Pieces {
                     writer.value(&mut encoder.own_bytes());
                 }
                 Part::Hole => {
-                    writer.value_begins();
+                    // In a hole that lies too deep nothing is written either.
+                    writer.begin_value();
                     before_holes.push(Piece {
                         text: std::mem::take(writer.out),
                         level: writer.level,
@@ -137,17 +138,21 @@ impl<'o> Writer<'o> {
         self.level > MAX_LEVELS
     }
 
-    fn value_begins(&mut self) {
+    /// Writes what comes before a value. Whether the value is to be written.
+    fn begin_value(&mut self) -> bool {
+        if self.is_too_deep() {
+            return false;
+        }
         if self.follows && !self.after_key {
             self.out.push_str(", ");
         }
         self.after_key = false;
         self.follows = true;
+        true
     }
 
     fn open(&mut self, bracket: u8) {
-        if !self.is_too_deep() {
-            self.value_begins();
+        if self.begin_value() {
             if self.level == MAX_LEVELS {
                 self.out.push_str("\"(cut: more than 16 levels)\"");
             } else {
@@ -179,22 +184,19 @@ impl<'o> Writer<'o> {
     }
 
     fn string(&mut self, text: &str) {
-        if !self.is_too_deep() {
-            self.value_begins();
+        if self.begin_value() {
             push_text(text, self.out);
         }
     }
 
     fn literal(&mut self, text: &str) {
-        if !self.is_too_deep() {
-            self.value_begins();
+        if self.begin_value() {
             self.out.push_str(text);
         }
     }
 
     fn number(&mut self, number: impl std::fmt::Display) {
-        if !self.is_too_deep() {
-            self.value_begins();
+        if self.begin_value() {
             // Writing into a `String` does not fail.
             let _ = write!(self.out, "{number}");
         }
@@ -254,8 +256,7 @@ impl<'o> Writer<'o> {
                 }
                 tag::CUT => {
                     let text = take_text(bytes);
-                    if !self.is_too_deep() {
-                        self.value_begins();
+                    if self.begin_value() {
                         self.out.push('"');
                         push_escaped(text, self.out);
                         self.out.push_str("... (cut)\"");
@@ -352,4 +353,41 @@ fn has_host(inner: &str) -> bool {
         at += 1;
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an info says that has two values below `levels` objects of a shape, and one beside them.
+    fn filled(levels: usize) -> String {
+        let mut parts = [Part::Key("k"), Part::Open].repeat(levels);
+        parts.extend([Part::Key("a"), Part::Hole, Part::Key("b"), Part::Hole]);
+        parts.extend(vec![Part::Close; levels]);
+        parts.extend([Part::Key("c"), Part::Hole]);
+        let mut values = Encoder::owned();
+        for value in [1u8, 2, 3] {
+            value.encode(&mut values);
+        }
+        let mut text = String::new();
+        Pieces::new(&parts).push_filled(values.own_bytes(), &mut text);
+        text + "\"}"
+    }
+
+    #[test]
+    fn what_lies_deeper_than_16_levels_is_marked_as_cut() {
+        let nested = |levels: usize, inner: &str| {
+            let (begin, end) = ("{\"k\": ".repeat(levels), "}".repeat(levels - 1));
+            format!("{begin}{inner}{end}, \"c\": 3, \"host\": \"\"}}")
+        };
+        for levels in [1, 15] {
+            assert_eq!(filled(levels), nested(levels, r#"{"a": 1, "b": 2}"#));
+        }
+        for levels in [16, 17, 18, 40] {
+            assert_eq!(
+                filled(levels),
+                nested(16, r#""(cut: more than 16 levels)""#)
+            );
+        }
+    }
 }

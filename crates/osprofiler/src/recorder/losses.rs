@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the recorder had to drop, by trace as far as known: a bounded table, on the cold path only.
+//! What the recorder had to drop, by trace as far as known: bounded tables, on the cold path only.
 //!
-//! The table is guarded by a flag that nobody waits for: whoever finds it taken counts under "trace unknown". The totals are
-//! exact either way.
+//! A table is guarded by a flag that nobody waits for: whoever finds it taken uses the next, so delivery, which empties one after the
+//! other, is never in a recording thread's way. Who finds all taken or full counts under "trace unknown". The totals are exact either way.
 
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -12,24 +12,28 @@ use crate::{Id, Loss, LossReason};
 use super::generation::generation;
 use super::signal;
 
-/// How many traces and reasons are told apart between two calls of [`take_losses`].
-const CAPACITY: usize = 256;
+/// As many threads as this count at one moment, less the one that takes.
+const TABLES: usize = 4;
+/// How many traces and reasons a table tells apart between two calls of [`take_losses`].
+const CAPACITY: usize = 64;
 const REASONS: usize = LossReason::ALL.len();
 
 static LOSSES: Losses = Losses {
-    taken: AtomicBool::new(false),
-    length: AtomicUsize::new(0),
-    entries: UnsafeCell::new([const { Entry::EMPTY }; CAPACITY]),
+    tables: [const {
+        Table {
+            taken: AtomicBool::new(false),
+            length: AtomicUsize::new(0),
+            entries: UnsafeCell::new([const { Entry::EMPTY }; CAPACITY]),
+        }
+    }; TABLES],
     unknown: [const { AtomicU64::new(0) }; REASONS],
     total: AtomicU64::new(0),
     wait: AtomicBool::new(false),
 };
 
 struct Losses {
-    taken: AtomicBool,
-    length: AtomicUsize,
-    entries: UnsafeCell<[Entry; CAPACITY]>,
-    /// Losses of traces not in the table, by reason.
+    tables: [Table; TABLES],
+    /// Losses of traces in no table, by reason.
     unknown: [AtomicU64; REASONS],
     /// All since the process began, taken or not.
     total: AtomicU64,
@@ -37,8 +41,14 @@ struct Losses {
     wait: AtomicBool,
 }
 
+struct Table {
+    taken: AtomicBool,
+    length: AtomicUsize,
+    entries: UnsafeCell<[Entry; CAPACITY]>,
+}
+
 // SAFETY: `entries` is touched only through `with_entries`, by the one thread that has set `taken`.
-unsafe impl Sync for Losses {}
+unsafe impl Sync for Table {}
 
 #[derive(Clone, Copy)]
 struct Entry {
@@ -74,27 +84,11 @@ impl Entry {
 #[cold]
 pub(super) fn count(base_id: Id<'_>, reason: LossReason) {
     LOSSES.total.fetch_add(1, Ordering::Relaxed);
-    let counted = with_entries(|entries, length| {
-        if let Some(entry) = entries[..*length]
-            .iter_mut()
-            .find(|entry| entry.is(base_id, reason))
-        {
-            entry.count += 1;
-            return true;
-        }
-        let Some(entry) = entries.get_mut(*length) else {
-            return false;
-        };
-        let text = base_id.as_text().unwrap_or("").as_bytes();
-        entry.base_id = base_id.as_u128().unwrap_or(0);
-        entry.text[..text.len()].copy_from_slice(text);
-        entry.text_length = text.len() as u8; // at most 255: the length of an id
-        entry.reason = reason;
-        entry.count = 1;
-        *length += 1;
-        true
-    });
-    if counted != Some(true) {
+    if !LOSSES
+        .tables
+        .iter()
+        .any(|table| table.count(base_id, reason))
+    {
         LOSSES.unknown[position(reason)].fetch_add(1, Ordering::Relaxed);
     }
     if !LOSSES.wait.swap(true, Ordering::SeqCst) {
@@ -118,13 +112,16 @@ pub(super) fn are_waiting() -> bool {
 /// ```
 pub fn take_losses(each: &mut dyn FnMut(Option<Id<'_>>, Loss)) {
     generation();
-    LOSSES.wait.store(false, Ordering::SeqCst);
-    // Copied out first: `each` may take its time, or record.
+    // Whoever is counting at this moment says so afterwards, and is seen by the next call.
+    if !LOSSES.wait.swap(false, Ordering::SeqCst) {
+        return;
+    }
+    // Copied out first: `each` may take its time, or record. From the last to the first: who counts goes the other way, so that the two
+    // meet once.
     let mut taken = Vec::new();
-    with_entries(|entries, length| {
-        taken.extend_from_slice(&entries[..*length]);
-        *length = 0;
-    });
+    for table in LOSSES.tables.iter().rev() {
+        table.take(&mut taken);
+    }
     for entry in &taken {
         let text = std::str::from_utf8(entry.text()).ok();
         let base_id = match entry.text_length {
@@ -154,28 +151,69 @@ pub(super) fn total() -> u64 {
 
 /// In a forked child: the parent's losses are the parent's to tell, and whoever held the flag is not in this process.
 pub(super) fn forget() {
-    LOSSES.length.store(0, Ordering::Relaxed);
+    for table in &LOSSES.tables {
+        table.length.store(0, Ordering::Relaxed);
+        table.taken.store(false, Ordering::Release);
+    }
     for count in &LOSSES.unknown {
         count.store(0, Ordering::Relaxed);
     }
     LOSSES.total.store(0, Ordering::Relaxed);
     LOSSES.wait.store(false, Ordering::SeqCst);
-    LOSSES.taken.store(false, Ordering::Release);
 }
 
-/// Runs `work` on the table, unless another thread is at it.
-fn with_entries<T>(work: impl FnOnce(&mut [Entry; CAPACITY], &mut usize) -> T) -> Option<T> {
-    if LOSSES.taken.swap(true, Ordering::Acquire) {
-        return None;
+impl Table {
+    /// Counts one loss; whether the table was free and had room.
+    fn count(&self, base_id: Id<'_>, reason: LossReason) -> bool {
+        let counted = self.with_entries(|entries, length| {
+            if let Some(entry) = entries[..*length]
+                .iter_mut()
+                .find(|entry| entry.is(base_id, reason))
+            {
+                entry.count += 1;
+                return true;
+            }
+            let Some(entry) = entries.get_mut(*length) else {
+                return false;
+            };
+            let text = base_id.as_text().unwrap_or("").as_bytes();
+            entry.base_id = base_id.as_u128().unwrap_or(0);
+            entry.text[..text.len()].copy_from_slice(text);
+            entry.text_length = text.len() as u8; // at most 255: the length of an id
+            entry.reason = reason;
+            entry.count = 1;
+            *length += 1;
+            true
+        });
+        counted == Some(true)
     }
-    // SAFETY: `taken` was false and is now ours, so no other reference to the entries exists until we give it back; both
-    // callers pass code that neither panics nor comes here again.
-    let entries = unsafe { &mut *LOSSES.entries.get() };
-    let mut length = LOSSES.length.load(Ordering::Relaxed);
-    let result = work(entries, &mut length);
-    LOSSES.length.store(length, Ordering::Relaxed);
-    LOSSES.taken.store(false, Ordering::Release);
-    Some(result)
+
+    /// Empties the table into `taken`. One that is in use at this moment keeps what it has for the next call.
+    fn take(&self, taken: &mut Vec<Entry>) {
+        taken.reserve(CAPACITY);
+        self.with_entries(|entries, length| {
+            taken.extend_from_slice(&entries[..*length]);
+            *length = 0;
+        });
+    }
+
+    /// Runs `work` on the entries, unless another thread is at them.
+    fn with_entries<T>(
+        &self,
+        work: impl FnOnce(&mut [Entry; CAPACITY], &mut usize) -> T,
+    ) -> Option<T> {
+        if self.taken.swap(true, Ordering::Acquire) {
+            return None;
+        }
+        // SAFETY: `taken` was false and is now ours, so no other reference to the entries exists until we give it back; both
+        // callers pass code that neither panics nor comes here again.
+        let entries = unsafe { &mut *self.entries.get() };
+        let mut length = self.length.load(Ordering::Relaxed);
+        let result = work(entries, &mut length);
+        self.length.store(length, Ordering::Relaxed);
+        self.taken.store(false, Ordering::Release);
+        Some(result)
+    }
 }
 
 fn position(reason: LossReason) -> usize {

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use super::info::Pieces;
 use super::record::{FORM_NONE, FORM_SITE};
-use super::value::Value;
+use super::value::{Value, cut_at};
 
 /// How many names given as text are interned.
 const MAX_NAMES: u32 = 65_536;
@@ -124,6 +124,11 @@ impl Name {
             place = (place + 1) % PLACES;
         }
         None
+    }
+
+    /// As [`intern`](Self::intern); what gets no number travels behind its record, which has room for 65,535 bytes: as much of the text.
+    pub(super) fn intern_or_cut(text: &str) -> Result<Self, &str> {
+        Self::intern(text).ok_or_else(|| cut_at(text, usize::from(u16::MAX)))
     }
 
     /// The name's text.

@@ -20,7 +20,7 @@ use super::record::{
     BASE_TEXT, FORM, FORM_NONE, FORM_SHAPE, NAME_TEXT, PARENT_TEXT, Record, STOP, TRACE_TEXT,
 };
 use super::thread;
-use super::thread::{CLOSED_EARLY, Head, Thread};
+use super::thread::{CLOSED_EARLY, ClosedEarly, Head, Thread};
 use super::value::Encoder;
 use super::value::sealed::EncodeAll;
 
@@ -125,9 +125,9 @@ impl Open {
 
     #[cold]
     pub(super) fn start_named(thread: &Thread, name: &str) -> Self {
-        let number = Name::intern(name).map_or(0, Name::number);
-        let mut open = Self::new(thread, number);
-        if number == 0 {
+        let interned = Name::intern_or_cut(name);
+        let mut open = Self::new(thread, interned.map_or(0, Name::number));
+        if let Err(name) = interned {
             let [base_id, _, parent_id] = open.ids();
             let texts = Arc::new(Texts::new(base_id, parent_id, name));
             open.give_up_texts();
@@ -246,13 +246,11 @@ impl Open {
     #[inline(always)]
     pub(super) fn make_parent_current(&self, thread: &Thread) {
         let current = &thread.current;
-        // The lower halves, with their 62 random bits, tell points apart. Whole ids would be compared as 16 bytes at a time, and
-        // `start` has stored them by 8: a load that has to wait until both stores have left the store buffer.
-        let is_innermost = current.current_id.get() as u64 == self.trace_id as u64;
+        let is_innermost = current.current_id.low() == self.trace_id as u64;
         if is_innermost && current.closed_early.get() == 0 {
             current.current_id.set(self.parent_id);
             if self.flags != 0 {
-                current.flags.set(self.flags & (BASE_TEXT | PARENT_TEXT));
+                current.flags.set(self.place_flags());
             }
         } else {
             self.make_parent_current_out_of_order(thread);
@@ -272,21 +270,32 @@ impl Open {
                 closed.rotate_left(1);
                 count -= 1;
             }
-            closed[count] = (self.trace_id, self.parent_id);
+            closed[count] = ClosedEarly {
+                trace_id: self.trace_id,
+                parent_id: self.parent_id,
+                flags: self.place_flags(),
+            };
             current.closed_early.set(count as u8 + 1);
             return;
         }
-        let mut parent_id = self.parent_id;
-        while let Some(index) = closed[..count].iter().position(|(id, _)| *id == parent_id) {
-            parent_id = closed[index].1;
+        let (mut parent_id, mut flags) = (self.parent_id, self.place_flags());
+        while let Some(index) = closed[..count]
+            .iter()
+            .position(|early| early.trace_id == parent_id)
+        {
+            (parent_id, flags) = (closed[index].parent_id, closed[index].flags);
             closed[index] = closed[count - 1];
             count -= 1;
         }
         current.closed_early.set(count as u8);
         current.current_id.set(parent_id);
-        if self.flags != 0 && parent_id == self.parent_id {
-            current.flags.set(self.flags & (BASE_TEXT | PARENT_TEXT));
-        }
+        current.flags.set(flags);
+    }
+
+    /// The flags of the place around this point.
+    #[inline(always)]
+    fn place_flags(&self) -> u8 {
+        self.flags & (BASE_TEXT | PARENT_TEXT)
     }
 
     /// Ends a point of this thread without an info, or with the panic that ends it.

@@ -18,7 +18,7 @@ struct Entry {
     apart: u64,
 }
 
-/// Who records, as a number. Equal details are one origin, unless they are kept [apart](Self::register_apart).
+/// Who records, as a number. Equal details are one origin, unless they are kept apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Origin(NonZeroU16);
 

@@ -44,8 +44,25 @@ pub(super) struct Thread {
     gone: Cell<bool>,
     ids: Generator,
     seeded_for: Cell<u32>,
-    /// Points closed while points within them were open: `(point, its parent)`.
-    pub(super) closed_early: UnsafeCell<[(u128, u128); CLOSED_EARLY]>,
+    /// Points closed while points within them were open.
+    pub(super) closed_early: UnsafeCell<[ClosedEarly; CLOSED_EARLY]>,
+}
+
+/// A point that closed before a point within it, and where the thread is once that has closed too.
+#[derive(Clone, Copy)]
+pub(super) struct ClosedEarly {
+    pub(super) trace_id: u128,
+    pub(super) parent_id: u128,
+    /// As [`Place`](super::context::Place)'s, of the parent: it may be a text.
+    pub(super) flags: u8,
+}
+
+impl ClosedEarly {
+    const NONE: Self = Self {
+        trace_id: 0,
+        parent_id: 0,
+        flags: 0,
+    };
 }
 
 /// How many points closed before their children are remembered, a thread.
@@ -62,7 +79,7 @@ thread_local! {
             gone: Cell::new(false),
             ids: Generator::new(),
             seeded_for: Cell::new(NOWHERE),
-            closed_early: UnsafeCell::new([(0, 0); CLOSED_EARLY]),
+            closed_early: UnsafeCell::new([ClosedEarly::NONE; CLOSED_EARLY]),
         }
     };
     static LANE_END: LaneEnd = const { LaneEnd };
