@@ -4,13 +4,18 @@
 //! `X-Trace-Info` is URL-safe base64 of `{"base_id": ..., "parent_id": ...}`, `X-Trace-HMAC` the hex HMAC-SHA1 of that
 //! base64 text. What arrives is hostile: at most [`MAX_BYTES`] are looked at, nothing is decoded before its signature
 //! holds, ids are strings of 1 to [`Id::MAX_BYTES`] bytes, and whatever is wrong gives `None`: the request is then served
-//! untraced. Nothing here knows HTTP or a web framework.
+//! untraced. A service has a [`Caller`] of a request's headers, and of a [`Context`] the headers for a call. Nothing here knows HTTP
+//! or a web framework.
+
+use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Map, Value};
 use sha1::Sha1;
 
 use crate::Id;
+use crate::config::HmacKeys;
+use crate::recorder::{Context, Origin, new_id};
 
 /// The header that carries the ids.
 pub const TRACE_INFO: &str = "X-Trace-Info";
@@ -28,6 +33,98 @@ pub struct SignedHeaders {
     pub info: String,
     /// The value of [`TRACE_HMAC`].
     pub hmac: String,
+}
+
+impl SignedHeaders {
+    /// Both headers, by name.
+    pub fn pairs(&self) -> [(&'static str, &str); 2] {
+        [(TRACE_INFO, &self.info), (TRACE_HMAC, &self.hmac)]
+    }
+}
+
+/// Who calls a service: the place in a trace to serve the request in, and the key that says so. The default is nobody: a place outside of all
+/// traces. `Debug` does not show the key.
+///
+/// ```
+/// use std::collections::HashMap;
+/// use osprofiler::config::HmacKeys;
+/// use osprofiler::headers::Caller;
+/// use osprofiler::point;
+/// use osprofiler::recorder::{Context, Origin};
+///
+/// let keys = HmacKeys::parse("SECRET_KEY");
+/// let origin = Origin::register(Some("shop"), Some("api"), "host-1").unwrap();
+///
+/// // A service that begins a trace, and calls another.
+/// let mut request = HashMap::new();
+/// let trace = Context::new_trace(origin).attach();
+/// {
+///     let _call = point!("call");
+///     let signed = Context::capture().signed_headers(keys.signing_key().unwrap()).unwrap();
+///     request.extend(signed.pairs().map(|(name, value)| (name, value.to_owned())));
+/// }
+/// drop(trace);
+///
+/// // The other one joins it.
+/// let header = |name: &str| request.get(name).map(|value| value.as_bytes());
+/// let caller = Caller::from_headers(origin, &keys, header).unwrap_or_default();
+/// let _trace = caller.context.attach();
+/// let _request = point!("request"); // lies within `call`
+/// ```
+#[derive(Clone)]
+pub struct Caller<'k> {
+    /// The caller's open point. Attached, what is recorded lies within it.
+    pub context: Context,
+    /// The key that signed the headers, for those of calls that the request leads to: so a trace stays with the services that have its key,
+    /// and an operator chooses these by the key. Empty for nobody.
+    pub key: &'k str,
+}
+
+impl<'k> Caller<'k> {
+    /// Who the headers of a request name. `origin` is what [`init`](crate::init) gave, `header` gives the value of a header by its name,
+    /// in whatever case. `None` unless both are there and valid, and one of `keys` signed them: the request is then served untraced, or
+    /// begins a trace ([`Context::new_trace`]). `None` as well without an origin: tracing is off. Costs what [`unpack`] does, and a few
+    /// copies.
+    pub fn from_headers<'h>(
+        origin: impl Into<Option<Origin>>,
+        keys: &'k HmacKeys,
+        header: impl Fn(&str) -> Option<&'h [u8]>,
+    ) -> Option<Self> {
+        let origin = origin.into()?;
+        let read = unpack(header(TRACE_INFO)?, header(TRACE_HMAC)?, keys.as_slice())?;
+        let base_id = given_id(read.base_id.as_deref()).unwrap_or_else(|| Id::from_u128(new_id()));
+        let parent_id = given_id(read.parent_id.as_deref()).unwrap_or(base_id);
+        Some(Self {
+            context: Context::from_ids(origin, base_id, parent_id),
+            key: keys.as_slice().get(read.key_index)?,
+        })
+    }
+}
+
+impl Default for Caller<'_> {
+    fn default() -> Self {
+        Self {
+            context: Context::none(),
+            key: "",
+        }
+    }
+}
+
+impl fmt::Debug for Caller<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Caller")
+            .field("context", &self.context)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Context {
+    /// The headers by which a service that is called from here joins the trace, signed with `key`: that of the [`Caller`], or
+    /// [`HmacKeys::signing_key`] in a trace that began here. `None` outside of all traces, and without a key. Costs an HMAC.
+    pub fn signed_headers(&self, key: &str) -> Option<SignedHeaders> {
+        let (base_id, current_id) = (self.base_id()?, self.current_id()?);
+        (!key.is_empty()).then(|| pack(base_id, current_id, key.as_bytes()))
+    }
 }
 
 /// What a valid pair of headers says.
@@ -140,6 +237,11 @@ fn push_text(text: &str, json: &mut String) {
 fn id_member(value: &Value) -> Option<&str> {
     let text = value.as_str()?;
     (text.is_empty() || Id::parse(text).is_ok()).then_some(text)
+}
+
+/// The id that the sender chose.
+fn given_id(text: Option<&str>) -> Option<Id<'_>> {
+    text.and_then(|text| Id::parse(text).ok())
 }
 
 /// Without the blanks that Python's `str.strip` removes from an ASCII text.
