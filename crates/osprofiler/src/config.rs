@@ -40,7 +40,8 @@ pub struct Config {
     pub trace_sqlalchemy: bool,
     /// Whether outgoing HTTP requests are points of their own.
     pub trace_requests: bool,
-    /// The keys that trace headers may be signed with. The first signs what this service sends.
+    /// The keys that trace headers may be signed with. The first signs what this service sends of traces that begin in it; others go on
+    /// with the key they came with.
     pub hmac_keys: HmacKeys,
     /// Whether what infos carry under the names of secrets is masked, for the whole process; see [`secrets`]. Ours, not upstream's.
     pub mask_secrets: bool,
@@ -180,8 +181,8 @@ impl fmt::Debug for HmacKeys {
 /// and heals by itself.
 ///
 /// # Errors
-/// [`ErrorKind::Usage`](crate::ErrorKind::Usage) if no driver knows the connection string; of several, any of them. One that
-/// no driver knows beside others that are known is told in a message.
+/// [`ErrorKind::Usage`](crate::ErrorKind::Usage) if no driver knows the connection string, or an option in it cannot be what it is;
+/// of several, all of them. One that will not do beside others that will is told in a message.
 ///
 /// ```
 /// # let folder = tempfile::tempdir().unwrap();
@@ -253,6 +254,19 @@ mod tests {
         };
         let shown = format!("{config:?} {config:#?}");
         assert!(!shown.contains("hunter2"), "{shown}");
+    }
+
+    #[cfg(feature = "sqlite")]
+    #[test]
+    fn an_option_that_cannot_be_is_told_at_once() {
+        let config = Config {
+            enabled: true,
+            connection_string: ConnectionStrings::parse("sqlite:///srv/t.db?ttl=7").unwrap(),
+            ..Config::default()
+        };
+        let error = init(&config).unwrap_err();
+        assert_eq!(error.kind(), crate::ErrorKind::Usage);
+        assert_eq!(error.to_string(), "the option `ttl` cannot be `7`");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //!
 //! One text in, its percent-decoded parts out. The rest is a list of hosts (`a:1,b:2`), a path, or both; what they mean
 //! is the driver's affair. `Debug`, `Display` and every error leave out the password and the options that look secret,
-//! also where a password holds an unescaped `@`, `/` or `?`: when in doubt a part belongs to the password.
+//! also where a password holds an unescaped `@`, `:`, `/`, `?` or `&`: when in doubt a part belongs to the password.
 
 use std::fmt;
 use std::ops::Range;
@@ -11,6 +11,7 @@ use std::path::Path;
 
 use percent_encoding::percent_decode_str;
 
+use super::registry;
 use crate::{Error, ErrorKind, Result};
 
 /// A connection string, parsed. Shows `***` for the password and for options that look secret.
@@ -54,8 +55,8 @@ impl ConnectionString {
             ));
         }
         let scheme = scheme.to_ascii_lowercase();
+        let (rest, options) = split_options(rest, |name| registry::may_have(&scheme, name));
         let (userinfo, rest) = split_userinfo(rest);
-        let (rest, options) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let decode = |part: &str, what: &str| {
             percent_decode_str(part)
@@ -257,25 +258,51 @@ pub(super) fn is_scheme(scheme: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"+-._".contains(&byte))
 }
 
-/// Splits `user:password@rest`. The last `@` before the options ends the password, because people paste passwords that
-/// hold one; so an `@` of a path after a host has to be written `%40`. A password may hold a `?`, too: then what stands
-/// where a port should be is none, and the last `@` of all counts.
+/// Splits `user:password@host?options` before its options. People paste passwords that hold any character, so a `?` begins
+/// options only where a `?` after hosts would: ports are numbers, and as far as the last `@` of all nothing follows but
+/// `name=value&name=value` whose names `is_option` knows. Any other `?` before that `@` is the password's.
+pub(super) fn split_options(rest: &str, is_option: impl Fn(&str) -> bool) -> (&str, &str) {
+    let last = rest.rfind('@').filter(|_| !rest.starts_with('/'));
+    let begins_options = |at: &usize| {
+        let Some(before_last) = last.and_then(|last| rest.get(at + 1..last)) else {
+            return true;
+        };
+        let mut options = before_last.split('&');
+        are_hosts(&rest[..*at])
+            && options.all(|option| {
+                option
+                    .split_once('=')
+                    .is_some_and(|(name, _)| is_option(name))
+            })
+    };
+    let mut places = rest.match_indices('?').map(|(at, _)| at);
+    match places.find(begins_options) {
+        Some(at) => (&rest[..at], &rest[at + 1..]),
+        None => (rest, ""),
+    }
+}
+
+/// Splits `user:password@rest`, without options. The last `@` ends the password; so an `@` of a path after a host has to be
+/// written `%40`.
 fn split_userinfo(rest: &str) -> (Option<&str>, &str) {
-    if rest.starts_with('/') {
-        return (None, rest);
+    match rest.rfind('@') {
+        Some(end) if !rest.starts_with('/') => (Some(&rest[..end]), &rest[end + 1..]),
+        _ => (None, rest),
     }
-    let before_options = rest.split('?').next().unwrap_or_default();
-    let end = before_options.rfind('@').or_else(|| {
-        let last = rest.rfind('@')?;
-        let (_, port) = before_options.split_once(':')?;
-        let is_port = before_options.starts_with('[')
-            || port.starts_with(|first: char| first.is_ascii_digit());
-        (!is_port).then_some(last)
-    });
-    match end {
-        Some(end) => (Some(&rest[..end]), &rest[end + 1..]),
-        None => (None, rest),
-    }
+}
+
+/// Whether hosts, and perhaps a path, follow the last `@` of `text`, as far as ports tell: `h:1` does, the beginning of a
+/// password does not, unless it is a number.
+pub(super) fn are_hosts(text: &str) -> bool {
+    let (_, hosts) = split_userinfo(text);
+    let authority = hosts.split(['/', '?']).next().unwrap_or_default();
+    authority.split(',').all(|host| {
+        let port = match host.rsplit_once(']') {
+            Some((_, after)) => after.strip_prefix(':'),
+            None => host.split_once(':').map(|(_, port)| port),
+        };
+        port.is_none_or(|port| port.parse::<u16>().is_ok())
+    })
 }
 
 /// Where the passwords are in an option's value that is an address, or holds some: what follows `://` and stands between the
@@ -298,12 +325,21 @@ fn passwords(value: &str) -> Vec<Range<usize>> {
         .iter()
         .zip(ends)
         .filter_map(|(&begin, end)| {
-            let (userinfo, _) = split_userinfo(&value[begin..end]);
+            let (address, _) = split_options(&value[begin..end], is_word);
+            let (userinfo, _) = split_userinfo(address);
             let (user, password) = userinfo?.split_once(':')?;
             let begin = begin + user.len() + 1;
             Some(begin..begin + password.len())
         })
         .collect()
+}
+
+/// Whether an option may have that name, as far as its letters tell.
+pub(super) fn is_word(name: &str) -> bool {
+    name.starts_with(|first: char| first.is_ascii_alphabetic())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 /// Whether an option of that name holds something to hide. Allocates nothing: stores are named at a process's end, too.
@@ -368,6 +404,18 @@ mod tests {
             ("redis://u:@s3cret@h/1", "redis://u:***@h/1"),
             ("redis://u:a/s3cret@h/1", "redis://u:***@h/1"),
             ("redis://u:a?s3cret@h/1?db=2", "redis://u:***@h/1?db=2"),
+            ("redis://u:1?s3cret@h/1", "redis://u:***@h/1"),
+            ("redis://u:1?db=2&s3cret@h", "redis://u:***@h"),
+            ("redis://u:1/s3cret?db@h", "redis://u:***@h"),
+            ("redis://u:?s3cret@h", "redis://u:***@h"),
+            ("redis://u:99999?db=s3cret@h", "redis://u:***@h"),
+            ("redis://u:a@b?s3cret@h/1?db=2", "redis://u:***@h/1?db=2"),
+            ("redis://u:a@b:1?s3cret@h", "redis://u:***@h"),
+            ("redis://u:1#%&=,s3cret@h?db=2", "redis://u:***@h?db=2"),
+            (
+                "redis://h:1,[::1]:2?sentinel=m&sentinel_password=a?@s3cret&db=1",
+                "redis://h:1,[::1]:2?sentinel=m&sentinel_password=***&db=1",
+            ),
             (
                 "unix://:s3cret@/run/redis?db=2",
                 "unix://:***@/run/redis?db=2",
@@ -382,7 +430,15 @@ mod tests {
             ),
             ("es://h?API_Key=s3cret", "es://h?API_Key=***"),
             ("otlp://h?headers=a=s3cret", "otlp://h?headers=***"),
-            ("otlp://h:4318/x?mail=a@b", "otlp://h:4318/x?mail=a@b"),
+            ("x://h:4318/x?mail=a@b", "x://h:4318/x?mail=a@b"),
+            (
+                "messaging://?transport_url=rabbit://u:1?s3cret@h/v&topic=t",
+                "messaging://?transport_url=rabbit://u:***@h/v&topic=t",
+            ),
+            (
+                "messaging://?transport_url=rabbit://u:1&s3cret@h",
+                "messaging://?transport_url=rabbit:***@h",
+            ),
             (
                 "messaging://?transport_url=rabbit://u:s3cret@h:5672/v&topic=t",
                 "messaging://?transport_url=rabbit://u:***@h:5672/v&topic=t",
@@ -400,10 +456,24 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "redis")]
+    #[test]
+    fn what_is_no_option_of_the_driver_is_the_passwords() {
+        for (text, expected) in [
+            ("redis://u:1?s3cret=@h/1?db=2", "redis://u:***@h/1?db=2"),
+            ("redis://u:1?db=2&s3cret=a@h", "redis://u:***@h"),
+            ("redis://h:1?DB=a@b", "redis://h:***@b"),
+            ("redis://h:1?db=a@b", "redis://h:1?db=a@b"),
+        ] {
+            check(text, expected);
+        }
+    }
+
     #[test]
     fn what_messages_must_not_show_is_named() {
         for (text, expected) in [
             ("redis://u:a@h?token=b&db=1", &["a", "b"][..]),
+            ("redis://u:1?b@h/1", &["1?b"]),
             (
                 "x://h?urls=http://a:1/b,amqp://u:c@d,amqp://:e@f",
                 &["c", "e"],
@@ -421,6 +491,8 @@ mod tests {
             ("redis://u@h", Some("u"), None),
             ("redis://u:@h", Some("u"), Some("")),
             ("redis://u:a:b@h", Some("u"), Some("a:b")),
+            ("redis://u:1?a@b/c@h/2?db=1", Some("u"), Some("1?a@b/c")),
+            ("redis://h:1?db=1", None, None),
             ("redis://h:1", None, None),
         ] {
             let connection = ConnectionString::parse(text).unwrap();

@@ -8,7 +8,7 @@
 use std::fmt;
 
 use super::ConnectionString;
-use super::connection_string::is_scheme;
+use super::connection_string::{are_hosts, is_scheme, is_word};
 use crate::{Error, Result};
 
 /// One connection string or several, separated by commas. Shows no secrets.
@@ -55,7 +55,9 @@ impl ConnectionStrings {
         let mut parts = Vec::new();
         let mut begin = 0;
         for (comma, _) in text.match_indices(',') {
-            if begins_with_scheme(text[comma + 1..].trim_start()) && is_whole(&text[begin..comma]) {
+            if begins_with_scheme(text[comma + 1..].trim_start())
+                && is_whole(&text[begin..comma], &text[comma..])
+            {
                 parts.push(text[begin..comma].trim());
                 begin = comma + 1;
             }
@@ -105,21 +107,22 @@ fn begins_with_scheme(text: &str) -> bool {
         .is_some_and(|(scheme, _)| is_scheme(scheme))
 }
 
-/// Whether a connection string may end here. `redis://:pa` may not: what stands where a port would be is none, so it is a
-/// password that goes on behind the comma.
-fn is_whole(text: &str) -> bool {
+/// Whether a connection string may end before `after`. `redis://:pa` may not: what stands where a port would be is none, so it
+/// is a password that goes on behind the comma. Nor may `redis://u:1?pa` if an `@` follows, for `pa` is no option.
+fn is_whole(text: &str, after: &str) -> bool {
     let (_, rest) = text.split_once("://").unwrap_or(("", text));
     if rest.contains('@') {
         return true;
     }
-    let authority = rest.split(['/', '?']).next().unwrap_or_default();
-    authority.split(',').all(|host| {
-        let port = match host.rsplit_once(']') {
-            Some((_, port)) => port.trim_start_matches(':'),
-            None => host.split_once(':').map_or("", |(_, port)| port),
-        };
-        port.bytes().all(|digit| digit.is_ascii_digit())
-    })
+    let (hosts, options) = rest.split_once('?').unwrap_or((rest, ""));
+    let is_option = |option: &str| {
+        option
+            .split_once('=')
+            .is_some_and(|(name, _)| is_word(name))
+    };
+    let may_be_password = hosts.contains(':') && after.contains('@');
+    are_hosts(hosts)
+        && (!may_be_password || options.is_empty() || options.split('&').all(is_option))
 }
 
 #[cfg(test)]
@@ -154,6 +157,10 @@ mod tests {
                 "file:///x",
             ],
         );
+        check(
+            "redis://h:1?a=b, otlp://u:1?p@c",
+            &["redis://h:1?a=b", "otlp://u:1?p@c"],
+        );
         check("redis://h, b c://x", &["redis://h, b c://x"]);
     }
 
@@ -165,6 +172,8 @@ mod tests {
             "redis://:pa,ss://w@h",
             "redis://u:p/a,ss://w@h",
             "redis://u:p?a,ss://w@h",
+            "redis://u:1?a,ss://w@h",
+            "redis://u:1?a=b&c,ss://w@h",
             "mongodb://u:p1,b,ss://w@h",
         ] {
             check(text, &[text]);

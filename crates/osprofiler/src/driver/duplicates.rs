@@ -5,14 +5,14 @@
 //! could tell the same batch from another spares the store most of it.
 
 use std::collections::HashSet;
-#[cfg(any(feature = "elasticsearch", feature = "mongodb", feature = "redis"))]
+#[cfg(feature = "_fingerprint")]
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::Notifications;
 
 impl Notifications {
     /// What a batch is known by when it comes again.
-    #[cfg(any(feature = "elasticsearch", feature = "mongodb", feature = "redis"))]
+    #[cfg(feature = "_fingerprint")]
     pub(super) fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         for one in self.iter() {

@@ -12,6 +12,7 @@ mod settings;
 mod client;
 
 mod documents;
+mod expiry;
 mod template;
 mod writer;
 

@@ -5,26 +5,12 @@
 //! writer's [`Totals`], which are the same however often they are set; one that losses are only ever added to gets the same
 //! [`Mark`] with the same loss, and its reader counts a mark once.
 
-#[cfg(any(
-    feature = "elasticsearch",
-    feature = "loginsight",
-    feature = "messaging",
-    feature = "mysql",
-    feature = "otlp",
-    feature = "postgresql"
-))]
+#[cfg(feature = "_mark")]
 mod mark;
-#[cfg(any(feature = "mongodb", feature = "redis"))]
+#[cfg(feature = "_totals")]
 mod totals;
 
-#[cfg(any(
-    feature = "elasticsearch",
-    feature = "loginsight",
-    feature = "messaging",
-    feature = "mysql",
-    feature = "otlp",
-    feature = "postgresql"
-))]
+#[cfg(feature = "_mark")]
 pub(super) use mark::Mark;
-#[cfg(any(feature = "mongodb", feature = "redis"))]
+#[cfg(feature = "_totals")]
 pub(super) use totals::Totals;

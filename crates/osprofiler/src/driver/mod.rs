@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Drivers write notifications to a kind of store and read them back.
 //!
-//! A driver is one file here and one line in the [`registry`]. It implements [`Writer`] and [`Reader`], and [`Pruner`] if its
+//! A driver is one file here, one line in the [`registry`] and one in the crate's features, which says what it shares with others. It implements [`Writer`] and [`Reader`], and [`Pruner`] if its
 //! store can do that, sorts its client's errors into [`ErrorKind`](crate::ErrorKind)s, and knows nothing of recording, batching or retry.
 //! The conformance suite in the folder `tests/` says the rest.
 
@@ -9,36 +9,21 @@ pub mod registry;
 
 mod connection_string;
 mod connection_strings;
-#[cfg(any(feature = "elasticsearch", feature = "mongodb"))]
+#[cfg(feature = "_document_ids")]
 mod document_ids;
-#[cfg(any(
-    feature = "elasticsearch",
-    feature = "loginsight",
-    feature = "mongodb",
-    feature = "mysql",
-    feature = "postgresql",
-    feature = "redis",
-    feature = "sqlite"
-))]
+#[cfg(feature = "_duplicates")]
 mod duplicates;
 #[cfg(feature = "elasticsearch")]
 mod elasticsearch;
+#[cfg(feature = "_expiry")]
+mod expiry;
 #[cfg(feature = "file")]
 mod file;
-#[cfg(any(feature = "elasticsearch", feature = "loginsight"))]
+#[cfg(feature = "_http")]
 mod http;
 #[cfg(feature = "loginsight")]
 mod loginsight;
-#[cfg(any(
-    feature = "elasticsearch",
-    feature = "loginsight",
-    feature = "messaging",
-    feature = "mongodb",
-    feature = "mysql",
-    feature = "otlp",
-    feature = "postgresql",
-    feature = "redis"
-))]
+#[cfg(feature = "_server")]
 mod losses;
 #[cfg(feature = "messaging")]
 mod messaging;
@@ -47,16 +32,7 @@ mod mongodb;
 #[cfg(feature = "mysql")]
 mod mysql;
 #[cfg_attr(
-    not(any(
-        feature = "elasticsearch",
-        feature = "loginsight",
-        feature = "messaging",
-        feature = "mongodb",
-        feature = "mysql",
-        feature = "otlp",
-        feature = "postgresql",
-        feature = "redis"
-    )),
+    not(feature = "_server"),
     expect(dead_code, reason = "most drivers of servers have these options")
 )]
 mod options;
@@ -66,34 +42,17 @@ mod otlp;
 mod postgresql;
 #[cfg(feature = "redis")]
 mod redis;
-#[cfg(any(feature = "mongodb", feature = "otlp", feature = "postgresql"))]
+#[cfg(feature = "_runtime")]
 mod runtime;
-#[cfg(any(feature = "mysql", feature = "postgresql"))]
+#[cfg(feature = "_sql")]
 mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
-#[cfg(any(feature = "file", feature = "sqlite"))]
+#[cfg(feature = "_store_file")]
 mod store_file;
-#[cfg(any(
-    feature = "elasticsearch",
-    feature = "loginsight",
-    feature = "messaging",
-    feature = "mongodb",
-    feature = "mysql",
-    feature = "otlp",
-    feature = "postgresql",
-    feature = "redis"
-))]
+#[cfg(feature = "_server")]
 mod tls;
-#[cfg(any(
-    feature = "elasticsearch",
-    feature = "loginsight",
-    feature = "messaging",
-    feature = "mysql",
-    feature = "otlp",
-    feature = "postgresql",
-    feature = "redis"
-))]
+#[cfg(feature = "_rustls")]
 mod words;
 
 use std::collections::HashSet;
@@ -104,6 +63,8 @@ use crate::{Id, Loss, Notification, Notifications, Result, Timestamp};
 pub use connection_string::ConnectionString;
 pub use connection_strings::ConnectionStrings;
 pub use options::parse_span;
+#[cfg(feature = "_store_file")]
+pub use store_file::access_help;
 
 /// The writing half of a driver.
 ///
@@ -111,8 +72,8 @@ pub use options::parse_span;
 /// as the store's own time-outs let it (seconds, not minutes); delivery does the retrying, with back-off. It is made after a fork,
 /// in the process that uses it, and dropped in the same; in a forked child it is leaked instead.
 ///
-/// What whoever runs a server puts right while services go on is temporary, whatever its kind: a user that it does not know, a right
-/// or a database that is missing, a certificate that is not trusted ([`Denied`](crate::ErrorKind::Denied)), a stranger at its address such
+/// What whoever runs a store puts right while services go on is temporary, whatever its kind: a user that a server does not know, a right,
+/// a folder or a database that is missing, a certificate that is not trusted ([`Denied`](crate::ErrorKind::Denied)), a stranger at its address such
 /// as a proxy's page for an outage ([`Corrupt`](crate::ErrorKind::Corrupt)). What will be refused as often as it is tried is not: a connection
 /// string that cannot be, a table or key that is somebody else's, a notification that the store cannot hold.
 pub trait Writer: Send {
@@ -125,6 +86,11 @@ pub trait Writer: Send {
     /// Called after a batch was taken, at most once a second for one trace and reason. Numbers of several calls add up; after an
     /// error that is temporary the same loss comes again, with nothing added, and is to count once even if the store has it.
     fn write_loss(&mut self, base_id: Option<Id<'_>>, loss: Loss) -> Result<()>;
+
+    /// Does what may wait, such as removing what is too old. Called after a batch was taken and counted, not while the process ends: what
+    /// is not done then is done by a later call, or by another writer. What goes wrong is not told: the next call tries again. It may take as
+    /// long as a call of [`write`](Writer::write), and nothing is written meanwhile: a driver whose server is slow asks it seldom.
+    fn tidy(&mut self) {}
 
     /// Takes what this writer or its store has itself given up since the last call (evicted to stay within a size, gone
     /// with a removed file), so that delivery counts it; what is known of it by trace the writer keeps in the store itself, as
@@ -211,6 +177,12 @@ pub trait Reader: Send {
         })?;
         let is_written = |trace: &Id<'_>| written.contains(&trace.to_string());
         Ok(traces.iter().map(is_written).collect())
+    }
+
+    /// Takes what whoever reads is to know of what reading does to the store, since the last call. Nothing for a driver whose
+    /// store does not mind being read, which is nearly any.
+    fn take_warning(&mut self) -> Option<String> {
+        None
     }
 }
 

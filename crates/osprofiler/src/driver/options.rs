@@ -26,14 +26,7 @@ pub(super) const TIMEOUTS: [DriverOption; 2] = [
 
 /// After what time the store removes a trace by itself.
 #[cfg_attr(
-    not(any(
-        feature = "elasticsearch",
-        feature = "messaging",
-        feature = "mongodb",
-        feature = "mysql",
-        feature = "postgresql",
-        feature = "redis"
-    )),
+    not(feature = "_ttl"),
     expect(dead_code, reason = "not every store removes traces by itself")
 )]
 pub(super) const TTL: DriverOption = DriverOption {
@@ -72,16 +65,9 @@ pub(super) fn seconds(
     }
 }
 
-/// The span of time of the option `name`: a number and `s`, `m`, `h`, `d` or `w`, seconds without one.
+/// The span of time of the option `name`, as [`parse_span`] reads it, and more than none.
 #[cfg_attr(
-    not(any(
-        feature = "elasticsearch",
-        feature = "messaging",
-        feature = "mongodb",
-        feature = "mysql",
-        feature = "postgresql",
-        feature = "redis"
-    )),
+    not(any(test, feature = "_ttl")),
     expect(dead_code, reason = "not every store removes traces by itself")
 )]
 pub(super) fn span(connection: &ConnectionString, name: &str) -> Result<Option<Duration>> {
@@ -108,8 +94,8 @@ pub(super) fn is_on(connection: &ConnectionString, name: &str, default: bool) ->
     }
 }
 
-/// A span of time as people write it: a whole number and `s`, `m`, `h`, `d` or `w`, seconds without one; `None` if it is none, or
-/// more than a hundred years.
+/// A span of time as people write it: a whole number and `s`, `m`, `h`, `d` or `w`; `None` if it is none, or more than a hundred
+/// years. A number alone is none: who means days would otherwise lose what is older than seconds.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -122,7 +108,7 @@ pub fn parse_span(text: &str) -> Option<Duration> {
         .unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let seconds = match unit.trim() {
-        "" | "s" => 1,
+        "s" => 1,
         "m" | "min" => 60,
         "h" => 3600,
         "d" => 86_400,
@@ -150,13 +136,14 @@ mod tests {
     #[test]
     fn spans_are_what_they_say() {
         for (text, expected) in [
-            ("90", Some(90)),
+            ("90", None),
             ("90s", Some(90)),
             ("5 min", Some(300)),
             ("12h", Some(43_200)),
             ("7d", Some(604_800)),
             ("4w", Some(2_419_200)),
-            ("0", Some(0)),
+            ("0", None),
+            ("0s", Some(0)),
             ("", None),
             ("d", None),
             ("-1d", None),

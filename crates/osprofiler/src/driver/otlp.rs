@@ -10,6 +10,8 @@ mod settings;
 mod halves;
 mod kept;
 
+mod info;
+
 mod attributes;
 mod protobuf;
 mod span;

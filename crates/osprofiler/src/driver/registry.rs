@@ -4,6 +4,7 @@
 //! A driver is a line of [`DRIVERS`] and a file beside this one. A driver left out of the build keeps
 //! its line and answers by name, saying what to do instead; the scheme of a connection string alone decides.
 
+use super::connection_string::is_word;
 use super::{ConnectionString, Pruner, Reader, Writer};
 use crate::{Error, ErrorKind, Result};
 
@@ -49,6 +50,14 @@ pub struct Implementation {
     pub open_reader: fn(&ConnectionString) -> Result<Box<dyn Reader>>,
     /// Makes what removes traces, where the store [lets that be done](Capability::Prunes). Makes no store.
     pub open_pruner: Option<OpenPruner>,
+}
+
+impl Implementation {
+    fn has_option(&self, name: &str) -> bool {
+        let own = |known: &DriverOption| known.name == name;
+        let client = |known: &&str| known.eq_ignore_ascii_case(name);
+        self.options.iter().any(own) || self.client_options.iter().any(client)
+    }
 }
 
 /// How the part of a driver that removes traces is made.
@@ -118,6 +127,17 @@ pub const DRIVERS: &[Driver] = &[
     Driver { name: "loginsight", schemes: &["loginsight"], summary: "a VMware Aria Operations for Logs (Log Insight) server", availability: built_in!("loginsight", loginsight) },
     Driver { name: "jaeger", schemes: &["jaeger"], summary: "gone: Jaeger takes OTLP itself", availability: Availability::Gone("Jaeger takes OTLP itself: use `otlp://host:4318`") },
 ];
+
+/// Whether an option of connection strings with that scheme may have that name. What no driver of this build knows may have any.
+pub(super) fn may_have(scheme: &str, name: &str) -> bool {
+    let driver = DRIVERS
+        .iter()
+        .find(|driver| driver.schemes.contains(&scheme));
+    match driver.map(|driver| &driver.availability) {
+        Some(Availability::Ready(implementation)) => implementation.has_option(name),
+        _ => is_word(name),
+    }
+}
 
 /// The driver for a scheme. An error lists the schemes there are.
 pub fn find(scheme: &str) -> Result<&'static Driver> {
@@ -229,15 +249,18 @@ fn implementation(connection: &ConnectionString) -> Result<&'static Implementati
             return Err(usage(format!("the driver `{name}` is gone")).with_help(instead));
         }
     };
-    let known = |name: &str| {
-        let own = |known: &DriverOption| known.name == name;
-        let client = |known: &&str| known.eq_ignore_ascii_case(name);
-        implementation.options.iter().any(own) || implementation.client_options.iter().any(client)
-    };
-    match connection.options().find(|(name, _)| !known(name)) {
+    match connection
+        .options()
+        .find(|(name, _)| !implementation.has_option(name))
+    {
         None => Ok(implementation),
         Some((unknown, _)) => {
             let error = usage(format!("the driver `{name}` has no option `{unknown}`"));
+            if unknown == "ttl" && implementation.open_pruner.is_some() {
+                return Err(error.with_help(
+                    "it keeps a trace until somebody removes it: `osprofiler trace prune --older-than 7d`, for example from cron",
+                ));
+            }
             Err(if implementation.options.is_empty() {
                 error.with_help("it has no options")
             } else {
@@ -290,6 +313,9 @@ mod tests {
                 assert!(driver.schemes.contains(&example.scheme()));
                 let prunes = implementation.capabilities.contains(&Capability::Prunes);
                 assert_eq!(implementation.open_pruner.is_some(), prunes, "{example}");
+                let expires = implementation.capabilities.contains(&Capability::Expires);
+                let mut options = implementation.options.iter();
+                assert_eq!(options.any(|one| one.name == "ttl"), expires, "{example}");
                 assert!(super::implementation(&example).is_ok(), "{example}");
             }
         }
@@ -355,6 +381,10 @@ mod tests {
         check(
             "file:///x?sise=1",
             "the driver `file` has no option `sise` | ",
+        );
+        check(
+            "file:///x?ttl=7d",
+            "the driver `file` has no option `ttl` | it keeps a trace until somebody removes it: `osprofiler trace prune",
         );
     }
 }

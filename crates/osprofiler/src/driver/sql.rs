@@ -13,8 +13,6 @@ pub(super) mod trace;
 pub(super) mod address;
 pub(super) mod settings;
 
-pub(super) mod expiry;
-
 use super::words::one_line;
 
 /// How many rows are removed in one transaction: writers wait for a moment at most.

@@ -3,13 +3,14 @@
 //!
 //! Several processes, of several users, write the same file: WAL, one transaction a batch. A trace is a row of the small
 //! table `trace`, so that a listing reads nothing else, and a few packed [`block`]s of columns. Losses have a table of
-//! their own. The store stays within a size: the oldest traces go first, and are counted. A file that was removed or
-//! replaced is noticed before the next batch.
+//! their own. The store stays within a size: the oldest traces go first, and are counted. Where there is a `ttl`, traces that nobody has
+//! written for so long go, too, and are not. A file that was removed or replaced is noticed before the next batch.
 
 mod writer;
 
 mod block;
 mod bounds;
+mod expiry;
 mod packer;
 
 mod reader;
@@ -27,6 +28,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::ConnectionString;
+use super::options;
 use super::registry::{Capability, DriverOption, Implementation};
 use crate::{Error, ErrorKind, Result};
 
@@ -40,6 +42,7 @@ pub(super) const IMPLEMENTATION: Implementation = Implementation {
         Capability::ManyWriters,
         Capability::Bounded,
         Capability::Prunes,
+        Capability::Expires,
     ],
     options: &[
         DriverOption {
@@ -47,6 +50,7 @@ pub(super) const IMPLEMENTATION: Implementation = Implementation {
             default: "1GiB",
             summary: "the oldest traces are removed so that the file stays within this many bytes; `KiB`, `MiB`, `GiB`, `KB`, `MB`, `GB`",
         },
+        options::TTL,
         DriverOption {
             name: "busy_timeout",
             default: "5",
@@ -76,6 +80,7 @@ pub(super) const IMPLEMENTATION: Implementation = Implementation {
 struct Settings {
     path: PathBuf,
     max_bytes: u64,
+    ttl: Option<Duration>,
     busy_timeout: Duration,
 }
 
@@ -94,6 +99,7 @@ impl Settings {
                     ))
                     .with_help("write a number and a unit, for example `max_size=500MB`")
                 })?,
+            ttl: options::span(connection, "ttl")?,
             busy_timeout: busy_timeout
                 .parse()
                 .ok()

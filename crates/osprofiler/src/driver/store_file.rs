@@ -3,7 +3,7 @@
 //!
 //! A store's file is made 0660 with its folder's group, so that services of several users can write it; the folder is
 //! never made, because one that is missing is a mount that is gone or a typing error more often than a wish. An error's
-//! help names owner, group, mode and a remedy.
+//! help names owner, group, mode and a remedy. What is put right in the file system, without the connection string, is temporary.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -12,6 +12,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
+use crate::delivery::effective_user;
 use crate::{Error, ErrorKind, Id, Loss, LossReason, Notifications};
 
 /// Which file an open one is: device and inode, which a removed and replaced file does not share.
@@ -73,6 +74,21 @@ impl Written {
             self.others += self.by_trace.drain().map(|(_, count)| count).sum::<u64>();
         }
         *self.by_trace.entry(trace).or_default() += count;
+    }
+
+    /// Has each trace count no more than `count` says that there is of it, and those that were too many no more than there is of all
+    /// (`None`) beside. What `count` does not know stays as it is.
+    #[cfg(feature = "sqlite")]
+    pub(super) fn keep_at_most(&mut self, count: impl Fn(Option<Id<'_>>) -> Option<u64>) {
+        self.by_trace.retain(|trace, written| {
+            let left = Id::parse(trace).ok().and_then(|id| count(Some(id)));
+            *written = left.map_or(*written, |left| left.min(*written));
+            *written > 0
+        });
+        if let Some(all) = count(None) {
+            let by_trace = self.by_trace.values().sum::<u64>();
+            self.others = self.others.min(all.saturating_sub(by_trace));
+        }
     }
 
     pub(super) fn total(&self) -> u64 {
@@ -151,7 +167,7 @@ pub(super) fn error(action: &str, path: &Path, error: io::Error) -> Error {
         Io::NotADirectory => (
             ErrorKind::Usage,
             "a part of the path is a file, not a folder".to_owned(),
-            None,
+            Some("name another path, or move that file away".to_owned()),
         ),
         Io::IsADirectory => (
             ErrorKind::Usage,
@@ -174,8 +190,11 @@ pub(super) fn error(action: &str, path: &Path, error: io::Error) -> Error {
         ),
         _ => (ErrorKind::Unavailable, error.to_string(), None),
     };
-    let made =
-        Error::new(kind, format!("cannot {action} `{}`: {why}", path.display())).with_source(error);
+    // Nobody can write to a folder; all else somebody changes while services go on.
+    let is_temporary = error.kind() != Io::IsADirectory;
+    let made = Error::new(kind, format!("cannot {action} `{}`: {why}", path.display()))
+        .set_temporary(is_temporary)
+        .with_source(error);
     match help {
         Some(help) => made.with_help(help),
         None => made,
@@ -195,7 +214,7 @@ pub(super) fn corrupt(action: &str, path: &Path, why: &str) -> Error {
 }
 
 /// Who may, who asks, and what to do: for a file or folder that this process may not use.
-pub(super) fn access_help(path: &Path) -> String {
+pub fn access_help(path: &Path) -> String {
     // Without the file it is the folder that refuses.
     let subject = [Some(path), path.parent()]
         .into_iter()
@@ -250,9 +269,7 @@ impl<'a> Subject<'a> {
 }
 
 fn subjects_help(subjects: &[Subject<'_>]) -> String {
-    // SAFETY: takes nothing, cannot fail, touches no memory of ours.
-    #[expect(unsafe_code, reason = "std has no call for the user id")]
-    let user = name_of("/etc/passwd", unsafe { libc::geteuid() });
+    let user = name_of("/etc/passwd", effective_user());
     let mut text = String::new();
     for Subject { path, metadata } in subjects {
         let owner = name_of("/etc/passwd", metadata.uid());
@@ -361,6 +378,30 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "sqlite")]
+    fn no_more_is_lost_than_there_was() {
+        // Of traces 1 and 2, and of those that were too many, so much was written.
+        let check = |left: &dyn Fn(Option<Id<'_>>) -> Option<u64>, expected| {
+            let by_trace = [(1, 10), (2, 20)];
+            let by_trace = by_trace.map(|(id, count)| (Id::from_u128(id).to_string(), count));
+            let mut written = Written {
+                by_trace: by_trace.into(),
+                others: 1_000,
+            };
+            written.keep_at_most(left);
+            let one = written.by_trace.get(&Id::from_u128(1).to_string());
+            assert_eq!((one.copied(), written.total()), expected);
+        };
+        let left =
+            |trace, all| move |id: Option<Id<'_>>| Some(if id.is_some() { trace } else { all });
+        check(&|_| None, (Some(10), 1_030));
+        check(&left(100, 5_000), (Some(10), 1_030));
+        check(&left(7, 500), (Some(7), 500));
+        check(&left(0, 500), (None, 500));
+        check(&left(7, 5), (Some(7), 14));
+    }
+
+    #[test]
     fn errors_say_what_is_wrong_with_the_path() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("file"), "").unwrap();
@@ -374,7 +415,7 @@ mod tests {
             (
                 "file/x",
                 ErrorKind::Usage,
-                false,
+                true,
                 "a part of the path is a file",
             ),
         ] {
@@ -383,12 +424,17 @@ mod tests {
             assert_eq!((error.kind(), error.is_temporary()), (kind, temporary));
             assert!(error.to_string().contains(expected), "{error}");
         }
-        let denied = error(
-            "open",
-            folder.path(),
-            io::ErrorKind::PermissionDenied.into(),
-        );
-        assert!(denied.help().unwrap().contains("usermod -aG"), "{denied:?}");
+        for (refusal, kind, is_temporary) in [
+            (io::ErrorKind::PermissionDenied, ErrorKind::Denied, true),
+            (io::ErrorKind::ReadOnlyFilesystem, ErrorKind::Denied, true),
+            (io::ErrorKind::IsADirectory, ErrorKind::Usage, false),
+        ] {
+            let error = error("open", folder.path(), refusal.into());
+            assert_eq!((error.kind(), error.is_temporary()), (kind, is_temporary));
+            if kind == ErrorKind::Denied {
+                assert!(error.help().unwrap().contains("usermod -aG"), "{error:?}");
+            }
+        }
     }
 
     #[test]

@@ -4,29 +4,17 @@
 //! Clients that take rustls's own settings get them from [`trust`]; the others take a file with authorities, the system's
 //! where none is named.
 
-#[cfg(any(
-    feature = "elasticsearch",
-    feature = "loginsight",
-    feature = "messaging",
-    feature = "otlp",
-    feature = "postgresql"
-))]
+#[cfg(feature = "_trust")]
 mod trust;
 
-#[cfg(any(feature = "mongodb", feature = "mysql"))]
+#[cfg(feature = "_authorities")]
 use std::path::PathBuf;
 
-#[cfg(any(
-    feature = "elasticsearch",
-    feature = "loginsight",
-    feature = "messaging",
-    feature = "otlp",
-    feature = "postgresql"
-))]
+#[cfg(feature = "_trust")]
 pub(super) use trust::Trust;
 
 /// Where systems keep the authorities that they trust.
-#[cfg(any(feature = "mongodb", feature = "mysql"))]
+#[cfg(feature = "_authorities")]
 const SYSTEM_AUTHORITIES: [&str; 4] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -36,7 +24,7 @@ const SYSTEM_AUTHORITIES: [&str; 4] = [
 
 /// The file with the authorities that the system trusts, for a client that would bring a list of its own otherwise: the one
 /// that the variable `SSL_CERT_FILE` names, or the first that is where systems keep it. `None` if there is none.
-#[cfg(any(feature = "mongodb", feature = "mysql"))]
+#[cfg(feature = "_authorities")]
 pub(super) fn system_authorities() -> Option<PathBuf> {
     let told = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
     let known = SYSTEM_AUTHORITIES.iter().map(PathBuf::from);
@@ -44,29 +32,13 @@ pub(super) fn system_authorities() -> Option<PathBuf> {
 }
 
 /// Why a certificate is not trusted. It may name as many hosts as whoever shows it likes: only a part is repeated.
-#[cfg(any(
-    feature = "elasticsearch",
-    feature = "loginsight",
-    feature = "messaging",
-    feature = "mysql",
-    feature = "otlp",
-    feature = "postgresql",
-    feature = "redis"
-))]
+#[cfg(feature = "_rustls")]
 pub(super) fn untrusted(why: &rustls::CertificateError) -> String {
     let why = super::words::one_line(&why.to_string());
     format!("its certificate is not trusted: {why}")
 }
 
-#[cfg(all(
-    test,
-    any(
-        feature = "messaging",
-        feature = "mysql",
-        feature = "postgresql",
-        feature = "redis"
-    )
-))]
+#[cfg(all(test, feature = "_rustls"))]
 mod tests {
     use rustls::CertificateError;
     use rustls::pki_types::ServerName;

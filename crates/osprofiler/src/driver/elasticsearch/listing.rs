@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::client::{Ask, Call, Client};
 use super::errors;
-use crate::{Id, Result};
+use crate::{Id, Result, Timestamp};
 
 /// How many traces one answer has at most.
 const PAGE_LEN: usize = 1_000;
@@ -125,6 +125,45 @@ pub(super) fn each_trace(
             _ => return Ok(skipped),
         }
     }
+}
+
+/// Calls `each` with the ids of those of the `traces` that have a document of that time or a later one.
+pub(super) fn written_since(
+    client: &mut Client,
+    call: &Call,
+    index: &str,
+    traces: &[Id<'_>],
+    since: Timestamp,
+    each: &mut dyn FnMut(&str),
+) -> Result<()> {
+    let field = id_field(client, call, index)?;
+    let path = format!(
+        "/{index}/_search?ignore_unavailable=true&allow_no_indices=true&allow_partial_search_results=false"
+    );
+    // The text has microseconds, and is in the order of times; upstream's indexes have the date alone, in milliseconds.
+    let from = json!({"gte": since.to_string()});
+    let late = json!({"bool": {"should": [
+        {"range": {"timestamp.keyword": from}},
+        {"bool": {
+            "filter": {"range": {"timestamp": from}},
+            "must_not": {"exists": {"field": "timestamp.keyword"}},
+        }},
+    ], "minimum_should_match": 1}});
+    let body = json!({
+        "size": 0,
+        "track_total_hits": false,
+        "query": {"bool": {"filter": [any_of(field, traces), late]}},
+        "aggs": {"traces": {"terms": {"field": field, "size": traces.len()}}},
+    });
+    let answer = client.ask_for(call, Ask::Post(&body.to_string()), &path, &[])?;
+    let Ok(found) = serde_json::from_str::<Value>(&answer.text.unwrap_or_default()) else {
+        return Err(errors::stranger().told(call.action, &client.settings.shown));
+    };
+    // Absent where there is no index.
+    let groups = found["aggregations"]["traces"]["buckets"].as_array();
+    let ids = groups.into_iter().flatten();
+    ids.filter_map(|group| group["key"].as_str()).for_each(each);
+    Ok(())
 }
 
 /// The query for all documents of the `traces`.

@@ -5,6 +5,8 @@
 //! them. Each notification comes once. What is no notification is skipped and counted. The server is asked first to show what
 //! was written a moment ago.
 
+use std::collections::HashSet;
+
 use serde_json::json;
 
 use super::client::{Ask, Call, Client};
@@ -129,6 +131,28 @@ impl Reader for ElasticsearchReader {
             }
         }
         Ok(skipped)
+    }
+
+    /// The server looks for it: no trace is read.
+    fn written_since(&mut self, traces: &[Id<'_>], since: Timestamp) -> Result<Vec<bool>> {
+        if traces.is_empty() {
+            return Ok(Vec::new());
+        }
+        refresh(&mut self.client, &READ)?;
+        let index = self.index("");
+        let mut written = HashSet::new();
+        listing::written_since(
+            &mut self.client,
+            &READ,
+            &index,
+            traces,
+            since,
+            &mut |base_id| {
+                written.insert(base_id.to_owned());
+            },
+        )?;
+        let is_written = |trace: &Id<'_>| written.contains(&trace.to_string());
+        Ok(traces.iter().map(is_written).collect())
     }
 }
 

@@ -176,3 +176,31 @@ fn pages_that_do_not_go_on_are_an_error() {
         assert_eq!(read(&["{}"; 2], &keys.map(key), &last, true), expected);
     }
 }
+
+#[test]
+fn who_was_written_lately_is_asked_for_and_not_read() {
+    let (old, new) = (Id::from_u128(1), Id::from_u128(2));
+    let since = Timestamp::from_micros(1_234_567);
+    let server = Scripted::new(vec![
+        answer("{}"),
+        answer("{}"),
+        answer(&format!(
+            r#"{{"aggregations": {{"traces": {{"buckets": [{{"key": "{new}", "doc_count": 9}}, {{"key": 7}}]}}}}}}"#
+        )),
+    ]);
+    let mut reader = ElasticsearchReader::new(settings(&server));
+    assert!(reader.written_since(&[], since).unwrap().is_empty());
+    assert_eq!(
+        reader.written_since(&[old, new], since).unwrap(),
+        [false, true]
+    );
+    assert!(server.request().line.contains("/_refresh?"));
+    assert!(server.request().line.contains("/_field_caps?"));
+    let asked: serde_json::Value = serde_json::from_str(&server.request().body).unwrap();
+    assert_eq!(asked["size"], 0);
+    let filters = &asked["query"]["bool"]["filter"];
+    let ids = [old, new].map(|id| id.to_string());
+    assert_eq!(filters[0]["terms"]["base_id"], serde_json::json!(ids));
+    let exact = &filters[1]["bool"]["should"][0]["range"]["timestamp.keyword"];
+    assert_eq!(exact["gte"], since.to_string().as_str());
+}

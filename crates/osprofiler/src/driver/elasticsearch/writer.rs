@@ -6,17 +6,19 @@
 //! is bounded, and halved where a server finds it too large.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use serde::Deserialize;
 
 use super::client::{Ask, Client};
 use super::documents::{self, Documents, Form};
 use super::errors::{self, Refusal, Sorted};
+use super::expiry::{Expiry, Removal};
 use super::settings::Settings;
 use super::{ERRORS, LOSSES, WRITE, template};
 use crate::driver::Writer;
 use crate::driver::document_ids::DocumentIds;
+use crate::driver::expiry::now;
 use crate::driver::losses::Mark;
 use crate::{Error, Id, Loss, LossReason, Notifications, Result, Timestamp, wire};
 
@@ -24,8 +26,6 @@ use crate::{Error, Id, Loss, LossReason, Notifications, Result, Timestamp, wire}
 const BULK_LEN: usize = 2_000;
 /// ...or bytes. A document that has more goes alone.
 const BULK_BYTES: usize = 4 << 20;
-/// From one removal of what is too old to the next.
-const EXPIRY_INTERVAL: Duration = Duration::from_secs(600);
 
 pub(super) struct ElasticsearchWriter {
     client: Client,
@@ -36,7 +36,7 @@ pub(super) struct ElasticsearchWriter {
     loss: Mark<[u8; 12]>,
     is_prepared: bool,
     refused: u64,
-    expired: Option<Instant>,
+    expiry: Option<Expiry>,
 }
 
 /// What became of a request.
@@ -64,16 +64,21 @@ struct Item {
     error: Option<Refusal>,
 }
 
+#[derive(Deserialize)]
+struct Removed {
+    total: i64,
+}
+
 impl ElasticsearchWriter {
     pub(super) fn new(settings: Settings) -> Self {
         Self {
+            expiry: settings.ttl.map(Expiry::new),
             client: Client::new(settings),
             ids: DocumentIds::new(),
             unfinished: None,
             loss: Mark::new(),
             is_prepared: false,
             refused: 0,
-            expired: None,
         }
     }
 
@@ -247,25 +252,27 @@ impl ElasticsearchWriter {
         let _ = self.add(LOSSES, &body, by_trace.len());
     }
 
-    /// Has the server remove what is older than the option `ttl`. It goes on by itself; the next time comes what it leaves.
-    fn expire(&mut self) {
-        let Some(ttl) = self.client.settings.ttl else {
-            return;
-        };
-        let is_due = |last: Instant| last.elapsed() >= EXPIRY_INTERVAL;
-        if !self.expired.is_none_or(is_due) {
-            return;
-        }
-        self.expired = Some(Instant::now());
-        let ttl = i64::try_from(ttl.as_micros()).unwrap_or(i64::MAX);
-        let oldest = Timestamp::from_micros(now().as_micros().saturating_sub(ttl));
+    /// Has the server remove so many documents at most of those before that time. It is waited for: what nobody waits for leaves a
+    /// document with the server about itself.
+    fn remove(&mut self, oldest: Timestamp, most: i64) -> Removal {
         let index = &self.client.settings.index;
         let path = format!(
-            "/{index},{index}{ERRORS},{index}{LOSSES}/_delete_by_query?conflicts=proceed&ignore_unavailable=true&wait_for_completion=false"
+            "/{index},{index}{ERRORS},{index}{LOSSES}/_delete_by_query?conflicts=proceed&ignore_unavailable=true"
         );
-        let body = format!(r#"{{"query": {{"range": {{"timestamp": {{"lt": "{oldest}"}}}}}}}}"#);
-        // The batch is stored: what is not removed now is removed later.
-        let _ = self.client.ask_for(&WRITE, Ask::Post(&body), &path, &[]);
+        let body = format!(
+            r#"{{"query": {{"range": {{"timestamp": {{"lt": "{oldest}"}}}}}}, "max_docs": {most}}}"#
+        );
+        let text = match self.client.ask_for(&WRITE, Ask::Post(&body), &path, &[]) {
+            Ok(answer) => answer.text,
+            Err(error) if error.is_temporary() => return Removal::TooMuch,
+            Err(_) => None,
+        };
+        let removed = text.and_then(|text| serde_json::from_str(&text).ok());
+        if removed.is_some_and(|Removed { total }| total >= most) {
+            Removal::Behind
+        } else {
+            Removal::Done
+        }
     }
 
     fn told(&self, sorted: Sorted) -> Error {
@@ -295,7 +302,9 @@ impl Writer for ElasticsearchWriter {
         if !refused.is_empty() {
             self.refuse(batch, &refused);
         }
-        self.expire();
+        if let Some(expiry) = &mut self.expiry {
+            expiry.wrote(batch.len());
+        }
         Ok(())
     }
 
@@ -315,6 +324,16 @@ impl Writer for ElasticsearchWriter {
         Ok(())
     }
 
+    fn tidy(&mut self) {
+        if let Some((oldest, most)) = self.expiry.as_mut().and_then(Expiry::due) {
+            let begin = Instant::now();
+            let removal = self.remove(oldest, most);
+            if let Some(expiry) = &mut self.expiry {
+                expiry.done(removal, begin.elapsed());
+            }
+        }
+    }
+
     fn take_losses(&mut self) -> Vec<Loss> {
         match std::mem::take(&mut self.refused) {
             0 => Vec::new(),
@@ -324,11 +343,4 @@ impl Writer for ElasticsearchWriter {
             }],
         }
     }
-}
-
-/// The time, by this machine's clock.
-fn now() -> Timestamp {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
-    let micros = since_1970.unwrap_or_default().as_micros();
-    Timestamp::from_micros(i64::try_from(micros).unwrap_or(i64::MAX))
 }

@@ -7,6 +7,7 @@
 use percent_encoding::percent_decode_str;
 
 use crate::driver::ConnectionString;
+use crate::driver::connection_string::{is_word, split_options};
 use crate::{Error, ErrorKind, Result};
 
 const PORT: u16 = 5672;
@@ -80,7 +81,7 @@ impl Bus {
                 "write `rabbit://user:password@host:5672/vhost`; a service in Python reaches other transports through oslo.messaging",
             ));
         }
-        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (rest, query) = split_options(rest, is_word);
         let (hosts, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let mut brokers = Vec::new();
         for host in hosts.split(',').filter(|host| !host.is_empty()) {
@@ -220,6 +221,7 @@ mod tests {
                 "a:b@h1:1,c:d@fe80::1:2 v",
             ),
             ("rabbit://a:s3cret:2@h/v", "a:s3cret:2@h:5672 v"),
+            ("rabbit://u:1?s3cret@h/v?ssl=1", "u:1?s3cret@h:5672 v"),
             (
                 "rabbit://u:s3cret,@h/v",
                 "! a broker's port is no number from 1 to 65535",

@@ -111,7 +111,7 @@ pub(super) fn push_table(table: &[(&'static str, Value)], out: &mut Vec<u8>) {
 pub(super) struct Arguments<'a>(pub(super) &'a [u8]);
 
 impl<'a> Arguments<'a> {
-    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+    pub(super) fn take(&mut self, count: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(count)?;
         self.0 = rest;
         Some(taken)

@@ -16,6 +16,8 @@ const MOST_BODY_BYTES: usize = wire::MAX_LINE_BYTES + (64 << 10);
 pub(super) struct Message {
     /// Its place, if it tells one.
     pub(super) place: Option<u64>,
+    /// How often it was taken in hand before and put back, where the queue counts that.
+    pub(super) deliveries: u64,
     /// `None` for one too long to keep.
     pub(super) body: Option<Vec<u8>>,
 }
@@ -37,6 +39,7 @@ impl Incoming {
                 let size = arguments.long_long().ok_or("a message without its size")?;
                 let message = Message {
                     place: properties::place(arguments.0),
+                    deliveries: properties::deliveries(arguments.0),
                     body: (size <= MOST_BODY_BYTES as u64).then(Vec::new),
                 };
                 *known = Some((message, size));

@@ -2,7 +2,8 @@
 //! What a message says about itself beside its body: that it is JSON, how long it is kept, and its place among others.
 //!
 //! The same as oslo.messaging sends, and one more, which nobody else looks at: as its `message-id` the microsecond at which it
-//! was sent, no two of one writer the same. A quorum queue forgets the order of messages that were looked at and put back.
+//! was sent, no two of one writer the same. A quorum queue forgets the order of messages that were looked at and put back, and
+//! says of each how often that was.
 
 use std::time::Duration;
 
@@ -93,6 +94,55 @@ pub(super) fn place(flags_and_properties: &[u8]) -> Option<u64> {
     is_ours.then(|| u64::from_str_radix(&text, 16).ok())?
 }
 
+/// The header in which a quorum queue says how often it gave a message out before.
+const DELIVERIES: &[u8] = b"x-delivery-count";
+
+/// How often the message was given out before, if the queue says so.
+pub(super) fn deliveries(flags_and_properties: &[u8]) -> u64 {
+    headers(flags_and_properties)
+        .and_then(deliveries_of)
+        .unwrap_or(0)
+}
+
+/// The table of headers.
+fn headers(flags_and_properties: &[u8]) -> Option<&[u8]> {
+    let mut rest = Arguments(flags_and_properties);
+    let flags = rest.short()?;
+    for property in [CONTENT_TYPE, CONTENT_ENCODING] {
+        if flags & property != 0 {
+            rest.short_text()?;
+        }
+    }
+    let bytes = (flags & HEADERS != 0).then(|| rest.long())??;
+    rest.take(usize::try_from(bytes).ok()?)
+}
+
+fn deliveries_of(headers: &[u8]) -> Option<u64> {
+    let mut rest = Arguments(headers);
+    loop {
+        let name_bytes = rest.byte()?;
+        let name = rest.take(usize::from(name_bytes))?;
+        // What the protocol has for values, and RabbitMQ's own: so many bytes, or as many as the value itself tells.
+        let bytes = match rest.byte()? {
+            b't' | b'b' | b'B' => 1,
+            b's' | b'u' | b'U' => 2,
+            b'I' | b'i' | b'f' => 4,
+            b'D' => 5,
+            b'l' | b'L' | b'd' | b'T' => 8,
+            b'V' => 0,
+            b'S' | b'x' | b'F' | b'A' => usize::try_from(rest.long()?).ok()?,
+            _ => return None,
+        };
+        let value = rest.take(bytes)?;
+        if name == DELIVERIES && (1..=8).contains(&bytes) {
+            let number = value
+                .iter()
+                .fold(0, |sum, &byte| sum << 8 | u64::from(byte));
+            return Some(number);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,5 +174,27 @@ mod tests {
             assert_eq!(place(properties), None, "{properties:?}");
         }
         assert_eq!(place(b"\x20\x80\0\0\0\x01x\x100000000000000001"), Some(1));
+    }
+
+    #[test]
+    fn a_queue_says_how_often_it_gave_a_message_out() {
+        let count = b"\x10x-delivery-countl\0\0\0\0\0\0\x01\x02";
+        let other = b"\x01aS\0\0\0\x02hi\x01bt\x01\x01cV\x01dF\0\0\0\x03\x01et";
+        for (table, expected) in [
+            (&b""[..], 0),
+            (count, 258),
+            (&[&other[..], count].concat(), 258),
+            (&count[..20], 0),
+            (b"\x10x-delivery-countI\0\0\0\x07", 7),
+            (b"\x10x-delivery-countS\0\0\0\x01\x07", 7),
+            (b"\x01a?\x10x-delivery-countI\0\0\0\x07", 0),
+        ] {
+            let size = (table.len() as u32).to_be_bytes();
+            let properties = [b"\xa0\0\x01j", &size[..], table].concat();
+            assert_eq!(deliveries(&properties), expected, "{table:?}");
+        }
+        for properties in [&b""[..], b"\xff", b"\0\0", b"\x20\0\xff\xff\xff\xff"] {
+            assert_eq!(deliveries(properties), 0);
+        }
     }
 }

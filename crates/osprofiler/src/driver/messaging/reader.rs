@@ -32,8 +32,12 @@ const MOST_WAITING: Duration = Duration::from_secs(60);
 /// So long is waited for another reader.
 const OTHERS_READING: Duration = Duration::from_secs(30);
 
+/// From so many readings on a person is warned: half of what RabbitMQ 4 lets a quorum queue take.
+const MANY_DELIVERIES: u64 = 10;
+
 pub(super) struct MessagingReader {
     settings: Settings,
+    warning: Option<String>,
 }
 
 /// Looks at what a message holds, at that place; says whether it is what is looked for, or breaks off.
@@ -41,12 +45,15 @@ type Look<'a> = dyn FnMut(Content<'_>, u64) -> ControlFlow<(), bool> + 'a;
 
 impl MessagingReader {
     pub(super) fn new(settings: Settings) -> Self {
-        Self { settings }
+        Self {
+            settings,
+            warning: None,
+        }
     }
 
     /// Shows each message that waits to `look`, until it breaks off, and returns how many were junk. With `patience`, waits
     /// for more until for so long none came that is looked for.
-    fn look_through(&self, patience: Duration, look: &mut Look<'_>) -> Result<u64> {
+    fn look_through(&mut self, patience: Duration, look: &mut Look<'_>) -> Result<u64> {
         let queue = self.settings.queue();
         let mut connection = Connection::open(&self.settings, std::process::id() as usize)?;
         connection.answer_within(self.settings.reading_timeout);
@@ -67,9 +74,12 @@ impl MessagingReader {
         let mut last_wanted = begin;
         loop {
             let wanted_before = hand.wanted;
-            let going_on = hand
-                .take_all(&mut connection, &queue, look)
-                .map_err(|fault| failed(&connection, fault))?;
+            let taken = hand.take_all(&mut connection, &queue, look);
+            // What is not looked at to its end goes back, too.
+            if hand.deliveries >= MANY_DELIVERIES {
+                self.warning = Some(often_read(&queue, hand.deliveries));
+            }
+            let going_on = taken.map_err(|fault| failed(&connection, fault))?;
             let now = Instant::now();
             if hand.wanted > wanted_before {
                 last_wanted = now;
@@ -88,7 +98,7 @@ impl MessagingReader {
     /// Shows what waits of the traces that are wanted. Each look at the queue is a look at all of it, so there is one for all of
     /// them, and it waits for nothing more to come.
     fn read_in_one_go(
-        &self,
+        &mut self,
         is_wanted: &dyn Fn(Option<Id<'_>>) -> bool,
         each: &mut dyn FnMut(Stored<'_>) -> ControlFlow<()>,
     ) -> Result<u64> {
@@ -166,6 +176,8 @@ struct Hand {
     bytes: u64,
     wanted: u64,
     junk: u64,
+    /// How often one of them was in hand before.
+    deliveries: u64,
     /// The place of the last one.
     place: u64,
 }
@@ -178,6 +190,7 @@ impl Hand {
             bytes: 0,
             wanted: 0,
             junk: 0,
+            deliveries: 0,
             place: 0,
         }
     }
@@ -209,6 +222,7 @@ impl Hand {
                     continue;
                 };
                 self.messages += 1;
+                self.deliveries = self.deliveries.max(message.deliveries);
                 self.bytes += message.body.as_ref().map_or(0, Vec::len) as u64;
                 if going_on.is_continue() {
                     going_on = self.look_at(&message, look);
@@ -245,6 +259,14 @@ impl Hand {
         self.wanted += u64::from(is_wanted);
         ControlFlow::Continue(())
     }
+}
+
+fn often_read(queue: &str, times: u64) -> String {
+    format!(
+        "messages of the queue `{queue}` were read {times} times before, which RabbitMQ counts as deliveries: one with a delivery \
+         limit (20 for quorum queues of RabbitMQ 4, unless told otherwise) drops them then; copy what is wanted to another store, \
+         or set `delivery-limit` to -1 by a policy"
+    )
 }
 
 fn too_many(queue: &str, messages: u64) -> Error {
@@ -344,5 +366,9 @@ impl Reader for MessagingReader {
     ) -> Result<u64> {
         let wanted: HashSet<Id<'_>> = traces.iter().copied().collect();
         self.read_in_one_go(&|id| id.is_some_and(|id| wanted.contains(&id)), each)
+    }
+
+    fn take_warning(&mut self) -> Option<String> {
+        self.warning.take()
     }
 }

@@ -116,8 +116,8 @@ impl Settings {
     }
 }
 
-/// What finding a server and connecting may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// What finding a server and connecting may take: less than the end of a process waits, so that it says why it lost something.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_500);
 
 /// A time-out of MongoDB's own, in milliseconds; none if it is none.
 fn millis(connection: &ConnectionString, name: &str) -> Option<Duration> {
@@ -341,7 +341,7 @@ mod tests {
     #[test]
     fn time_outs_are_ours_or_the_clients_or_short() {
         for (options, connect, answer) in [
-            ("", 2_000, 5_000),
+            ("", 1_500, 5_000),
             ("connect_timeout=0.5&socket_timeout=7", 500, 7_000),
             ("connectTimeoutMS=3000&SOCKETTIMEOUTMS=100", 3_000, 100),
             (

@@ -5,7 +5,9 @@
 
 use std::io;
 
-use mongodb::error::{Error as ClientError, ErrorKind as Client, InsertManyError, WriteFailure};
+use mongodb::error::{
+    Error as ClientError, ErrorKind as Client, InsertManyError, RETRYABLE_WRITE_ERROR, WriteFailure,
+};
 
 use crate::driver::ConnectionString;
 use crate::{Error, ErrorKind};
@@ -125,6 +127,11 @@ fn sort_error(error: &ClientError, cause: Option<&ClientError>) -> Sorted {
             );
             temporary(ErrorKind::Corrupt, why, CHECK_ADDRESS)
         }
+        // The server itself says so, or the client of one that is too old to: also of codes that are to come.
+        Client::Command(refusal) if error.contains_label(RETRYABLE_WRITE_ERROR) => {
+            let why = refused(refusal.code, &refusal.message);
+            temporary(ErrorKind::Unavailable, why, SEE_LOG)
+        }
         Client::Command(error) => sort_code(error.code, &error.message),
         Client::Write(WriteFailure::WriteError(error)) => sort_code(error.code, &error.message),
         Client::Write(WriteFailure::WriteConcernError(error)) => {
@@ -174,9 +181,13 @@ pub(super) fn on_too_few(code: i32, message: &str) -> Sorted {
     temporary(ErrorKind::Unavailable, why, CHECK_CONCERN)
 }
 
+fn refused(code: i32, message: &str) -> String {
+    format!("the server refuses it: {message} (code {code})")
+}
+
 /// What a server refused. The codes are in MongoDB's `error_codes.yml`.
 pub(super) fn sort_code(code: i32, message: &str) -> Sorted {
-    let why = format!("the server refuses it: {message} (code {code})");
+    let why = refused(code, message);
     match code {
         // Unauthorized; UserNotFound, AuthenticationFailed, AuthenticationRestrictionUnmet.
         13 => temporary(ErrorKind::Denied, why, CHECK_RIGHTS),
@@ -189,14 +200,25 @@ pub(super) fn sort_code(code: i32, message: &str) -> Sorted {
     }
 }
 
-/// Whether the same may succeed later: the server has no primary, changes it, stops, or took too long.
+/// Whether the same may succeed later: a member, a router or a proxy has no primary, changes it, looks for a shard, stops, has
+/// too much to do, or took too long. What `error_codes.yml` calls `NetworkError`, `NotPrimaryError`, `RetriableError`,
+/// `Interruption`, `StaleShardVersionError` or `SystemOverloadedError`, and what is like them there without a category.
 pub(super) fn is_temporary(code: i32) -> bool {
-    [
-        6, 7, 24, 50, 64, 89, 91, 112, 134, 189, 262, 9001, 10058, 10107, 11600, 11602, 13435,
-        13436, 14031,
-    ]
-    .contains(&code)
+    TEMPORARY.contains(&code)
 }
+
+#[rustfmt::skip] // by category
+const TEMPORARY: &[i32] = &[
+    // No network, no host, no shard, no primary, no configuration servers.
+    6, 7, 70, 71, 82, 83, 89, 94, 133, 145, 149, 199, 202, 203, 216, 9001, 56846,
+    // Another primary, or a server that stops.
+    91, 189, 10058, 10107, 11600, 11602, 13435, 13436,
+    // A router that does not know yet where a shard's documents went.
+    63, 150, 249, 343, 9996, 13388,
+    // Locks, time, room, load, and who ended it for their sake.
+    24, 46, 50, 64, 107, 112, 117, 134, 215, 237, 262, 264, 279, 290, 355, 365, 371, 391, 402, 406, 407, 412, 433, 449, 450,
+    453, 462, 11601, 12586, 12587, 14031, 46841, 50915, 91331, 10_045_600,
+];
 
 /// A line of somebody else's words.
 fn masked(text: &str, store: &ConnectionString) -> String {

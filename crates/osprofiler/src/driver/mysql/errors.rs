@@ -114,10 +114,14 @@ fn sort_said(code: u16, message: &str) -> Error {
         // gives the last number once more. Any other duplicate is one to an index that somebody else made.
         1467 | 167 => error(ErrorKind::Full).with_help(WIDEN),
         1062 if message.ends_with("PRIMARY'") => error(ErrorKind::Full).with_help(WIDEN),
-        // Connections, shutdown, memory, locks, Galera; tables that were removed or altered: the next connection sees.
-        1030 | 1037 | 1038 | 1040 | 1041 | 1047 | 1050 | 1053 | 1077 | 1078 | 1079 | 1146 | 1152 | 1154..=1161
-        | 1180 | 1184 | 1203 | 1205 | 1206 | 1213 | 1226 | 1317 | 1412 | 1684 | 1879 | 1927 | 1969 | 3024 | 3168 | 3169
-        | 4031 => error(ErrorKind::Unavailable),
+        // Connections, shutdown, memory, locks, Galera, Group Replication; tables that were removed or altered: the next
+        // connection sees. 1105 is what routers and other servers have no number for.
+        1030 | 1037 | 1038 | 1040 | 1041 | 1047 | 1050 | 1053 | 1077 | 1078 | 1079 | 1105 | 1146 | 1152 | 1154..=1161
+        | 1180 | 1184 | 1203 | 1205 | 1206 | 1213 | 1226 | 1317 | 1412 | 1684 | 1879 | 1927 | 1969 | 3024 | 3100 | 3101
+        | 3168 | 3169 | 3796 | 3797 | 4031 => error(ErrorKind::Unavailable),
+        // No server's own: a client's number, which a proxy between tells on, or ProxySQL's of its own outages.
+        2000..=2999 | 9000..=9999 => error(ErrorKind::Unavailable)
+            .with_help("something between, perhaps ProxySQL, does not reach the server: see its log"),
         _ => Error::new(
             ErrorKind::Corrupt,
             format!("its tables are not this driver's: {message} ({code})"),

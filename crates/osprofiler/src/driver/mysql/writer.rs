@@ -11,8 +11,8 @@ use super::insert::{Inserts, Taken};
 use super::settings::Settings;
 use super::tables::Tables;
 use crate::driver::Writer;
+use crate::driver::expiry::{self, Expiry};
 use crate::driver::losses::Mark;
-use crate::driver::sql::expiry::{self, Expiry};
 use crate::driver::sql::row;
 use crate::{Id, Loss, LossReason, Notifications, Result, Timestamp};
 
@@ -71,10 +71,8 @@ impl Writer for MysqlWriter {
             connection.execute("COMMIT")?;
             Ok(refused.values().map(|&(count, _)| count).sum::<u64>())
         })?;
-        let due = |expiry: &mut Expiry| expiry.after(batch.len());
-        if let Some((oldest, rows)) = self.expiry.as_mut().and_then(due) {
-            // The batch is stored: what is not removed now is removed later.
-            let _ = self.call(|connection, _| remove(connection, oldest, rows));
+        if let Some(expiry) = &mut self.expiry {
+            expiry.wrote(batch.len());
         }
         Ok(())
     }
@@ -84,6 +82,12 @@ impl Writer for MysqlWriter {
         self.call(|connection, _| add_loss(connection, base_id, loss, time))?;
         self.loss.taken();
         Ok(())
+    }
+
+    fn tidy(&mut self) {
+        if let Some((oldest, rows)) = self.expiry.as_mut().and_then(Expiry::due) {
+            let _ = self.call(|connection, _| remove(connection, oldest, rows));
+        }
     }
 
     fn take_losses(&mut self) -> Vec<Loss> {

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! An info as the attributes of a span.
 //!
-//! In: the JSON text of an info. Out: attributes, under the names that upstream's driver has for what services tell of requests,
+//! In: the members of an info. Out: attributes, under the names that upstream's driver has for what services tell of requests,
 //! statements and functions, and under `info.` for all else. An object at the top of an info is an attribute a member, what is
 //! nested deeper is its JSON as one text. Texts, their number and their sum are bounded; what is left out is counted.
 
 use std::borrow::Cow;
 
+use super::info::{Info, Value};
 use super::protobuf::Message;
-use crate::wire::json::{self, Scanner, Token};
 
 /// The longest text of an attribute, in bytes; what is longer ends with `…`.
 const MOST_TEXT_BYTES: usize = 16 << 10;
@@ -27,104 +27,126 @@ const DROPPED_OF_SPAN: u32 = 10;
 /// Members that are told otherwise: as the resource, the status and a link.
 const TOLD_OTHERWISE: [&str; 3] = ["host", "etype", "message"];
 
-/// The attributes of one span, as they are written into it.
-pub(super) struct Attributes {
-    fields: Vec<u8>,
-    names: Vec<String>,
+/// The name of an attribute, in parts.
+type Parts<'a> = [&'a str; 4];
+
+/// The attributes of one span, written into it as they are added.
+pub(super) struct Attributes<'a, 'b> {
+    span: &'a mut Message<'b>,
+    /// Where they begin in what is written.
+    begin: usize,
+    /// Those it has, one behind the other, and where each ends.
+    names: String,
+    ends: Vec<usize>,
     dropped: u64,
 }
 
-impl Attributes {
-    pub(super) fn new() -> Self {
+impl<'a, 'b> Attributes<'a, 'b> {
+    pub(super) fn of(span: &'a mut Message<'b>) -> Self {
         Self {
-            fields: Vec::new(),
-            names: Vec::new(),
+            begin: span.position(),
+            span,
+            names: String::with_capacity(256),
+            ends: Vec::with_capacity(16),
             dropped: 0,
         }
     }
 
     /// Adds what an info tells; of equal names the first that is added counts.
-    pub(super) fn add_info(&mut self, info: &str) {
-        for (member, value) in members(info) {
-            let member = json::unescape(member);
-            if TOLD_OTHERWISE.contains(&&*member) {
+    pub(super) fn add_info(&mut self, info: &Info<'_>) {
+        for member in info.members() {
+            let (name, inner) = (&*member.name, member.inner.as_deref());
+            if TOLD_OTHERWISE.contains(&name) || (name, inner) == ("request", Some("traceparent")) {
                 continue;
             }
-            if !value.starts_with('{') {
-                self.add_json(&format!("info.{member}"), value);
-                continue;
-            }
-            for (inner, value) in members(value) {
-                let inner = json::unescape(inner);
-                if (&*member, &*inner) != ("request", "traceparent") {
-                    self.add_json(&name(&member, &inner), value);
-                }
+            let name = parts(name, inner);
+            match &member.value {
+                Value::Text(text) => self.add_text_of(name, text),
+                // Told a member at a time.
+                Value::Json(json) if inner.is_none() && json.starts_with('{') => {}
+                Value::Json(json) => self.add_json(name, json),
             }
         }
     }
 
     /// Adds a text.
     pub(super) fn add_text(&mut self, name: &str, text: &str) {
-        let text = bounded(text);
-        self.add(name, |value| value.bytes(1, text.as_bytes()));
+        self.add_text_of([name, "", "", ""], text);
     }
 
     /// Adds a number.
     pub(super) fn add_number(&mut self, name: &str, number: i64) {
-        self.add(name, |value| value.number(3, number as u64));
+        self.add([name, "", "", ""], |value| value.number(3, number as u64));
     }
 
-    /// Writes them into a span.
-    pub(super) fn write(&self, span: &mut Message<'_>) {
-        span.append(&self.fields);
+    /// Writes how many found no room.
+    pub(super) fn finish(self) {
         if self.dropped > 0 {
-            span.number(DROPPED_OF_SPAN, self.dropped);
+            self.span.number(DROPPED_OF_SPAN, self.dropped);
         }
     }
 
-    fn add_json(&mut self, name: &str, value: &str) {
-        if value == "true" || value == "false" {
-            self.add(name, |any| any.number(2, u64::from(value == "true")));
-        } else if let Ok(number) = value.parse() {
-            self.add_number(name, number);
-        } else if value.starts_with('"') {
-            self.add_text(name, &json::unescape(value));
-        } else if value.starts_with(['{', '[']) {
-            self.add_text(name, value);
-        } else if value != "null" {
-            self.add_float(name, value);
+    fn add_json(&mut self, name: Parts<'_>, json: &str) {
+        match json {
+            "null" => {}
+            "true" | "false" => self.add(name, |value| value.number(2, u64::from(json == "true"))),
+            _ if json.starts_with(['{', '[']) => self.add_text_of(name, json),
+            _ => self.add_number_of(name, json),
         }
     }
 
-    /// A number that is no integer of 64 bits; one that a float bends is kept as the text it is.
-    fn add_float(&mut self, name: &str, value: &str) {
-        let is_integer = value
+    /// A number that is no integer of 64 bits is a float; one that a float bends is kept as the text it is.
+    fn add_number_of(&mut self, name: Parts<'_>, json: &str) {
+        let is_integer = json
             .trim_start_matches('-')
             .bytes()
             .all(|byte| byte.is_ascii_digit());
-        match value.parse::<f64>() {
-            Ok(number) if !is_integer => {
-                self.add(name, |any| any.fixed64(4, number.to_bits()));
+        match (json.parse::<i64>(), json.parse::<f64>()) {
+            (Ok(number), _) => self.add(name, |value| value.number(3, number as u64)),
+            (_, Ok(number)) if !is_integer => {
+                self.add(name, |value| value.fixed64(4, number.to_bits()));
             }
-            _ => self.add_text(name, value),
+            _ => self.add_text_of(name, json),
         }
     }
 
-    fn add(&mut self, name: &str, value: impl FnOnce(&mut Message<'_>)) {
-        if self.names.iter().any(|known| known == name) {
+    fn add_text_of(&mut self, name: Parts<'_>, text: &str) {
+        let text = bounded(text);
+        self.add(name, |value| value.bytes(1, text.as_bytes()));
+    }
+
+    fn add(&mut self, name: Parts<'_>, value: impl FnOnce(&mut Message<'_>)) {
+        let begin = self.names.len();
+        for part in name {
+            self.names.push_str(part);
+        }
+        let (known, name) = self.names.split_at(begin);
+        if is_among(name, known, &self.ends) {
+            self.names.truncate(begin);
             return;
         }
-        let before = self.fields.len();
-        if self.names.len() < MOST {
-            write(OF_SPAN, name, value, &mut Message::new(&mut self.fields));
+        let before = self.span.position();
+        if self.ends.len() < MOST {
+            write(OF_SPAN, name, value, self.span);
         }
-        if self.names.len() == MOST || self.fields.len() > MOST_BYTES {
-            self.fields.truncate(before);
+        if self.ends.len() == MOST || self.span.position() - self.begin > MOST_BYTES {
+            self.span.truncate(before);
+            self.names.truncate(begin);
             self.dropped += 1;
         } else {
-            self.names.push(name.to_owned());
+            self.ends.push(self.names.len());
         }
     }
+}
+
+/// Whether the name is one of those that stand one behind the other and end there.
+fn is_among(name: &str, known: &str, ends: &[usize]) -> bool {
+    let mut begin = 0;
+    ends.iter().any(|&end| {
+        let other = &known[begin..end];
+        begin = end;
+        other == name
+    })
 }
 
 /// Writes an attribute whose value is a text into a message, in the field that has such there.
@@ -145,15 +167,18 @@ fn write(field: u32, name: &str, value: impl FnOnce(&mut Message<'_>), message: 
     });
 }
 
-/// What upstream calls a member of an info's member.
-fn name(member: &str, inner: &str) -> String {
+/// What upstream calls a member of an info, or of its member.
+fn parts<'a>(member: &'a str, inner: Option<&'a str>) -> Parts<'a> {
+    let Some(inner) = inner else {
+        return ["info.", member, "", ""];
+    };
     match (member, inner) {
         ("requests", "status_code")
         | ("db", "result")
-        | ("function", "name" | "args" | "kwargs" | "result") => inner.to_owned(),
-        ("request" | "requests", _) => format!("http.{inner}"),
-        ("db", _) => format!("db.{inner}"),
-        _ => format!("info.{member}.{inner}"),
+        | ("function", "name" | "args" | "kwargs" | "result") => [inner, "", "", ""],
+        ("request" | "requests", _) => ["http.", inner, "", ""],
+        ("db", _) => ["db.", inner, "", ""],
+        _ => ["info.", member, ".", inner],
     }
 }
 
@@ -168,37 +193,4 @@ pub(super) fn bounded(text: &str) -> Cow<'_, str> {
         end -= 1;
     }
     Cow::Owned(format!("{}{END}", &text[..end]))
-}
-
-/// The members of the object `text`: names and values as they are written, as far as it is an object.
-fn members(text: &str) -> impl Iterator<Item = (&str, &str)> {
-    let mut scanner = Scanner::new(text);
-    let is_object = scanner.next_token() == Ok(Some(Token::ObjectStart));
-    std::iter::from_fn(move || {
-        let Ok(Some(Token::Key(key))) = scanner.next_token() else {
-            return None;
-        };
-        let begin = scanner.position();
-        let first = scanner.next_token().ok()??;
-        scanner.skip_value(first).ok()?;
-        Some((key, text[begin..scanner.position()].trim_ascii_start()))
-    })
-    .take_while(move |_| is_object)
-}
-
-/// The member `name` of an info, as a text; `None` where it is null or absent.
-pub(super) fn text_member<'a>(info: &'a str, name: &str) -> Option<Cow<'a, str>> {
-    match json::member(info, name)? {
-        "null" => None,
-        value => Some(json::unescape(value)),
-    }
-}
-
-/// The member `inner` of an info's member `name`, as a text.
-pub(super) fn inner_member<'a>(info: &'a str, name: &str, inner: &str) -> Option<Cow<'a, str>> {
-    // Most infos have no such member, and most that have it write it plainly.
-    if !info.contains(name) && !info.contains('\\') {
-        return None;
-    }
-    text_member(json::member(info, name)?, inner)
 }

@@ -33,24 +33,47 @@ impl<'a> Message<'a> {
 
     /// Bytes, a text's for instance.
     pub(super) fn bytes(&mut self, field: u32, value: &[u8]) {
+        self.head(field, value.len());
+        self.append(value);
+    }
+
+    /// What stands before bytes, or a message, of that length, which are appended next.
+    pub(super) fn head(&mut self, field: u32, length: usize) {
         self.tag(field, LENGTH);
-        push_varint(value.len() as u64, self.0);
-        self.0.extend_from_slice(value);
+        push_varint(length as u64, self.0);
+    }
+
+    /// Bytes or fields that were written elsewhere.
+    pub(super) fn append(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
     }
 
     /// A message within this one.
     pub(super) fn message(&mut self, field: u32, write: impl FnOnce(&mut Message<'_>)) {
         self.tag(field, LENGTH);
         let begin = self.0.len();
+        // The length is known last and stands first. Most often it is one byte.
+        self.0.push(0);
         write(&mut Message(self.0));
-        let mut length = Vec::with_capacity(10);
-        push_varint((self.0.len() - begin) as u64, &mut length);
-        self.0.splice(begin..begin, length);
+        let end = self.0.len();
+        let length = end - begin - 1;
+        self.0[begin] = length as u8 & 0x7f;
+        if length >= 0x80 {
+            self.0[begin] |= 0x80;
+            push_varint((length >> 7) as u64, self.0);
+            let length_bytes = self.0.len() - end;
+            self.0[begin + 1..].rotate_right(length_bytes);
+        }
     }
 
-    /// Fields that were written elsewhere.
-    pub(super) fn append(&mut self, fields: &[u8]) {
-        self.0.extend_from_slice(fields);
+    /// How much has been written, here and before.
+    pub(super) fn position(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Takes back what was written since that position.
+    pub(super) fn truncate(&mut self, position: usize) {
+        self.0.truncate(position);
     }
 
     fn tag(&mut self, field: u32, kind: u8) {
@@ -150,7 +173,8 @@ mod tests {
             inner.bytes(1, &long);
             inner.message(16, |_| {});
         });
-        message.append(&[0x25, 1, 0, 0, 0]);
+        message.head(4, 3);
+        message.append(&[1, 2, 3]);
         // 300 is the encoding guide's own example.
         assert_eq!(out[..3], [0x08, 0xac, 0x02]);
         let fields: Vec<_> = Fields(&out).collect::<Result<_, _>>().unwrap();
@@ -159,7 +183,7 @@ mod tests {
         };
         assert_eq!(first, (1, Value::Number(300)));
         assert_eq!(second, (2, Value::Number(u64::MAX)));
-        assert_eq!(fourth, (4, Value::Number(1)));
+        assert_eq!(fourth, (4, Value::Bytes(&[1, 2, 3])));
         let inner: Vec<_> = Fields(inner).collect::<Result<_, _>>().unwrap();
         assert_eq!(inner, [(1, Value::Bytes(&long)), (16, Value::Bytes(&[]))]);
     }

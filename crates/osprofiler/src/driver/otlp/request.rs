@@ -19,7 +19,7 @@ const ENOUGH_BYTES: usize = 512 << 10;
 
 /// A request in the making.
 pub(super) struct Request {
-    /// Spans by resource: as fields of OTLP's `ScopeSpans`.
+    /// Spans by resource: the fields of OTLP's `ScopeSpans`.
     groups: Vec<(Resource, Vec<u8>)>,
     bytes: usize,
     /// How many notifications its spans are of.
@@ -63,15 +63,20 @@ impl Request {
     }
 
     fn add_group(&mut self, resource: Resource) -> usize {
-        self.groups.push((resource, Vec::new()));
+        let mut of_scope = Vec::new();
+        Message::new(&mut of_scope).message(1, |scope| {
+            scope.bytes(1, b"osprofiler");
+            scope.bytes(2, env!("CARGO_PKG_VERSION").as_bytes());
+        });
+        self.groups.push((resource, of_scope));
         self.groups.len() - 1
     }
 
     fn write(&mut self, group: usize, write: impl FnOnce(&mut Message<'_>)) {
-        let fields = &mut self.groups[group].1;
-        let before = fields.len();
-        Message::new(fields).message(2, write);
-        self.bytes += fields.len() - before;
+        let of_scope = &mut self.groups[group].1;
+        let before = of_scope.len();
+        Message::new(of_scope).message(2, write);
+        self.bytes += of_scope.len() - before;
         self.spans += 1;
     }
 
@@ -79,17 +84,15 @@ impl Request {
     pub(super) fn encode(&self, prefix: Option<&str>) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.bytes + 512 * self.groups.len());
         let mut request = Message::new(&mut out);
-        for (resource, spans) in &self.groups {
-            request.message(1, |of_resource| {
-                of_resource.message(1, |message| write_resource(resource, prefix, message));
-                of_resource.message(2, |of_scope| {
-                    of_scope.message(1, |scope| {
-                        scope.bytes(1, b"osprofiler");
-                        scope.bytes(2, env!("CARGO_PKG_VERSION").as_bytes());
-                    });
-                    of_scope.append(spans);
-                });
-            });
+        for (resource, of_scope) in &self.groups {
+            // Spans are up to half a MiB, which is moved once.
+            let mut before = Vec::new();
+            let mut of_resource = Message::new(&mut before);
+            of_resource.message(1, |message| write_resource(resource, prefix, message));
+            of_resource.head(2, of_scope.len());
+            request.head(1, before.len() + of_scope.len());
+            request.append(&before);
+            request.append(of_scope);
         }
         out
     }

@@ -5,9 +5,8 @@
 //! has them, times as the notifications do. A point whose other end never came is as long as nothing and says so.
 //! The format: <https://github.com/open-telemetry/opentelemetry-proto/blob/v1.7.0/opentelemetry/proto/trace/v1/trace.proto>.
 
-use std::borrow::Cow;
-
-use super::attributes::{self, Attributes, OF_EVENT, inner_member, text_member};
+use super::attributes::{self, Attributes, OF_EVENT};
+use super::info::Info;
 use super::protobuf::Message;
 use crate::trace_context::SpanContext;
 use crate::{Id, Loss, Notification, Timestamp};
@@ -36,13 +35,20 @@ enum Kind {
     Producer = 4,
 }
 
-/// A span about to be written: at least one of both.
-#[derive(Clone, Copy)]
+/// A span about to be written.
 pub(super) struct Span<'a> {
-    start: Option<Notification<'a>>,
-    stop: Option<Notification<'a>>,
     /// The start, or the stop where there is none.
     first: Notification<'a>,
+    /// When the stop happened, or the start where there is none.
+    end: Timestamp,
+    infos: Infos<'a>,
+}
+
+/// What is known of a point.
+enum Infos<'a> {
+    Both { start: Info<'a>, stop: Info<'a> },
+    Start(Info<'a>),
+    Stop(Info<'a>),
 }
 
 impl<'a> Span<'a> {
@@ -52,19 +58,32 @@ impl<'a> Span<'a> {
         stop: Option<Notification<'a>>,
     ) -> Option<Self> {
         let first = start.or(stop)?;
-        Some(Self { start, stop, first })
+        let info = Info::read(first.info);
+        let infos = match (start, stop) {
+            (Some(_), Some(stop)) => Infos::Both {
+                start: info,
+                stop: Info::read(stop.info),
+            },
+            (Some(_), None) => Infos::Start(info),
+            (None, _) => Infos::Stop(info),
+        };
+        let end = stop.unwrap_or(first).timestamp;
+        Some(Self { first, end, infos })
     }
 
     /// How many notifications it is of.
     pub(super) fn notifications(&self) -> u64 {
-        u64::from(self.start.is_some()) + u64::from(self.stop.is_some())
+        match self.infos {
+            Infos::Both { .. } => 2,
+            Infos::Start(_) | Infos::Stop(_) => 1,
+        }
     }
 
     /// Whether it is of that resource.
     pub(super) fn is_of(&self, resource: &Resource) -> bool {
         self.first.project == resource.project.as_deref()
             && self.first.service == resource.service.as_deref()
-            && text_member(self.first.info, "host").as_deref() == resource.host.as_deref()
+            && self.infos.first().text("host") == resource.host.as_deref()
     }
 
     /// The resource that it is of.
@@ -72,31 +91,33 @@ impl<'a> Span<'a> {
         Resource {
             project: self.first.project.map(str::to_owned),
             service: self.first.service.map(str::to_owned),
-            host: text_member(self.first.info, "host").map(Cow::into_owned),
+            host: self.infos.first().text("host").map(str::to_owned),
         }
     }
 
     /// Writes its fields.
     pub(super) fn write(&self, span: &mut Message<'_>) {
-        let first = &self.first;
+        let (first, info) = (&self.first, self.infos.first());
         let context = SpanContext::of(first.base_id, first.trace_id);
-        let parent = (first.parent_id != first.base_id)
-            .then(|| SpanContext::of(first.base_id, first.parent_id));
         span.bytes(1, &context.trace_id);
         span.bytes(2, &context.span_id);
-        if let Some(parent) = parent {
+        if first.parent_id != first.base_id {
+            let parent = SpanContext::of(first.base_id, first.parent_id);
             span.bytes(4, &parent.span_id);
         }
-        span.bytes(5, self.name().as_bytes());
-        span.number(6, self.kind() as u64);
+        let point = first.point_name();
+        span.bytes(5, attributes::bounded(&name(point, info)).as_bytes());
+        span.number(6, kind(point, info) as u64);
         let begin = nanos(first.timestamp);
-        let end = nanos(self.stop.unwrap_or(*first).timestamp);
-        span.fixed64(7, begin);
         // A clock may have been set back; a span that ends before it begins is none.
-        span.fixed64(8, end.max(begin));
-        self.attributes().write(span);
-        self.write_error(end.max(begin), span);
-        let caller = inner_member(first.info, "request", "traceparent");
+        let end = nanos(self.end).max(begin);
+        span.fixed64(7, begin);
+        span.fixed64(8, end);
+        self.infos.write_attributes(span);
+        if let Infos::Both { stop, .. } | Infos::Stop(stop) = &self.infos {
+            write_error(stop, end, span);
+        }
+        let caller = info.inner_text("request", "traceparent");
         if let Some(caller) = caller.and_then(|text| SpanContext::parse(text.as_bytes())) {
             span.message(13, |link| {
                 link.bytes(1, &caller.trace_id);
@@ -104,89 +125,96 @@ impl<'a> Span<'a> {
             });
         }
     }
+}
 
-    fn attributes(&self) -> Attributes {
-        let mut attributes = Attributes::new();
-        match (self.start, self.stop) {
-            (_, None) => attributes.add_text(INCOMPLETE, NEVER_ENDED),
-            (None, _) => attributes.add_text(INCOMPLETE, NEVER_STARTED),
-            _ => {}
-        }
-        // What a point knows at its end is the later word.
-        for end in [self.stop, self.start].into_iter().flatten() {
-            attributes.add_info(end.info);
-        }
-        attributes
+impl<'a> Infos<'a> {
+    /// The start's, or the stop's where there is none.
+    fn first(&self) -> &Info<'a> {
+        let (Self::Both { start: first, .. } | Self::Start(first) | Self::Stop(first)) = self;
+        first
     }
 
-    /// What the point ended with, as an event and as the status.
-    fn write_error(&self, at: u64, span: &mut Message<'_>) {
-        let info = self.stop.map_or("", |stop| stop.info);
-        let Some(kind) = text_member(info, "etype") else {
-            return;
-        };
-        let message = text_member(info, "message");
-        span.message(11, |event| {
-            event.fixed64(1, at);
-            event.bytes(2, b"exception");
-            attributes::write_text(OF_EVENT, "exception.type", &kind, event);
-            if let Some(message) = &message {
-                attributes::write_text(OF_EVENT, "exception.message", message, event);
+    fn write_attributes(&self, span: &mut Message<'_>) {
+        let mut attributes = Attributes::of(span);
+        match self {
+            Self::Both { start, stop } => {
+                // What a point knows at its end is the later word.
+                attributes.add_info(stop);
+                attributes.add_info(start);
             }
-        });
-        span.message(15, |status| {
-            let text = match &message {
-                Some(message) => format!("{kind}: {message}"),
-                None => kind.clone().into_owned(),
-            };
-            status.bytes(2, attributes::bounded(&text).as_bytes());
-            status.number(3, ERROR);
-        });
-    }
-
-    /// What services show of it in lists.
-    fn name(&self) -> String {
-        let (first, point) = (&self.first, self.first.point_name());
-        let member = |name, inner| inner_member(first.info, name, inner);
-        let name = if let Some(method) = member("request", "method") {
-            let path = member("request", "path").unwrap_or_default();
-            format!("{}_{method}_{path}", point.to_uppercase())
-        } else if let Some(statement) = member("db", "statement") {
-            let verb = statement.split_whitespace().next().unwrap_or_default();
-            format!("SQL_{}", verb.to_uppercase())
-        } else if let Some(method) = member("requests", "method") {
-            let host = member("requests", "hostname").unwrap_or_default();
-            format!("REQUESTS_{method}_{host}")
-        } else {
-            point.to_owned()
-        };
-        attributes::bounded(&name).into_owned()
-    }
-
-    fn kind(&self) -> Kind {
-        let (info, point) = (self.first.info, self.first.point_name());
-        let told =
-            |name: &str| info.contains(name) && crate::wire::json::member(info, name).is_some();
-        if told("request") {
-            Kind::Server
-        } else if told("requests") || told("db") {
-            Kind::Client
-        } else if told("rpc") {
-            match inner_member(info, "rpc", "kind").as_deref() {
-                Some("call") | None => Kind::Client,
-                Some(_) => Kind::Producer,
+            Self::Start(start) => {
+                attributes.add_text(INCOMPLETE, NEVER_ENDED);
+                attributes.add_info(start);
             }
-        } else if point == "rpc" || ["wsgi", "asgi"].iter().any(|part| point.contains(part)) {
-            Kind::Server
-        } else if ["db", "http", "api"]
-            .iter()
-            .any(|part| point.contains(part))
-        {
-            Kind::Client
-        } else {
-            Kind::Internal
+            Self::Stop(stop) => {
+                attributes.add_text(INCOMPLETE, NEVER_STARTED);
+                attributes.add_info(stop);
+            }
         }
+        attributes.finish();
     }
+}
+
+/// What services show of a span in lists.
+fn name(point: &str, info: &Info<'_>) -> String {
+    if let Some(method) = info.inner_text("request", "method") {
+        let path = info.inner_text("request", "path").unwrap_or_default();
+        [&point.to_uppercase(), "_", method, "_", path].concat()
+    } else if let Some(statement) = info.inner_text("db", "statement") {
+        let verb = statement.split_whitespace().next().unwrap_or_default();
+        ["SQL_", &verb.to_uppercase()].concat()
+    } else if let Some(method) = info.inner_text("requests", "method") {
+        let host = info.inner_text("requests", "hostname").unwrap_or_default();
+        ["REQUESTS_", method, "_", host].concat()
+    } else {
+        point.to_owned()
+    }
+}
+
+fn kind(point: &str, info: &Info<'_>) -> Kind {
+    if info.has("request") {
+        Kind::Server
+    } else if info.has("requests") || info.has("db") {
+        Kind::Client
+    } else if info.has("rpc") {
+        match info.inner_text("rpc", "kind") {
+            Some("call") | None => Kind::Client,
+            Some(_) => Kind::Producer,
+        }
+    } else if point == "rpc" || ["wsgi", "asgi"].iter().any(|part| point.contains(part)) {
+        Kind::Server
+    } else if ["db", "http", "api"]
+        .iter()
+        .any(|part| point.contains(part))
+    {
+        Kind::Client
+    } else {
+        Kind::Internal
+    }
+}
+
+/// What a point ended with, as an event and as the status.
+fn write_error(info: &Info<'_>, at: u64, span: &mut Message<'_>) {
+    let Some(kind) = info.text("etype") else {
+        return;
+    };
+    let message = info.text("message");
+    span.message(11, |event| {
+        event.fixed64(1, at);
+        event.bytes(2, b"exception");
+        attributes::write_text(OF_EVENT, "exception.type", kind, event);
+        if let Some(message) = message {
+            attributes::write_text(OF_EVENT, "exception.message", message, event);
+        }
+    });
+    span.message(15, |status| {
+        let text = match message {
+            Some(message) => [kind, ": ", message].concat(),
+            None => kind.to_owned(),
+        };
+        status.bytes(2, attributes::bounded(&text).as_bytes());
+        status.number(3, ERROR);
+    });
 }
 
 /// Writes, as a span, that notifications of the trace `base_id` were lost, or of traces nobody knows any more: `now`, as span `number`.
@@ -204,13 +232,13 @@ pub(super) fn write_loss(
     span.number(6, Kind::Internal as u64);
     span.fixed64(7, nanos(now));
     span.fixed64(8, nanos(now));
-    let mut attributes = Attributes::new();
+    let mut attributes = Attributes::of(span);
     attributes.add_number(
         "osprofiler.lost.count",
         i64::try_from(loss.count).unwrap_or(i64::MAX),
     );
     attributes.add_text("osprofiler.lost.reason", loss.reason.name());
-    attributes.write(span);
+    attributes.finish();
 }
 
 /// Nanoseconds since 1970, as OTLP has times: none before, nor after the year 2554.

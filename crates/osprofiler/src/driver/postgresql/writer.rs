@@ -12,8 +12,8 @@ use super::connection::{Connection, Holds, Server};
 use super::settings::Settings;
 use super::tables::Tables;
 use crate::driver::Writer;
+use crate::driver::expiry::{self, Expiry};
 use crate::driver::losses::Mark;
-use crate::driver::sql::expiry::{self, Expiry};
 use crate::driver::sql::row::{self, COLUMNS};
 use crate::{Id, Loss, Notification, Notifications, Result, Timestamp};
 
@@ -63,10 +63,8 @@ impl Writer for PostgresqlWriter {
             }
             connection.execute("COMMIT")
         })?;
-        let due = |expiry: &mut Expiry| expiry.after(batch.len());
-        if let Some((oldest, rows)) = self.expiry.as_mut().and_then(due) {
-            // The batch is stored: what is not removed now is removed later.
-            let _ = self.call(|connection, _| remove(connection, oldest, rows));
+        if let Some(expiry) = &mut self.expiry {
+            expiry.wrote(batch.len());
         }
         Ok(())
     }
@@ -89,6 +87,12 @@ impl Writer for PostgresqlWriter {
         })?;
         self.loss.taken();
         Ok(())
+    }
+
+    fn tidy(&mut self) {
+        if let Some((oldest, rows)) = self.expiry.as_mut().and_then(Expiry::due) {
+            let _ = self.call(|connection, _| remove(connection, oldest, rows));
+        }
     }
 
     fn take_losses(&mut self) -> Vec<Loss> {

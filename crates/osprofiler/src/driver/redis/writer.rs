@@ -143,19 +143,6 @@ impl RedisWriter {
         }
         Ok(!of_wrong_type.is_empty())
     }
-
-    /// Removes entries of the index whose traces have expired or were deleted. Entries are looked at twice as fast as they
-    /// are made, so that the index stays within twice the size of what is there.
-    fn sweep(&mut self, traces: usize) {
-        self.unswept += traces;
-        if self.unswept < TRACES_A_SWEEP {
-            return;
-        }
-        let (from, count) = (self.sweep_from, 2 * std::mem::take(&mut self.unswept));
-        // The batch is stored; what goes wrong here is tried again with a later one.
-        let swept = listing::remove_stale(&mut self.server, from, count);
-        self.sweep_from = swept.unwrap_or(0);
-    }
 }
 
 impl Writer for RedisWriter {
@@ -169,7 +156,7 @@ impl Writer for RedisWriter {
             return Err(errors::of_wrong_type("write", &self.server.settings));
         }
         self.refuse(&traces, &refused);
-        self.sweep(traces.len());
+        self.unswept += traces.len();
         Ok(())
     }
 
@@ -182,6 +169,17 @@ impl Writer for RedisWriter {
             return Err(errors::of_wrong_type("write", &self.server.settings));
         }
         Ok(())
+    }
+
+    /// Removes entries of the index whose traces have expired or were deleted. Entries are looked at twice as fast as they
+    /// are made, so that the index stays within twice the size of what is there.
+    fn tidy(&mut self) {
+        if self.unswept < TRACES_A_SWEEP {
+            return;
+        }
+        let (from, count) = (self.sweep_from, 2 * std::mem::take(&mut self.unswept));
+        let swept = listing::remove_stale(&mut self.server, from, count);
+        self.sweep_from = swept.unwrap_or(0);
     }
 
     fn take_losses(&mut self) -> Vec<Loss> {

@@ -41,6 +41,17 @@ pub(super) fn evict(connection: &Connection, max_bytes: u64) -> rusqlite::Result
     Ok(evicted)
 }
 
+/// How many notifications there are: of the trace, or of all.
+pub(super) fn count(connection: &Connection, base_id: Option<Id<'_>>) -> rusqlite::Result<u64> {
+    const ALL: &str = "SELECT coalesce(sum(notifications), 0) FROM trace";
+    let Some(base_id) = base_id else {
+        return connection.query_row(ALL, [], |row| row.get(0));
+    };
+    connection
+        .prepare_cached("SELECT coalesce(sum(notifications), 0) FROM trace WHERE base_id = ?1")?
+        .query_row([SqlId(base_id)], |row| row.get(0))
+}
+
 /// Removes the trace, but not what is known to be lost of it.
 pub(super) fn remove_trace(connection: &Connection, number: i64) -> rusqlite::Result<()> {
     connection
@@ -50,6 +61,16 @@ pub(super) fn remove_trace(connection: &Connection, number: i64) -> rusqlite::Re
         .prepare_cached("DELETE FROM trace WHERE number = ?1")?
         .execute([number])?;
     Ok(())
+}
+
+/// Removes the trace, and what is known to be lost of it.
+pub(super) fn forget_trace(connection: &Connection, number: i64) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "DELETE FROM loss WHERE base_id = (SELECT base_id FROM trace WHERE number = ?1)",
+        )?
+        .execute([number])?;
+    remove_trace(connection, number)
 }
 
 /// Removes the first block of the trace, if it is not its last one. Returns how many notifications it held.
@@ -126,8 +147,10 @@ pub(super) fn bound_losses(connection: &Connection, max_bytes: u64) -> rusqlite:
     }
     connection
         .prepare_cached(
+            // `sum` ends with an error where the sum is no 64-bit number. `total` is exact up to 2^53, and the cast stops at the largest
+            // number; what is no count counts as none.
             "INSERT INTO loss (base_id, reason, count)
-             SELECT x'', reason, sum(count) FROM loss
+             SELECT x'', reason, CAST(total(max(count, 0)) AS INTEGER) FROM loss
              WHERE base_id <> x'' AND base_id NOT IN (SELECT base_id FROM trace) GROUP BY reason
              ON CONFLICT DO UPDATE SET count = min(count + excluded.count, 9223372036854775807)",
         )?

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What only this driver can be asked: sizes, damage, removed files, locks. The conformance suite asks the rest.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,20 +13,21 @@ use super::{Settings, block, schema};
 use crate::driver::{ListFilter, ReadSummary, Reader, Writer};
 use crate::{ErrorKind, Id, Loss, LossReason, Notification, Notifications, Timestamp};
 
-fn settings(path: &Path) -> Settings {
+pub(super) fn settings(path: &Path) -> Settings {
     Settings {
         path: path.to_owned(),
         max_bytes: 1 << 30,
+        ttl: None,
         busy_timeout: Duration::from_secs(5),
     }
 }
 
-fn writer(path: &Path) -> SqliteWriter {
+pub(super) fn writer(path: &Path) -> SqliteWriter {
     SqliteWriter::new(settings(path))
 }
 
 /// Notifications `from..from + count` of the trace `base`, each with an info of its own.
-fn batch(base: u128, from: u32, count: u32) -> Notifications {
+pub(super) fn batch(base: u128, from: u32, count: u32) -> Notifications {
     let mut batch = Notifications::default();
     for number in from..from + count {
         let info = format!(
@@ -46,7 +48,7 @@ fn batch(base: u128, from: u32, count: u32) -> Notifications {
     batch
 }
 
-fn read(path: &Path, base: u128) -> (Notifications, ReadSummary) {
+pub(super) fn read(path: &Path, base: u128) -> (Notifications, ReadSummary) {
     let mut notifications = Notifications::default();
     let summary = SqliteReader::new(settings(path))
         .read(Id::from_u128(base), &mut notifications)
@@ -54,7 +56,7 @@ fn read(path: &Path, base: u128) -> (Notifications, ReadSummary) {
     (notifications, summary)
 }
 
-fn query(path: &Path, text: &str) -> i64 {
+pub(super) fn query(path: &Path, text: &str) -> i64 {
     let connection = Connection::open(path).unwrap();
     connection.query_row(text, [], |row| row.get(0)).unwrap()
 }
@@ -203,6 +205,42 @@ fn losses_of_traces_that_are_gone_do_not_fill_the_store() {
     assert!(query(&path, "SELECT count(*) FROM loss") <= 129);
     assert_eq!(query(&path, "SELECT sum(count) FROM loss"), 2000);
     assert_eq!(read(&path, 5).1.losses, [loss]);
+}
+
+/// They come from outside: losses are told by whoever delivers, and a file may be somebody else's.
+#[test]
+fn counts_that_no_number_holds_together_become_the_largest() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trace.db");
+    let mut writer = SqliteWriter::new(Settings {
+        max_bytes: 256 << 10,
+        ..settings(&path)
+    });
+    writer.write(&batch(5, 0, 1)).unwrap();
+    let count_of_the_gone = "SELECT count FROM loss WHERE base_id = x'' AND reason = 'queue_full'";
+    for (count, expected) in [
+        (i64::MIN, 0),
+        (-1, 0),
+        (1, 200),
+        (i64::MAX - 100, i64::MAX),
+        (i64::MIN, i64::MAX),
+        (i64::MAX, i64::MAX),
+    ] {
+        execute(
+            &path,
+            &format!(
+                "WITH RECURSIVE many(number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM many WHERE number < 200)
+                 INSERT INTO loss SELECT 'hostile' || number, 'queue_full', {count} FROM many"
+            ),
+        );
+        let loss = Loss {
+            count: 1,
+            reason: LossReason::QueueFull,
+        };
+        writer.write_loss(Some(Id::from_u128(5)), loss).unwrap();
+        assert_eq!(query(&path, count_of_the_gone), expected);
+        assert!(query(&path, "SELECT count(*) FROM loss") <= 2);
+    }
 }
 
 #[test]
@@ -442,6 +480,35 @@ fn a_locked_store_is_temporary() {
     other.execute_batch("ROLLBACK").unwrap();
     writer.write(&batch(1, 1, 1)).unwrap();
     assert_eq!(read(&path, 1).0.len(), 2);
+}
+
+#[test]
+fn a_damaged_store_that_was_put_right_is_written_again_and_what_it_held_is_still_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trace.db");
+    let mut writer = writer(&path);
+    writer.write(&batch(1, 0, 3)).unwrap();
+    // Then all is in the file, and the writer looks at it again.
+    let other = Connection::open(&path).unwrap();
+    other
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        .unwrap();
+    let good = std::fs::read(&path).unwrap();
+    let write = |bytes: &[u8]| {
+        let mut file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+        file.write_all(bytes).unwrap();
+    };
+    write(&[0xff; 100]);
+    for _ in 0..2 {
+        let error = writer.write(&batch(1, 3, 1)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?}");
+    }
+    write(&good[..100]);
+    writer.write(&batch(1, 4, 2)).unwrap();
+    assert_eq!(read(&path, 1).0.len(), 5);
+    std::fs::remove_file(&path).unwrap();
+    let lost: u64 = writer.take_losses().iter().map(|loss| loss.count).sum();
+    assert_eq!(lost, 5);
 }
 
 #[test]

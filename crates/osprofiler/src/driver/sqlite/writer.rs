@@ -6,10 +6,12 @@
 
 use std::fs::File;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, TransactionBehavior};
 
+use super::expiry::Expiry;
 use super::packer::Packer;
 use super::{Settings, block, bounds, errors, schema};
 use crate::driver::Writer;
@@ -20,6 +22,7 @@ pub(super) struct SqliteWriter {
     settings: Settings,
     open: Option<OpenStore>,
     packer: Packer,
+    expiry: Option<Expiry>,
     /// What files that were removed held, still to be kept in the file that follows.
     removed: Written,
     /// How much that was, and how much this writer evicted; told by the next `take_losses`.
@@ -28,18 +31,20 @@ pub(super) struct SqliteWriter {
 }
 
 struct OpenStore {
-    connection: Connection,
+    /// `None` after it was refused; then the next batch makes a new one.
+    connection: Option<Connection>,
     identity: FileIdentity,
     /// Tells whether the file still has a name. Opened with `O_PATH`: closing any other descriptor of the file would drop
     /// SQLite's locks on it.
     watch: File,
-    /// What this writer put into this very file: what is gone if it is removed.
+    /// What this writer put into this very file; what of it is still there is gone if the file is removed.
     written: Written,
 }
 
 impl SqliteWriter {
     pub(super) fn new(settings: Settings) -> Self {
         Self {
+            expiry: settings.ttl.map(Expiry::new),
             settings,
             open: None,
             packer: Packer::default(),
@@ -49,14 +54,23 @@ impl SqliteWriter {
         }
     }
 
-    /// The store at the path, whatever happened to the one that was open.
-    fn store(&mut self) -> Result<&mut OpenStore> {
+    /// Sees to it that the store at the path is open, whatever happened to the one that was.
+    fn reopen(&mut self) -> Result<()> {
         self.forget_removed()?;
-        let open = match self.open.take() {
-            Some(open) => open,
-            None => OpenStore::open(&self.settings)?,
-        };
-        Ok(self.open.insert(open))
+        let is_connected = |open: &OpenStore| open.connection.is_some();
+        if self.open.as_ref().is_some_and(is_connected) {
+            return Ok(());
+        }
+        let mut open = OpenStore::open(&self.settings)?;
+        if let Some(former) = &mut self.open {
+            if former.identity != open.identity {
+                // The next batch counts what was in the former.
+                return Err(open.abandon(&self.settings.path));
+            }
+            open.written = std::mem::take(&mut former.written);
+        }
+        self.open = Some(open);
+        Ok(())
     }
 
     /// Closes a store that is not at its path any more, and counts what went with it.
@@ -67,6 +81,10 @@ impl SqliteWriter {
         if let Some(mut open) = self.open.take_if(|open| Some(open.identity) != at_path) {
             // A file that was renamed can still be read; one without a name is gone with all that it held.
             if open.watch.metadata().is_ok_and(|file| file.nlink() == 0) {
+                if let Some(connection) = &open.connection {
+                    open.written
+                        .keep_at_most(|trace| bounds::count(connection, trace).ok());
+                }
                 self.removed_count += open.written.total();
                 self.removed.take_from(&mut open.written);
             }
@@ -79,12 +97,12 @@ impl SqliteWriter {
         &mut self,
         work: impl FnOnce(&Connection, &mut Packer) -> rusqlite::Result<T>,
     ) -> Result<T> {
-        self.store()?;
-        let Some(open) = &mut self.open else {
+        self.reopen()?;
+        let open = self.open.as_mut();
+        let Some(connection) = open.and_then(|open| open.connection.as_mut()) else {
             return Err(Error::new(ErrorKind::Unavailable, "the store is not open"));
         };
-        let result = open
-            .connection
+        let result = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .and_then(|transaction| {
                 let result = work(&transaction, &mut self.packer)?;
@@ -99,9 +117,12 @@ impl SqliteWriter {
             Ok(result) => return Ok(result),
             Err(error) => errors::sort("write", &self.settings.path, error),
         };
-        // A damaged or forbidden file may be put right without being replaced: look at it afresh next time.
-        if !error.is_temporary() {
-            self.open = None;
+        // What puts a forbidden or damaged file right may leave it where it is. SQLite sees that from a new connection only, and while no
+        // other of this process, which would share what it found out, is open.
+        if !matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Full)
+            && let Some(open) = &mut self.open
+        {
+            open.connection = None;
         }
         Err(error)
     }
@@ -119,7 +140,7 @@ impl OpenStore {
             .map_err(sort)?;
         let identity = FileIdentity::of(&watch.metadata().map_err(sort)?);
         let open = Self {
-            connection: schema::open_to_write(settings)?,
+            connection: Some(schema::open_to_write(settings)?),
             identity,
             watch,
             written: Written::default(),
@@ -128,22 +149,23 @@ impl OpenStore {
         if FileIdentity::at(path).map_err(sort)? == Some(identity) {
             return Ok(open);
         }
-        open.leave();
-        Err(Error::new(
-            ErrorKind::Unavailable,
-            format!(
-                "cannot open `{}`: it was replaced at the same moment",
-                path.display()
-            ),
-        ))
+        Err(open.abandon(path))
+    }
+
+    /// Leaves a file that is another than it was a moment ago; the error to return.
+    fn abandon(self, path: &Path) -> Error {
+        self.leave();
+        let path = path.display();
+        let message = format!("cannot open `{path}`: it was replaced at the same moment");
+        Error::new(ErrorKind::Unavailable, message)
     }
 
     /// Closes a store that is not at its path any more. Closing deletes the journal by its name, which may by now be that of
     /// another file's journal; so this one stays.
     fn leave(self) {
-        let _ = self
-            .connection
-            .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        if let Some(connection) = self.connection {
+            let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        }
     }
 }
 
@@ -169,6 +191,9 @@ impl Writer for SqliteWriter {
         if let Some(open) = &mut self.open {
             open.written.add(batch);
         }
+        if let Some(expiry) = &mut self.expiry {
+            expiry.wrote(batch.len());
+        }
         Ok(())
     }
 
@@ -178,6 +203,15 @@ impl Writer for SqliteWriter {
             bounds::add_loss(connection, base_id, loss)?;
             bounds::bound_losses(connection, max_bytes)
         })
+    }
+
+    fn tidy(&mut self) {
+        if let Some(mut expiry) = self.expiry.take() {
+            if let Some((oldest, most)) = expiry.due() {
+                let _ = self.transact(|connection, _| expiry.remove(connection, oldest, most));
+            }
+            self.expiry = Some(expiry);
+        }
     }
 
     fn take_losses(&mut self) -> Vec<Loss> {
