@@ -15,6 +15,7 @@
 //!
 //! The modules stand in the order of that flow: who may call, the thread and its ends, what the thread runs.
 
+mod clocksource;
 mod process;
 
 mod exit;
@@ -55,6 +56,7 @@ pub use process::{
     attach, attach_alone, attach_each, attach_own, counters, counters_by_store, flush,
     has_messages, say, submit, take_messages, traces_go_on,
 };
+pub(crate) use published::effective_user;
 pub use published::{
     ProcessList, PublishedProcess, RuntimeFolders, failed_publications, processes, set_publishing,
 };

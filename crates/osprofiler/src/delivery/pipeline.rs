@@ -186,6 +186,11 @@ impl Pipeline {
         self.queues.iter().all(Queue::is_past_mark)
     }
 
+    /// Whether the process may end: that, and nothing is being sent that others have left.
+    pub(super) fn may_end(&self) -> bool {
+        self.queues.iter().all(Queue::may_end)
+    }
+
     /// Forgets waits.
     pub(super) fn hurry(&mut self) {
         self.queues.iter_mut().for_each(Queue::hurry);

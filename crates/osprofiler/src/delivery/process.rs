@@ -16,7 +16,7 @@ use super::counters::{Counters, Tally};
 use super::ledger::Ledger;
 use super::messages::{self, Message, Messages, Severity};
 use super::table::{STORES, Store, Table};
-use super::{exit, fork, published, thread};
+use super::{clocksource, exit, fork, published, thread};
 use crate::driver::registry::{self, Capability};
 use crate::driver::{ConnectionString, ConnectionStrings, Writer};
 use crate::recorder::{self, Origin, clock};
@@ -122,8 +122,8 @@ impl Process {
 /// same arguments changes nothing. What was attached before a fork holds in the child.
 ///
 /// # Errors
-/// [`ErrorKind::Usage`] if there is no driver for the connection string, or the process has too many origins (4,096)
-/// or stores (64) already.
+/// [`ErrorKind::Usage`] if there is no driver for the connection string, or an option there cannot be, or the process has too many
+/// origins (4,096) or stores (64) already.
 ///
 /// ```
 /// # let folder = tempfile::tempdir().unwrap();
@@ -146,8 +146,8 @@ pub fn attach(
     attach_stores(project, service, host, vec![store], Apart::No)
 }
 
-/// Like [`attach`], to each store of a list. One that no driver serves, or that is no connection string, is told in a
-/// message; the others get everything, each from a queue of its own.
+/// Like [`attach`], to each store of a list. One that no driver serves, that has an option which cannot be, or that is no connection
+/// string, is told in a message; the others get everything, each from a queue of its own.
 ///
 /// # Errors
 /// If none can be attached: why the first can't.
@@ -224,6 +224,12 @@ pub fn attach_alone(
 
 fn known_store(connection: &ConnectionString) -> Result<Store> {
     let capabilities = registry::capabilities(connection)?;
+    // A writer opens nothing before it writes. What will never do is told to whoever configures it, not with the first notification.
+    if let Err(error) = registry::open_writer(connection)
+        && !error.is_temporary()
+    {
+        return Err(error);
+    }
     if !capabilities.contains(&Capability::SurvivesFork) {
         fork::beware();
     }
@@ -266,6 +272,7 @@ fn attach_stores(
     apart: Apart,
 ) -> Result<Origin> {
     recorder::generation();
+    clocksource::decide();
     let mut numbers = 0;
     for store in stores {
         let goes_on = store.can(Capability::TraceContext);

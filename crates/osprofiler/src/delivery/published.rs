@@ -16,6 +16,7 @@ mod processes;
 mod publisher;
 
 pub(super) use content::{Content, Numbers};
+pub(crate) use folders::effective_user;
 pub(super) use folders::note_environment;
 pub(super) use publisher::{Publisher, forget};
 

@@ -89,6 +89,8 @@ pub(super) struct Queue {
     losses: Ledger,
     /// The store would not hear of losses; it is asked again once it has taken a batch.
     losses_refused: bool,
+    /// The process ends: stores are given what waits and asked for nothing else.
+    is_ending: bool,
     next_losses: Duration,
     next_adoption: Duration,
     /// What was sent of the files of an ended process.
@@ -118,6 +120,7 @@ impl Queue {
             mark: 0,
             losses: Ledger::default(),
             losses_refused: false,
+            is_ending: false,
             next_losses: Duration::ZERO,
             next_adoption: Duration::ZERO,
             adopted: 0,
@@ -204,6 +207,13 @@ impl Queue {
         self.has_written_mark() && self.has_told_losses()
     }
 
+    /// Whether the process may end: that, and while the store takes them, what others have left in files is stored, too. A process that
+    /// lives for one batch does not else do what the one before it has promised.
+    pub(super) fn may_end(&self) -> bool {
+        let sends_others = self.trust() == Trust::Answers && self.backlog.has_files(Whose::Adopted);
+        self.is_past_mark() && !sends_others
+    }
+
     /// Whether all that had been pushed at the last mark has left: to the store, or, while that takes nothing, to a file.
     pub(super) fn has_written_mark(&self) -> bool {
         let waiting = match self.trust() {
@@ -240,6 +250,7 @@ impl Queue {
 
     /// Brings all that waits into files, if there can be some: the process ends. What does not go into a file stays.
     pub(super) fn keep(&mut self, outlet: Outlet<'_>) {
+        self.is_ending = true;
         if let Some(refusal) = self.spill_all(outlet)
             && self.trust() == Trust::Failed
         {
@@ -295,7 +306,7 @@ impl Queue {
             // The call may hang, and the process end meanwhile, or be killed.
             self.spill_all(outlet);
         }
-        match self.write_batch(outlet) {
+        let is_written = match self.write_batch(outlet) {
             Ok(true) => {
                 let in_files = self.backlog.len_in_files();
                 self.standing.heal(begin, in_files, outlet.messages);
@@ -303,10 +314,11 @@ impl Queue {
                     self.next_adoption = begin + self.limits.adopt_interval;
                     self.backlog.adopt();
                 }
+                true
             }
-            Ok(false) => {}
+            Ok(false) => false,
             Err(failure) => return self.fail(begin, now(), &failure, outlet),
-        }
+        };
         if begin >= self.next_losses && !self.losses.is_empty() && !self.losses_refused {
             self.next_losses = begin + self.limits.loss_interval;
             match self.write_losses() {
@@ -314,6 +326,9 @@ impl Queue {
                 Err(Failure::Error(error)) if !error.is_temporary() => self.losses_refused = true,
                 Err(failure) => return self.fail(begin, now(), &failure, outlet),
             }
+        }
+        if is_written && let Err(failure) = self.tidy() {
+            return self.fail(begin, now(), &failure, outlet);
         }
         if !self.has_written_all() {
             return Next::Now;
@@ -448,6 +463,17 @@ impl Queue {
             .write(|base_id, loss| guarded(|| writer.write_loss(base_id, loss)))
     }
 
+    /// Has the writer do what may wait; fails if it panics.
+    fn tidy(&mut self) -> std::result::Result<(), Failure> {
+        match &mut self.writer {
+            Some(writer) if !self.is_ending => guarded(|| {
+                writer.tidy();
+                Ok(())
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// Closes the tail in its order of ticks. An empty one stays.
     fn seal(&mut self) {
         if self.tail.is_empty() {
@@ -527,8 +553,11 @@ impl Queue {
         for loss in losses {
             outlet.tally.give_up(loss);
             self.tally.give_up(loss);
-            if loss.reason != LossReason::Evicted {
-                self.standing.lost(loss.count);
+            let (now, count) = (self.now, loss.count);
+            match loss.reason {
+                LossReason::Evicted => self.standing.evicted(now, count, outlet.messages),
+                LossReason::StoreRemoved => self.standing.removed(now, count, outlet.messages),
+                _ => self.standing.lost(count),
             }
         }
     }

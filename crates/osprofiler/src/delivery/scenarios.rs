@@ -3,9 +3,11 @@
 //! recorded = stored + spooled + lost + waiting, nothing is stored twice, and the order of ticks holds within a batch.
 
 mod flushes;
+mod given_up;
 mod held;
 mod several;
 mod spooled;
+mod tidy;
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -40,11 +42,13 @@ struct Inner {
     open: Mood,
     write: Mood,
     losses: Mood,
+    tidy: Mood,
     /// How long a call takes on the scene's clock.
     call_ms: u64,
     clock_ms: u64,
     opened: u32,
     calls: u32,
+    tidied: u32,
     names: Vec<String>,
     told: Vec<(Option<String>, Loss)>,
     given_up: Vec<Loss>,
@@ -56,10 +60,12 @@ impl Store {
             open: Mood::Takes,
             write: Mood::Takes,
             losses: Mood::Takes,
+            tidy: Mood::Takes,
             call_ms: 0,
             clock_ms: 0,
             opened: 0,
             calls: 0,
+            tidied: 0,
             names: Vec::new(),
             told: Vec::new(),
             given_up: Vec::new(),
@@ -109,6 +115,11 @@ impl Writer for Store {
         let base_id = base_id.map(|id| id.to_string());
         self.with(|inner| inner.told.push((base_id, loss)));
         Ok(())
+    }
+
+    fn tidy(&mut self) {
+        self.with(|inner| inner.tidied += 1);
+        assert_eq!(self.with(|inner| inner.tidy), Mood::Takes, "on purpose");
     }
 
     fn take_losses(&mut self) -> Vec<Loss> {
@@ -534,32 +545,6 @@ fn an_origin_without_a_store_is_counted_and_said_once() {
         scene.texts(),
         ["trace notifications of `api` are lost: no store is attached to it"]
     );
-}
-
-#[test]
-fn what_a_store_gave_up_by_itself_is_counted() {
-    let mut scene = Scene::new(1);
-    scene.record(1, "B", 10);
-    scene.pass(0);
-    let gone = |count, reason| Loss { count, reason };
-    scene.stores[0].with(|inner| {
-        inner.given_up = vec![
-            gone(4, LossReason::StoreRemoved),
-            gone(2, LossReason::Refused),
-            gone(50, LossReason::Evicted),
-        ];
-    });
-    scene.record(1, "B", 1);
-    scene.pass(2_000);
-    assert_eq!(
-        scene.lost(),
-        [(2, LossReason::Refused), (4, LossReason::StoreRemoved)]
-    );
-    assert_eq!(
-        (scene.counters().stored(), scene.counters().evicted()),
-        (5, 50)
-    );
-    assert_eq!(scene.told(0), []);
 }
 
 #[test]

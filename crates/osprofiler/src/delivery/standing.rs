@@ -46,6 +46,21 @@ impl Warned {
     }
 }
 
+/// What a store gave up by itself: told at once, then in sums, as warnings are.
+#[derive(Default)]
+struct GivenUp {
+    told: Warned,
+    untold: u64,
+}
+
+impl GivenUp {
+    /// Adds to it. Returns how many there are to be told now, if that may be.
+    fn add(&mut self, now: Duration, count: u64) -> Option<u64> {
+        self.untold += count;
+        self.told.may(now).then(|| std::mem::take(&mut self.untold))
+    }
+}
+
 /// How things stand with one store.
 pub(super) struct Standing {
     /// The store as messages name it, without its password.
@@ -65,6 +80,12 @@ pub(super) struct Standing {
     told_overflow: bool,
     /// Lost since somebody was last told.
     lost_untold: u64,
+    /// Removed by the store for room.
+    evicted: GivenUp,
+    /// Gone with a store that was removed.
+    removed: GivenUp,
+    /// The same, of the fault that is now: what ends it says so again.
+    removed_in_fault: u64,
 }
 
 impl Standing {
@@ -82,6 +103,9 @@ impl Standing {
             warned_of_spilling: Warned::default(),
             told_overflow: false,
             lost_untold: 0,
+            evicted: GivenUp::default(),
+            removed: GivenUp::default(),
+            removed_in_fault: 0,
         }
     }
 
@@ -153,7 +177,7 @@ impl Standing {
                 )
             }
             Failure::Panic => format!(
-                "the driver of `{store}` failed unexpectedly (this is a defect): trace notifications are lost, the program is not affected"
+                "the driver of `{store}` failed unexpectedly (this is a defect): what it had in hand is lost, the program is not affected"
             ),
         };
         messages.push(Severity::Warning, text);
@@ -219,6 +243,31 @@ impl Standing {
         }
     }
 
+    /// The store has removed its oldest traces to stay within its size, so many notifications.
+    pub(super) fn evicted(&mut self, now: Duration, count: u64, messages: &Messages) {
+        let Some(count) = self.evicted.add(now, count) else {
+            return;
+        };
+        let text = format!(
+            "`{}` has reached its `max_size`: it removed its oldest traces, {count} notifications; a larger one keeps them longer",
+            self.store
+        );
+        messages.push(Severity::Info, text);
+    }
+
+    /// The store was removed with so many notifications of this process in it.
+    pub(super) fn removed(&mut self, now: Duration, count: u64, messages: &Messages) {
+        self.removed_in_fault += count;
+        let Some(count) = self.removed.add(now, count) else {
+            return;
+        };
+        let text = format!(
+            "`{}` was removed: {count} trace notifications of this process were in it and are lost",
+            self.store
+        );
+        messages.push(Severity::Warning, text);
+    }
+
     fn why(&self, refusal: &Refusal) -> Option<String> {
         let (folder, bytes) = self.spool.as_ref()?;
         Some(match refusal {
@@ -250,11 +299,12 @@ impl Standing {
         self.has_answered = true;
         self.wait = self.limits.first_wait;
         self.next_try = Duration::ZERO;
+        let removed = std::mem::take(&mut self.removed_in_fault);
         let Some(fault) = self.fault.take().filter(|fault| fault.told) else {
             return;
         };
         let seconds = now.saturating_sub(fault.since).as_secs_f64();
-        let lost = std::mem::take(&mut self.lost_untold);
+        let lost = std::mem::take(&mut self.lost_untold) + removed;
         let store = &self.store;
         let (severity, what) = match lost {
             0 => (Severity::Info, "nothing was lost".to_owned()),

@@ -144,7 +144,7 @@ fn serve(worker: &mut Worker) {
         if is_last {
             worker.keep();
         }
-        let is_kept = is_last && flush.under_way.is_some() && worker.is_past_mark();
+        let is_kept = is_last && flush.under_way.is_some() && worker.is_settled(is_last);
         // A store that takes nothing is not asked once more, and perhaps in vain until the deadline, for what is in files.
         let pace = if is_kept {
             Pace::Now
@@ -156,7 +156,7 @@ fn serve(worker: &mut Worker) {
             fork::nothing_is_open();
         }
         if let Some((ticket, is_last)) = flush.under_way
-            && worker.is_past_mark()
+            && worker.is_settled(is_last)
         {
             if is_last {
                 worker.close();

@@ -139,9 +139,14 @@ impl Worker {
         self.pipeline.mark();
     }
 
-    /// Whether all that had been collected at the last mark is settled.
-    pub(super) fn is_past_mark(&self) -> bool {
-        self.pipeline.is_past_mark()
+    /// Whether all that had been collected at the last mark is settled; at the process's end also whether nothing is being sent that
+    /// others have left.
+    pub(super) fn is_settled(&self, is_last: bool) -> bool {
+        if is_last {
+            self.pipeline.may_end()
+        } else {
+            self.pipeline.is_past_mark()
+        }
     }
 
     /// Whether a store is open that would not survive a fork.

@@ -71,7 +71,7 @@ pub(super) fn noted() -> Option<&'static RuntimeFolders> {
 }
 
 /// The user that this process acts for.
-pub(super) fn effective_user() -> u32 {
+pub(crate) fn effective_user() -> u32 {
     // SAFETY: takes nothing, cannot fail, touches no memory of ours.
     unsafe { libc::geteuid() }
 }

@@ -8,6 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use super::content::{Content, MOST_BYTES};
 use super::folders::{MOST_ENTRIES, RuntimeFolders};
@@ -17,6 +18,8 @@ use crate::delivery::counters::Counters;
 
 /// How often a file is read that is being written at that moment.
 const TRIES: usize = 5;
+/// So young is a file whose first content is on its way. An older one that is empty is of a process that cannot write it.
+const FIRST_CONTENT: Duration = Duration::from_secs(5);
 
 /// What the traced processes of a host have published; see [`processes`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -74,6 +77,7 @@ impl ProcessList {
         match identity.lives() {
             None => self.elsewhere += 1,
             Some(false) => self.ended += 1,
+            Some(true) if is_just_made(path, SystemTime::now()) => {}
             Some(true) => match read(identity, path) {
                 Some(process) => self.processes.push(process),
                 // It may have ended meanwhile, in order.
@@ -82,6 +86,17 @@ impl ProcessList {
             },
         }
     }
+}
+
+/// Whether it is a file whose first content is on its way.
+fn is_just_made(path: &Path, now: SystemTime) -> bool {
+    path.symlink_metadata().is_ok_and(|found| {
+        // A clock that was set back says nothing of its age.
+        let age = found
+            .modified()
+            .map(|at| now.duration_since(at).unwrap_or_default());
+        found.is_file() && found.len() == 0 && age.is_ok_and(|age| age < FIRST_CONTENT)
+    })
 }
 
 fn read(identity: Identity, path: &Path) -> Option<PublishedProcess> {
@@ -158,6 +173,13 @@ mod tests {
         };
         let pid = format!("-{}-", std::process::id());
         check(write, (1, 0, 0, 0));
+        check(|path, _| write(path, b""), (0, 0, 0, 0));
+        let write_early = |path: &Path, _: &[u8]| {
+            let file = File::create(path).unwrap();
+            let early = SystemTime::now() - 2 * FIRST_CONTENT;
+            file.set_modified(early).unwrap();
+        };
+        check(write_early, (0, 0, 0, 1));
         check(
             |path, text| write(path, &text[..text.len() / 2]),
             (0, 0, 0, 1),

@@ -41,7 +41,7 @@ impl Scene {
         self.stores[0].clone()
     }
 
-    fn keep(&mut self) {
+    pub(super) fn keep(&mut self) {
         let outlet = Outlet {
             tally: &self.tally,
             messages: &self.messages,
@@ -193,6 +193,29 @@ fn what_waits_at_the_end_is_sent_by_a_later_process() {
     );
     assert!(second.texts()[0].starts_with("25 trace notifications that a process had kept"));
     assert!(files(folder.path(), "").is_empty());
+}
+
+#[test]
+fn a_process_ends_when_it_has_sent_what_another_left_or_the_store_is_down() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut first = scene(folder.path(), ROOMY);
+    first.outage(Mood::IsDown);
+    first.record(1, "B", 25);
+    first.end();
+    let mut second = scene(folder.path(), ROOMY);
+    second.record(1, "B", 1);
+    second.pipeline.mark();
+    second.step();
+    assert_eq!(second.names(0), [1]);
+    assert!(second.pipeline.is_past_mark());
+    assert!(!second.pipeline.may_end());
+    second.outage(Mood::IsDown);
+    second.step();
+    assert!(second.pipeline.may_end());
+    second.outage(Mood::Takes);
+    second.pass(20_000);
+    assert!(second.pipeline.may_end());
+    assert_eq!(second.names(0).len(), 26);
 }
 
 #[test]

@@ -6,10 +6,7 @@
 //! as it does itself. A program may close files that it did not open, as daemons do: before a number is closed here, it is looked whether it
 //! still means the file. Nothing here follows a link or opens what belongs to another user.
 
-#![expect(
-    unsafe_code,
-    reason = "a child closes inherited descriptors, and the user's number has no safe form"
-)]
+#![expect(unsafe_code, reason = "a child closes inherited descriptors")]
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -17,6 +14,8 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::SeqCst};
+
+use crate::delivery::effective_user;
 
 const MAGIC: &str = "osprofiler spool owner 1\n";
 /// Room for the longest name of a store that anybody means.
@@ -164,9 +163,7 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
         .custom_flags(flags)
         .open(path)?;
     let metadata = file.metadata()?;
-    // SAFETY: takes nothing, cannot fail, touches no memory of ours.
-    let user = unsafe { libc::geteuid() };
-    if metadata.is_file() && metadata.uid() == user {
+    if metadata.is_file() && metadata.uid() == effective_user() {
         Ok(file)
     } else {
         Err(io::Error::new(
