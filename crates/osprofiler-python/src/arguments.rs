@@ -111,6 +111,7 @@ impl<'a, 'py> Arguments<'a, 'py> {
             }
             push_repr(borrowed(py, object), sink)?;
             if sink.is_full() {
+                sink.mark_cut();
                 return Ok(());
             }
         }
@@ -137,6 +138,7 @@ impl<'a, 'py> Arguments<'a, 'py> {
             sink.plain(": ");
             push_repr(borrowed(py, object), sink)?;
             if sink.is_full() {
+                sink.mark_cut();
                 return Ok(());
             }
         }
@@ -157,27 +159,65 @@ pub(crate) trait Sink {
     /// Appends text that needs no escaping: printable ASCII without quotes (`"`) and backslashes.
     fn plain(&mut self, text: &str);
 
-    /// Appends any text, as much as there is room for.
+    /// Appends any text, as much as there is room for, and the mark if that is not all.
     fn any(&mut self, text: &str);
+
+    /// Appends the mark of what is left out, unless it is there.
+    fn mark_cut(&mut self);
 
     /// Whether there is no room for more.
     fn is_full(&self) -> bool;
 }
 
-/// A text as it is.
-pub(crate) struct Plain(pub(crate) String);
+/// A text as it is, for a notifier made in Python, within the bounds that stores have.
+pub(crate) struct Plain {
+    text: String,
+    max_bytes: usize,
+}
+
+impl Plain {
+    /// An empty text of one info whose texts have `taken_bytes` already.
+    pub(crate) fn new(taken_bytes: usize) -> Self {
+        Self {
+            text: String::new(),
+            max_bytes: MAX_BYTES.saturating_sub(taken_bytes),
+        }
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.text
+    }
+}
 
 impl Sink for Plain {
     fn plain(&mut self, text: &str) {
-        self.0.push_str(text);
+        self.text.push_str(text);
     }
 
     fn any(&mut self, text: &str) {
-        self.0.push_str(text);
+        let room = self.max_bytes.saturating_sub(self.text.len());
+        let mut end = room.min(text.len());
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        self.text.push_str(&text[..end]);
+        if end < text.len() {
+            self.mark_cut();
+        }
+    }
+
+    fn mark_cut(&mut self) {
+        mark_cut(&mut self.text);
     }
 
     fn is_full(&self) -> bool {
-        self.0.len() >= MAX_BYTES
+        self.text.len() >= self.max_bytes
+    }
+}
+
+fn mark_cut(text: &mut String) {
+    if !text.ends_with(value::CUT) {
+        text.push_str(value::CUT);
     }
 }
 
@@ -193,8 +233,12 @@ impl Sink for Escaped<'_> {
     #[inline]
     fn any(&mut self, text: &str) {
         if !json_text::push_head(text, MAX_BYTES, self.0) {
-            self.0.push_str(value::CUT);
+            self.mark_cut();
         }
+    }
+
+    fn mark_cut(&mut self) {
+        mark_cut(self.0);
     }
 
     fn is_full(&self) -> bool {

@@ -27,6 +27,7 @@ mod notifier;
 mod secrets;
 
 mod headers;
+mod objects;
 mod store;
 
 mod command;
@@ -69,14 +70,17 @@ mod _native {
     #[pymodule_export]
     use super::replaced::watch_module;
     #[pymodule_export]
-    use super::secrets::set_mask_secrets;
+    use super::secrets::{is_masking, is_secret_name, set_mask_secrets};
     #[pymodule_export]
     use super::store::{
-        PyOrigin, attach, can_read, check_connection, driver_name, first_notification, list_traces,
-        mask, mask_text, report, split_connection_strings, submit,
+        PyOrigin, attach, can_read, check_connection, driver_name, list_first_notifications,
+        list_traces, mask, mask_text, report, split_connection_strings, submit,
     };
     #[pymodule_export]
     use super::value::{info_json, safe_repr, safe_str};
+
+    #[pymodule_export]
+    const MASK: &str = osprofiler::secrets::MASK;
 
     #[pymodule_export]
     #[expect(non_upper_case_globals, reason = "Python's name")]

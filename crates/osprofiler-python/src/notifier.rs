@@ -164,6 +164,16 @@ pub(crate) enum Json<'a> {
     Made(InfoText),
 }
 
+impl Json<'_> {
+    #[inline]
+    pub(crate) fn as_str(&self) -> &str {
+        match self {
+            Self::Ready(text) => text,
+            Self::Made(text) => text.as_str(),
+        }
+    }
+}
+
 /// Turns `info` into what the current notifier takes. Returns an error only for what is no `Exception`; an info that cannot be
 /// made is left out.
 #[inline]
@@ -230,10 +240,6 @@ impl Prepared<'_, '_> {
                     Some(number) => PointName::Interned(number),
                     None => PointName::Text(name.to_str().unwrap_or_default()),
                 };
-                let json = match json {
-                    Json::Ready(text) => text,
-                    Json::Made(text) => text.as_str(),
-                };
                 recorder::record(
                     *origin,
                     kind,
@@ -241,7 +247,7 @@ impl Prepared<'_, '_> {
                     ids.base_id,
                     Id::from_u128(ids.trace_id),
                     ids.parent_id,
-                    match json {
+                    match json.as_str() {
                         "" | "{}" => InfoSource::None,
                         json => InfoSource::Json(json),
                     },

@@ -17,7 +17,7 @@ use pyo3::types::{PyDict, PyFunction, PyString, PyTuple, PyType};
 
 use crate::arguments::{Arguments, Escaped, Plain, push_repr};
 use crate::context::{self, Place};
-use crate::notifier::{Nothing, PointInfo};
+use crate::notifier::{self, Nothing, PointInfo, Prepared};
 use crate::points::{self, Opened};
 use crate::value::{self, MAX_BYTES};
 use crate::{function, json_text};
@@ -71,18 +71,47 @@ impl Point {
         })
     }
 
-    /// Opens the point with these arguments; what is returned goes to `close` or `fail`, `None` is nothing to close.
-    fn open<'py>(
+    /// What a start with these arguments tells, as they are now, for an `open` that comes later; `None` if nobody is told of them.
+    fn told<'py>(
         slf: &Bound<'py, Self>,
         args: &Bound<'py, PyTuple>,
         kwargs: &Bound<'py, PyDict>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let names = PyTuple::new(slf.py(), kwargs.keys())?;
-        let values: Vec<_> = args.iter().chain(kwargs.values()).collect();
-        let values = PyTuple::new(slf.py(), values)?;
-        let arguments = Arguments::of_tuple(&values, &names);
+        let py = slf.py();
+        if slf.get().hide_args {
+            return Ok(None);
+        }
+        with_arguments(args, kwargs, |arguments| {
+            let info = CallInfo {
+                point: slf.get(),
+                arguments,
+                told: None,
+            };
+            Ok(match notifier::prepare(py, &info)? {
+                Prepared::Off => None,
+                Prepared::Record(_, json) => Some(PyString::new(py, json.as_str()).into_any()),
+                Prepared::Call(_, info) => Some(info.into_any()),
+            })
+        })
+    }
+
+    /// Opens the point with these arguments, of which `told` was made when they were passed; what is returned goes to `close` or
+    /// `fail`, `None` is nothing to close.
+    fn open<'py>(
+        slf: &Bound<'py, Self>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: &Bound<'py, PyDict>,
+        told: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let around = context::current(slf.py());
-        let opened = slf.get().open_call(slf.py(), around.as_ref(), &arguments)?;
+        let opened = with_arguments(args, kwargs, |arguments| {
+            let info = CallInfo {
+                point: slf.get(),
+                arguments,
+                told,
+            };
+            slf.get().open_told(slf.py(), around.as_ref(), &info)
+        })?;
         Ok(opened.map(|opened| opened.into_any(slf.py())))
     }
 
@@ -126,9 +155,20 @@ impl Point {
         let info = CallInfo {
             point: self,
             arguments,
+            told: None,
         };
-        points::open_anywhere(around, self.given_name.bind(py), &info, |around| {
-            points::open_numbered(around, self.name.bind(py), &info, || self.number(py))
+        self.open_told(py, around, &info)
+    }
+
+    #[inline]
+    fn open_told<'py>(
+        &self,
+        py: Python<'py>,
+        around: Option<&Place<'py>>,
+        info: &CallInfo<'_, 'py>,
+    ) -> PyResult<Option<Opened<'py>>> {
+        points::open_anywhere(around, self.given_name.bind(py), info, |around| {
+            points::open_numbered(around, self.name.bind(py), info, || self.number(py))
         })
     }
 
@@ -216,15 +256,34 @@ fn separate(text: &mut String) {
     }
 }
 
+/// Lends the arguments of a call to `work`.
+fn with_arguments<'py, T>(
+    args: &Bound<'py, PyTuple>,
+    kwargs: &Bound<'py, PyDict>,
+    work: impl FnOnce(&Arguments<'_, 'py>) -> PyResult<T>,
+) -> PyResult<T> {
+    let names = PyTuple::new(args.py(), kwargs.keys())?;
+    let values: Vec<_> = args.iter().chain(kwargs.values()).collect();
+    let values = PyTuple::new(args.py(), values)?;
+    work(&Arguments::of_tuple(&values, &names))
+}
+
 /// The info of a call's start.
 struct CallInfo<'a, 'py> {
     point: &'a Point,
     arguments: &'a Arguments<'a, 'py>,
+    /// What [`Point::told`] has made of them: JSON text, or a dict. It serves as long as the notifier is of that kind.
+    told: Option<&'a Bound<'py, PyAny>>,
 }
 
 impl<'py> PointInfo<'py> for CallInfo<'_, 'py> {
     #[inline]
     fn ready_json(&self) -> Option<&str> {
+        if let Some(told) = self.told
+            && let Ok(told) = told.cast::<PyString>()
+        {
+            return told.to_str().ok();
+        }
         if !self.point.hide_args {
             return None;
         }
@@ -250,15 +309,20 @@ impl<'py> PointInfo<'py> for CallInfo<'_, 'py> {
     }
 
     fn to_object(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        if let Some(told) = self.told
+            && told.is_instance_of::<PyDict>()
+        {
+            return Ok(told.clone());
+        }
         let function = PyDict::new(py);
         function.set_item("name", self.point.function_name(py)?)?;
         if !self.point.hide_args {
-            let mut text = Plain(String::new());
-            self.arguments.push_positional(py, &mut text)?;
-            function.set_item("args", text.0)?;
-            let mut text = Plain(String::new());
-            self.arguments.push_named(py, &mut text)?;
-            function.set_item("kwargs", text.0)?;
+            let mut args = Plain::new(0);
+            self.arguments.push_positional(py, &mut args)?;
+            function.set_item("args", args.as_str())?;
+            let mut kwargs = Plain::new(args.as_str().len());
+            self.arguments.push_named(py, &mut kwargs)?;
+            function.set_item("kwargs", kwargs.as_str())?;
         }
         let info = self.point.info.bind(py).call_method0(intern!(py, "copy"))?;
         info.set_item("function", function)?;
@@ -278,10 +342,10 @@ impl<'py> PointInfo<'py> for ResultInfo<'_, 'py> {
     }
 
     fn to_object(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let mut text = Plain(String::new());
+        let mut text = Plain::new(0);
         push_repr(self.0, &mut text)?;
         let function = PyDict::new(py);
-        function.set_item("result", text.0)?;
+        function.set_item("result", text.as_str())?;
         let info = PyDict::new(py);
         info.set_item("function", function)?;
         Ok(info.into_any())
@@ -304,7 +368,7 @@ impl<'py> PointInfo<'py> for ErrorInfo<'_, 'py> {
     fn to_object(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let info = PyDict::new(py);
         info.set_item("etype", class_name(&self.0.get_type())?)?;
-        info.set_item("message", value::safe_str(self.0)?)?;
+        info.set_item("message", value::head(value::safe_str(self.0)?)?)?;
         Ok(info.into_any())
     }
 }

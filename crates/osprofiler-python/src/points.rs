@@ -152,7 +152,8 @@ impl<'py> Opened<'py> {
     }
 }
 
-/// Opens a point below `around`, or by the module's `start` where that was replaced; `None` if there is none to close.
+/// Opens a point below `around`, or by the module's or profiler's `start` where that was replaced; `None` if there is none to
+/// close.
 #[inline]
 pub(crate) fn open_anywhere<'py>(
     around: Option<&Place<'py>>,
@@ -168,6 +169,11 @@ pub(crate) fn open_anywhere<'py>(
     let Some(around) = around else {
         return Ok(None);
     };
+    let profiler = around.profiler();
+    if let Some(start) = profiler.get().replacement(profiler, "start")? {
+        call(&start, (name,), Some(&info.to_object(py)?))?;
+        return Ok(Some(Opened::Elsewhere));
+    }
     Ok(open(around)?.map(|(place, before)| Opened::Here(place, Some(before))))
 }
 
@@ -182,7 +188,13 @@ pub(crate) fn close_anywhere<'py>(
         return call(&stop, (), Some(&info.to_object(py)?));
     }
     match opened {
-        Opened::Here(place, before) => close(&place, before, info),
+        Opened::Here(place, before) => {
+            let profiler = place.profiler();
+            match profiler.get().replacement(profiler, "stop")? {
+                Some(stop) => call(&stop, (), Some(&info.to_object(py)?)),
+                None => close(&place, before, info),
+            }
+        }
         Opened::Elsewhere => {
             let info = info.to_object(py)?;
             stop(py, Some(&info))
@@ -270,11 +282,11 @@ pub(crate) fn current_context(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
     context::current(py).map(Place::into_any)
 }
 
-/// The current place if a point is open there: what an enclosing caller will want back.
+/// The current place if a point is open there, in a trace that is not over: what an enclosing caller will want back.
 #[pyfunction]
 pub(crate) fn open_context(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
     context::current(py)
-        .filter(Place::is_open)
+        .filter(|place| place.is_open() && !place.profiler().get().is_closed())
         .map(Place::into_any)
 }
 

@@ -16,11 +16,11 @@ use std::time::Instant;
 use osprofiler::{Id, Kind, recorder};
 use pyo3::exceptions::PyAttributeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyDictMethods, PyString};
+use pyo3::types::{PyDict, PyDictMethods, PyString, PyTuple};
 
 use crate::context::{self, Place, PointId, id_text};
 use crate::notifier::{Given, Ids};
-use crate::{notifier, points, value};
+use crate::{notifier, points, replaced, value};
 
 /// How long after `clean` a task that inherited the trace may still open points in it.
 const GRACE_SECONDS: u64 = 60;
@@ -158,6 +158,23 @@ impl Profiler {
         id_or(slf.py(), parent, given)
     }
 
+    /// The ids of the trace, of what its outermost points are below, and of the open ones. Upstream's is a deque, this a copy.
+    #[getter(_trace_stack)]
+    fn trace_stack<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
+        let (py, this) = (slf.py(), slf.get());
+        let given = [this.base.bind(py).clone(), this.parent.bind(py).clone()];
+        let open = Self::open_points(slf).into_iter();
+        let ids = open.map(|(id, _)| id_text(py, Id::from_u128(id)).into_any());
+        PyTuple::new(py, given.into_iter().chain(ids).collect::<Vec<_>>())
+    }
+
+    /// The names of the open points. Upstream's is a deque, this a copy.
+    #[getter(_name)]
+    fn names<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
+        let open = Self::open_points(slf).into_iter();
+        PyTuple::new(slf.py(), open.map(|(_, name)| name).collect::<Vec<_>>())
+    }
+
     /// Return the short form of an id, as Jaeger shows it: the hex digits of its low 64 bits.
     ///
     /// :param uuid_id: a UUID as a str, or an int
@@ -263,21 +280,46 @@ impl Profiler {
         self.ids.as_ref()
     }
 
-    /// The method of that name if the object has one of its own. An atomic load where it has none.
+    /// The method of that name, `start` or `stop`, if somebody has put another in the place of ours: of the object or of the class.
+    /// Two loads where nobody has.
+    #[inline]
     pub(crate) fn replacement<'py>(
         &self,
         this: &Bound<'py, Self>,
         name: &str,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        if !self.has_own_attributes.load(Ordering::Relaxed) {
+        let has_own = self.has_own_attributes.load(Ordering::Relaxed);
+        if !has_own && !replaced::is_class_replaced(this.py()) {
             return Ok(None);
         }
-        this.getattr("__dict__")?.cast::<PyDict>()?.get_item(name)
+        replacement(this, name)
     }
 
     /// The innermost place if this profiler is the context's current one; else its own stack is to be asked.
     fn innermost<'py>(this: &Bound<'py, Self>) -> Option<Place<'py>> {
         context::current(this.py()).filter(|place| place.profiler().is(this))
+    }
+
+    /// The ids and names of the open points, the outermost first.
+    fn open_points<'py>(this: &Bound<'py, Self>) -> Vec<(u128, Bound<'py, PyString>)> {
+        let py = this.py();
+        let Some(innermost) = Self::innermost(this) else {
+            let own = lock(&this.get().own);
+            return own
+                .iter()
+                .map(|open| (open.id, open.name.bind(py).clone()))
+                .collect();
+        };
+        let mut found = Vec::new();
+        let mut around = Some(innermost);
+        while let Some(place) = around {
+            if let Some(name) = place.name() {
+                found.push((place.id(), name));
+            }
+            around = place.parent();
+        }
+        found.reverse();
+        found
     }
 
     #[inline]
@@ -286,6 +328,12 @@ impl Profiler {
             0 => false,
             closed => seconds() > closed + GRACE_SECONDS,
         }
+    }
+
+    /// Whether `clean` has closed the trace. A place that a task has copied stays as it was, open or not, so this is asked instead.
+    #[inline]
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed) != 0
     }
 
     fn close(&self) {
@@ -304,7 +352,7 @@ impl Profiler {
 /// :param base_id: the trace's id, a str of 1 to 255 bytes; by default a new UUID
 /// :param parent_id: the id of the point that the next ones are below; by default the trace's id
 /// :returns: the context's profiler. With a point open in it, or without ``base_id``, one that is there stays; one that a
-///     finished request has left is replaced
+///     finished request has left is replaced, also in a task or a carried function that was begun in that request
 ///
 /// >>> from osprofiler import profiler
 /// >>> current = profiler.init("SECRET", base_id="4e3e0ec6-2938-40b1-8504-09eb1d4b0dee")
@@ -321,6 +369,7 @@ pub(crate) fn init<'py>(
 ) -> PyResult<Bound<'py, Profiler>> {
     let base_id = given(base_id)?;
     if let Some(place) = context::current(py)
+        && !place.profiler().get().is_closed()
         && (place.is_open() || base_id.is_none())
     {
         return Ok(place.profiler().clone());
@@ -352,6 +401,17 @@ pub(crate) fn clean(py: Python<'_>) -> PyResult<()> {
     place.profiler().get().close();
     context::set(py, None)?;
     notifier::log_messages(py)
+}
+
+#[cold]
+fn replacement<'py>(
+    profiler: &Bound<'py, Profiler>,
+    name: &str,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let own = profiler.getattr("__dict__")?;
+    let is_replaced =
+        own.cast::<PyDict>()?.contains(name)? || replaced::is_method_replaced(profiler.py(), name);
+    is_replaced.then(|| profiler.getattr(name)).transpose()
 }
 
 /// The id as Python has it, or what was given.

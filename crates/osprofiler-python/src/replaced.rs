@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Whether somebody has put another `start` or `stop` into the module `osprofiler.profiler`, as tests of services do.
+//! Whether somebody has put another `start` or `stop` into the module `osprofiler.profiler`, or into the class `_Profiler`, as tests
+//! of services do.
 //!
-//! `trace` and `Trace` then go through the replacement. Nothing else in the module is watched, and where nothing was replaced the
-//! question costs one comparison: up to 3.11 with the version that each dict carries, from 3.12 on with a flag that the dict's
-//! watcher sets.
+//! Points then go through the replacement. Nothing else in module and class is watched, and where nothing was replaced the
+//! question costs one comparison: for the module up to 3.11 with the version that each dict carries, from 3.12 on with a flag
+//! that the dict's watcher sets; for the class with the version that the interpreter gives it, which every change takes from it.
 
-#![expect(unsafe_code, reason = "pyo3 has no safe call for a dict's version")]
+#![expect(
+    unsafe_code,
+    reason = "pyo3 has no safe call for a dict's or a class's version"
+)]
 
 use std::ptr;
 
@@ -15,13 +19,23 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::gil::GilCell;
+use crate::profiler::Profiler;
 
 /// The module's dict, a reference of its own.
 static MODULE: GilCell<*mut ffi::PyObject> = GilCell::new(ptr::null_mut());
 /// Our own `start` and `stop`, references of their own.
 static OURS: GilCell<[*mut ffi::PyObject; 2]> = GilCell::new([ptr::null_mut(); 2]);
 
-/// Watches the module with these globals, whose `start` and `stop` are ours.
+/// The class of profilers, a reference of its own.
+static CLASS: GilCell<*mut ffi::PyTypeObject> = GilCell::new(ptr::null_mut());
+/// Its own `start` and `stop`, references of their own.
+static METHODS: GilCell<[*mut ffi::PyObject; 2]> = GilCell::new([ptr::null_mut(); 2]);
+/// The class's version when neither was replaced.
+static CLASS_SEEN: GilCell<u32> = GilCell::new(0);
+/// What no class has as its version.
+const NO_VERSION: u32 = u32::MAX;
+
+/// Watches the class of profilers, and the module with these globals, whose `start` and `stop` are ours.
 #[pyfunction]
 pub(crate) fn watch_module(globals: &Bound<'_, PyDict>) -> PyResult<()> {
     let py = globals.py();
@@ -31,7 +45,48 @@ pub(crate) fn watch_module(globals: &Bound<'_, PyDict>) -> PyResult<()> {
     OURS.set(py, [start.into_ptr(), stop.into_ptr()]);
     MODULE.set(py, globals.clone().into_ptr());
     version::begin(globals);
+    if CLASS.get(py).is_null() {
+        let class = py.get_type::<Profiler>();
+        let methods = [intern!(py, "start"), intern!(py, "stop")].map(|name| class.getattr(name));
+        let [start, stop] = methods;
+        METHODS.set(py, [start?.into_ptr(), stop?.into_ptr()]);
+        CLASS_SEEN.set(py, NO_VERSION);
+        CLASS.set(py, class.into_ptr().cast());
+    }
     Ok(())
+}
+
+/// Whether `start` or `stop` of the class is not ours.
+#[inline]
+pub(crate) fn is_class_replaced(py: Python<'_>) -> bool {
+    class_version(py) != CLASS_SEEN.get(py) && look_at_class(py)
+}
+
+/// The class's version; 0 while it has none.
+#[inline]
+fn class_version(py: Python<'_>) -> u32 {
+    // SAFETY: null, or a class that is never given up, which is read under the interpreter's lock.
+    unsafe { CLASS.get(py).as_ref() }.map_or(0, |class| class.tp_version_tag)
+}
+
+#[cold]
+#[inline(never)]
+fn look_at_class(py: Python<'_>) -> bool {
+    // Asking for the two gives the class a version, where there is one to be had.
+    let is_replaced = ["start", "stop"].map(|name| is_method_replaced(py, name));
+    if is_replaced == [false; 2] {
+        let version = class_version(py);
+        CLASS_SEEN.set(py, if version == 0 { NO_VERSION } else { version });
+    }
+    is_replaced != [false; 2]
+}
+
+/// Whether the class's method of that name, `start` or `stop`, is not ours.
+#[cold]
+pub(crate) fn is_method_replaced(py: Python<'_>, name: &str) -> bool {
+    let ours = METHODS.get(py)[usize::from(name == "stop")];
+    let found = py.get_type::<Profiler>().getattr(name);
+    found.is_ok_and(|found| found.as_ptr() != ours)
 }
 
 /// Whether `start` or `stop` of the module is not ours.

@@ -18,6 +18,18 @@ pub(crate) fn set_mask_secrets(masking: bool) {
     secrets::set_masking(masking);
 }
 
+/// Whether this process masks secrets in infos.
+#[pyfunction]
+pub(crate) fn is_masking() -> bool {
+    secrets::is_masking()
+}
+
+/// Whether what has this name is a secret.
+#[pyfunction]
+pub(crate) fn is_secret_name(name: &Bound<'_, PyString>) -> bool {
+    secrets::is_secret_name(&name.to_string_lossy())
+}
+
 /// Masks the secrets in `info`, which is the notification's own, if this process masks them.
 pub(crate) fn mask(info: &Bound<'_, PyDict>) -> PyResult<()> {
     if !secrets::is_masking() {

@@ -1,21 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Stores as the Python drivers use them: attached for writing, opened for a report or a list.
 //!
-//! Reading happens without the interpreter: the report arrives in Python as one JSON text. An error keeps its help, and shows
-//! no password.
+//! Reading happens without the interpreter: what was read arrives as JSON text, and becomes Python's objects at once. An error
+//! keeps its help, and shows no password.
 
+use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::OnceLock;
 
+use osprofiler::delivery::{self, Severity};
 use osprofiler::driver::registry::{self, Capability};
-use osprofiler::driver::{ConnectionString, ConnectionStrings, ListFilter};
+use osprofiler::driver::{ConnectionString, ConnectionStrings, ListFilter, Reader, Stored};
 use osprofiler::recorder::Origin;
-use osprofiler::{Error, ErrorKind, Id, Notification, Notifications, delivery, wire};
+use osprofiler::{Error, ErrorKind, Id, Notification, Notifications, Timestamp, wire};
 use osprofiler_report::{RenderOptions, Renderer, Report};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyDictMethods};
 
-use crate::{notifier, value};
+use crate::{notifier, objects, value};
 
 /// Who records, and through that to which store.
 #[pyclass(frozen, module = "osprofiler._native", name = "Origin")]
@@ -122,7 +125,7 @@ pub(crate) fn submit(origin: &PyOrigin, notification: &Bound<'_, PyDict>) -> PyR
             base_id,
             trace_id,
             parent_id: Id::parse(&parent_id).unwrap_or(base_id),
-            timestamp: osprofiler::Timestamp::parse(&timestamp).unwrap_or_else(notifier::now),
+            timestamp: Timestamp::parse(&timestamp).unwrap_or_else(notifier::now),
             info: &info,
             project: None,
             service: None,
@@ -131,14 +134,18 @@ pub(crate) fn submit(origin: &PyOrigin, notification: &Bound<'_, PyDict>) -> PyR
     Ok(())
 }
 
-/// The report of a trace, as JSON text.
+/// The report of a trace, a dict.
 #[pyfunction]
-pub(crate) fn report(py: Python<'_>, connection_string: &str, base_id: &str) -> PyResult<String> {
+pub(crate) fn report<'py>(
+    py: Python<'py>,
+    connection_string: &str,
+    base_id: &str,
+) -> PyResult<Bound<'py, PyAny>> {
     let connection = parse(connection_string)?;
-    py.detach(|| {
+    let json = py.detach(|| {
         let mut notifications = Notifications::default();
         let summary = match Id::parse(base_id) {
-            Ok(id) => registry::open_reader(&connection)?.read(id, &mut notifications)?,
+            Ok(id) => reading(&connection, |reader| reader.read(id, &mut notifications))?,
             Err(_) => osprofiler::driver::ReadSummary::default(),
         };
         let report = Report::build(notifications, summary);
@@ -147,9 +154,11 @@ pub(crate) fn report(py: Python<'_>, connection_string: &str, base_id: &str) -> 
             .ok_or_else(|| Error::new(ErrorKind::NotFound, "there is no renderer `json`"))?;
         (renderer.render)(&report, &RenderOptions::default(), &mut json)
             .map_err(|error| Error::new(ErrorKind::Corrupt, error.to_string()))?;
-        Ok(String::from_utf8_lossy(&json).into_owned())
-    })
-    .map_err(|error: Error| to_python(&error))
+        Ok(json)
+    });
+    notifier::log_messages(py)?;
+    let json = json.map_err(|error: Error| to_python(&error))?;
+    objects::from_json(py, &String::from_utf8_lossy(&json))
 }
 
 /// The traces of a store, oldest first: ids and times.
@@ -165,40 +174,77 @@ pub(crate) fn list_traces(
     } else {
         ListFilter::All
     };
-    py.detach(|| {
-        let mut traces = Vec::new();
-        registry::open_reader(&connection)?.list(filter, &mut |trace| {
-            traces.push((trace.base_id.to_string(), trace.timestamp.to_string()));
-        })?;
-        Ok(traces)
-    })
-    .map_err(|error: Error| to_python(&error))
+    let listed = py.detach(|| reading(&connection, |reader| list(reader, filter)));
+    notifier::log_messages(py)?;
+    listed.map_err(|error: Error| to_python(&error))
 }
 
-/// The first notification of a trace, as JSON text.
+/// Id and time of each trace.
+fn list(reader: &mut dyn Reader, filter: ListFilter) -> Result<Vec<(String, String)>, Error> {
+    let mut traces = Vec::new();
+    reader.list(filter, &mut |trace| {
+        traces.push((trace.base_id.to_string(), trace.timestamp.to_string()));
+    })?;
+    Ok(traces)
+}
+
+/// What `read` finds in the store. What that does to the store is said to whoever reads the log.
+fn reading<T>(
+    connection: &ConnectionString,
+    read: impl FnOnce(&mut dyn Reader) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let mut reader = registry::open_reader(connection)?;
+    let found = read(&mut *reader);
+    if let Some(warning) = reader.take_warning() {
+        delivery::say(Severity::Warning, warning);
+    }
+    found
+}
+
+/// The traces of a store, oldest first: ids, times, and of each its first notification, a dict, as far as the store has it.
+/// One reader asks for all of it.
 #[pyfunction]
-pub(crate) fn first_notification(
-    py: Python<'_>,
+pub(crate) fn list_first_notifications<'py>(
+    py: Python<'py>,
     connection_string: &str,
-    base_id: &str,
-) -> PyResult<Option<String>> {
+) -> PyResult<Vec<Listed<'py>>> {
     let connection = parse(connection_string)?;
-    py.detach(|| {
-        let mut notifications = Notifications::default();
-        if let Ok(id) = Id::parse(base_id) {
-            registry::open_reader(&connection)?.read(id, &mut notifications)?;
-        }
-        Ok(notifications
-            .iter()
-            .min_by_key(|notification| notification.timestamp)
-            .map(|notification| {
+    let find = |reader: &mut dyn Reader| {
+        let traces = list(reader, ListFilter::All)?;
+        // Each of them is an id, so the others are in the same places.
+        let ids = traces.iter().filter_map(|(id, _)| Id::parse(id).ok());
+        let ids = ids.collect::<Vec<_>>();
+        let places: HashMap<_, _> = ids.iter().copied().zip(0..).collect();
+        let mut first = vec![None::<(Timestamp, String)>; ids.len()];
+        reader.read_each(&ids, &mut |stored| {
+            if let Stored::Notification(notification) = stored
+                && let Some(&place) = places.get(&notification.base_id)
+                && first[place]
+                    .as_ref()
+                    .is_none_or(|(timestamp, _)| notification.timestamp < *timestamp)
+            {
                 let mut json = String::new();
                 wire::push_json(&notification, &mut json);
-                json
-            }))
-    })
-    .map_err(|error: Error| to_python(&error))
+                first[place] = Some((notification.timestamp, json));
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(traces.into_iter().zip(first).collect::<Vec<_>>())
+    };
+    let found = py.detach(|| reading(&connection, find));
+    notifier::log_messages(py)?;
+    let found = found.map_err(|error: Error| to_python(&error))?;
+    found
+        .into_iter()
+        .map(|((id, timestamp), first)| {
+            let first = first.map(|(_, json)| objects::from_json(py, &json));
+            Ok((id, timestamp, first.transpose()?))
+        })
+        .collect()
 }
+
+/// Id, time and first notification of a trace.
+type Listed<'py> = (String, String, Option<Bound<'py, PyAny>>);
 
 /// A connection string, or several, with passwords hidden; of what is none, what can be shown.
 #[pyfunction]

@@ -10,6 +10,7 @@ use std::cell::Cell;
 use std::fmt::Write;
 
 use base64::Engine;
+use osprofiler::secrets;
 use pyo3::exceptions::PyException;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -466,7 +467,7 @@ impl<'a> InfoWriter<'a> {
     }
 }
 
-/// The text that a point's info is recorded as.
+/// The text that a point's info is stored as, without its secrets if this process masks them.
 #[pyfunction]
 pub(crate) fn info_json(info: &Bound<'_, PyAny>) -> PyResult<String> {
     let mut text = String::new();
@@ -475,6 +476,7 @@ pub(crate) fn info_json(info: &Bound<'_, PyAny>) -> PyResult<String> {
     } else {
         push_info(info, &mut text)?;
     }
+    secrets::mask_info(&mut text);
     Ok(text)
 }
 
@@ -488,6 +490,18 @@ pub(crate) fn safe_repr<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, P
 #[pyfunction]
 pub(crate) fn safe_str<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyString>> {
     value.str().or_else(|error| unprintable(value, error))
+}
+
+/// The text, or what an info has room for of it with the mark.
+pub(crate) fn head(text: Bound<'_, PyString>) -> PyResult<Bound<'_, PyString>> {
+    if text.len()? <= MAX_BYTES {
+        return Ok(text);
+    }
+    let py = text.py();
+    let head = text
+        .as_any()
+        .get_item(PySlice::new(py, 0, MAX_BYTES as isize, 1))?;
+    Ok(head.add(PyString::new(py, CUT))?.cast_into()?)
 }
 
 #[cold]

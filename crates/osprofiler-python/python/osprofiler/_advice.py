@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a service is told about its configuration when it starts. In: the configuration. Out: lines in the log."""
+"""What a service is told about its configuration when it starts. In: the configuration, keys. Out: lines in the log."""
 
 import logging
-
-from osprofiler import _utils
 
 LOG = logging.getLogger("osprofiler")
 
@@ -11,17 +9,17 @@ _DEFAULT_KEY = "SECRET_KEY"
 _told = set()
 
 
-def warn_of_default_key(conf):
-    """Warn, once a process, if requests are traced whose headers anybody can sign."""
-    try:
-        is_default = conf.profiler.enabled and _DEFAULT_KEY in _utils.split(conf.profiler.hmac_keys)
-    except Exception:
-        return
+def warn_of_default_key(hmac_keys):
+    """Warn, once a process, if requests are traced whose headers anybody can sign.
+
+    :param hmac_keys: the keys of a middleware that is on, a list
+    """
+    is_default = any(isinstance(key, str) and key == _DEFAULT_KEY for key in hmac_keys)
     if is_default and _DEFAULT_KEY not in _told:
         _told.add(_DEFAULT_KEY)
         LOG.warning(
-            "`hmac_keys` in `[profiler]` is the default `%s`, which everybody knows: whoever reaches the service can "
-            "have requests traced; set a key of your own",
+            "`hmac_keys`, in `[profiler]` or the middleware's own, has the default `%s`, which everybody knows: "
+            "whoever reaches the service can have requests traced; set a key of your own",
             _DEFAULT_KEY,
         )
 

@@ -31,15 +31,19 @@ def runner(code):
 
 
 def _running(wrap):
-    """Return what makes a call's coroutine or generator, wrong arguments being told at once, and wraps it."""
+    """Return what makes a call's coroutine or generator, wrong arguments being told at once, and wraps it.
+
+    The arguments become text here: they may be others by the first step.
+    """
 
     def run(traced, point, function, args, kwargs):
         try:
+            told = point.told(args, kwargs)
             made = function(*args, **kwargs)
         except BaseException as error:
             hide_frame(error)
             raise
-        wrapped = wrap(point, made, args, kwargs)
+        wrapped = wrap(point, made, args, kwargs, told)
         wrapped.__name__ = traced.__name__
         wrapped.__qualname__ = traced.__qualname__
         return wrapped
@@ -64,12 +68,12 @@ class _Unstarted:
             self._coroutine.close()
 
 
-def _unstarted(point, made, args, kwargs):
-    return _coroutine(point, _Unstarted(made), args, kwargs)
+def _unstarted(point, made, args, kwargs, told):
+    return _coroutine(point, _Unstarted(made), args, kwargs, told)
 
 
-async def _coroutine(point, unstarted, args, kwargs):
-    opened = point.open(args, kwargs)
+async def _coroutine(point, unstarted, args, kwargs, told):
+    opened = point.open(args, kwargs, told)
     try:
         result = await unstarted.take()
     except BaseException as error:
@@ -82,9 +86,9 @@ async def _coroutine(point, unstarted, args, kwargs):
     return result
 
 
-def _generator(point, generator, args, kwargs):
+def _generator(point, generator, args, kwargs, told):
     outside = current_context()
-    opened = point.open(args, kwargs)
+    opened = point.open(args, kwargs, told)
     try:
         step, value = generator.send, None
         while True:
@@ -114,9 +118,9 @@ def _generator(point, generator, args, kwargs):
 _iterable_coroutine = types.coroutine(types.FunctionType(_generator.__code__, globals()))
 
 
-async def _async_generator(point, generator, args, kwargs):
+async def _async_generator(point, generator, args, kwargs, told):
     outside = current_context()
-    opened = point.open(args, kwargs)
+    opened = point.open(args, kwargs, told)
     try:
         step, value = generator.asend, None
         while True:

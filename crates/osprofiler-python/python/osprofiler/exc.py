@@ -12,9 +12,12 @@ class CommandError(Exception):
         return self.message or self.__class__.__doc__
 
 
-class LogInsightAPIError(Exception):
-    """A Log Insight server answered with an error. Kept for who catches it; nothing in this package raises it yet."""
+class LogInsightAPIError(OSError):
+    """A Log Insight server cannot be reached, or answered with an error, when traces were read."""
 
 
 class LogInsightLoginTimeout(Exception):
-    """A session with a Log Insight server has ended. Kept for who catches it; nothing in this package raises it yet."""
+    """A session with a Log Insight server has ended.
+
+    Kept for who catches it; nothing here raises it, because sessions are begun anew without asking.
+    """

@@ -32,7 +32,6 @@ def init_from_conf(conf, context=None, project=None, service=None, host=None, co
     if not hasattr(conf, "profiler"):
         # Nobody has registered the options on this object; a program that has no use for them doesn't import `opts`.
         importlib.import_module("osprofiler.opts").set_defaults(conf)
-    _advice.warn_of_default_key(conf)
     _advice.tell_unknown_options(conf)
     if context is None:
         context = contex

@@ -23,7 +23,7 @@ def _noop_notifier(info, context=None):
 
 # By connection string: arguments, and the notifier that was made of them.
 _notifier_cache = {}
-# A program that makes ever new arguments doesn't fill its memory with their notifiers.
+# A program that makes ever new strings or arguments doesn't fill its memory with their notifiers.
 _MOST_KNOWN = 16
 # What older services pass by position, after the module `oslo_messaging`.
 _OLD_ARGUMENTS = ("context", "transport", "project", "service", "host")
@@ -99,8 +99,8 @@ def create(connection_string, *args, **kwargs):
     if args and isinstance(args[0], types.ModuleType):
         kwargs = {**dict(zip(_OLD_ARGUMENTS, args[1:], strict=False)), **kwargs}
         args = ()
-    known = _notifier_cache.setdefault(_native.safe_str(connection_string), [])
-    for known_args, known_kwargs, notifier in known:
+    key = _native.safe_str(connection_string)
+    for known_args, known_kwargs, notifier in _notifier_cache.get(key, ()):
         if _are_same(known_args, args) and _are_same(known_kwargs, kwargs):
             return notifier
     try:
@@ -112,8 +112,11 @@ def create(connection_string, *args, **kwargs):
         _say_off(connection_string, error)
         return _noop_notifier
     LOG.info("osprofiler sends to `%s`", _native.mask(connection_string))
+    known = _notifier_cache.setdefault(key, [])
     known.append((args, kwargs, notifier))
     del known[:-_MOST_KNOWN]
+    for oldest in list(_notifier_cache)[:-_MOST_KNOWN]:
+        _notifier_cache.pop(oldest, None)
     return notifier
 
 

@@ -7,7 +7,7 @@ is in the guide for operators, and in the options themselves.
 
 from oslo_config import cfg
 
-from osprofiler import _advice, web
+from osprofiler import web
 
 __all__ = [
     "disable_web_trace",
@@ -252,7 +252,6 @@ def enable_web_trace(conf=None):
     """
     conf = cfg.CONF if conf is None else conf
     if conf.profiler.enabled:
-        _advice.warn_of_default_key(conf)
         web.enable(conf.profiler.hmac_keys)
 
 

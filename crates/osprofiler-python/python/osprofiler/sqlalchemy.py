@@ -27,6 +27,8 @@ _DISABLED = False
 _POINT = "_osprofiler_point"
 # The attribute of one whose point is opened once the statement goes to its cursor: what the point is to tell.
 _AWAITED = "_osprofiler_awaited"
+# The attribute of a compiled statement that says whether a parameter has a secret's name.
+_SECRET = "_osprofiler_secret"
 # The attribute of an engine that has our listeners.
 _TRACED = "_osprofiler_traced"
 
@@ -237,14 +239,63 @@ def handle_error(exception_context):
 
 
 def _statement_info(statement, params, context, executemany):
-    if not executemany or not isinstance(params, (list, tuple)):
+    if not isinstance(params, (list, tuple)):
         return {"statement": statement, "params": params}
+    if not executemany:
+        return {"statement": statement, "params": _without_secrets(params, context)}
     if params and isinstance(params[0], (list, tuple, dict)):
-        sets, shown = len(params), params[:_MOST_PARAMETER_SETS]
+        sets = len(params)
+        shown = [_without_secrets(one, context) for one in params[:_MOST_PARAMETER_SETS]]
     else:
         # SQLAlchemy has made one statement of many rows: `params` are the values of one batch, in a row.
-        sets, shown = len(getattr(context, "compiled_parameters", None) or ()), params[:_MOST_PARAMETERS]
+        sets = len(getattr(context, "compiled_parameters", None) or ())
+        shown = _without_secrets(params, context)[:_MOST_PARAMETERS]
     return {"statement": statement, "params": shown, "executemany": True, "parameter_sets": sets}
+
+
+def _without_secrets(params, context):
+    """Return one set of parameters, or the rows of a batch one after the other, with secrets masked.
+
+    A driver that takes parameters by position gets no names; SQLAlchemy's compiled statement has them. Where it is not
+    certain which is whose, all values of a statement that has a secret among them are masked.
+    """
+    compiled = getattr(context, "compiled", None)
+    if compiled is None or isinstance(params, dict) or not _has_secrets(compiled) or not _native.is_masking():
+        return params
+    names = _names(compiled, context)
+    if not names or not params or len(params) % len(names):
+        return [_native.MASK] * len(params)
+    places = [_native.is_secret_name(name) for name in names]
+    return [_native.MASK if secret else value for value, secret in zip(params, itertools.cycle(places))]
+
+
+def _has_secrets(compiled):
+    """Whether a parameter of a compiled statement, which SQLAlchemy executes again, has a secret's name."""
+    secret = getattr(compiled, _SECRET, None)
+    if secret is None:
+        names = getattr(compiled, "positiontup", None)
+        secret = isinstance(names, (list, tuple)) and any(map(_native.is_secret_name, names))
+        with contextlib.suppress(AttributeError, TypeError):
+            setattr(compiled, _SECRET, secret)
+    return secret is True
+
+
+def _names(compiled, context):
+    """Return the names of an execution's parameters in the order of its driver; `None` if they are not certain."""
+    names = compiled.positiontup
+    if getattr(compiled, "literal_execute_params", None):
+        return None
+    lists = getattr(context, "_expanded_parameters", None)
+    if lists:
+        # Each value of an `IN` is a parameter; where these have numbers, they stand behind all others.
+        if getattr(compiled, "_numeric_binds", False):
+            return None
+        names = [each for name in names for each in lists.get(name, (name,))]
+    batches = getattr(compiled, "_insertmanyvalues", None)
+    if batches is not None and batches.num_positional_params_counted != len(names):
+        # What stands outside of `VALUES` is there once, not once a row.
+        return None
+    return names
 
 
 def _result_info(cursor):

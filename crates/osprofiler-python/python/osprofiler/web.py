@@ -10,7 +10,7 @@ import logging
 import sys
 from urllib.parse import quote
 
-from osprofiler import _native, profiler
+from osprofiler import _advice, _native, profiler
 from osprofiler import _utils as utils
 
 LOG = logging.getLogger(__name__)
@@ -85,6 +85,7 @@ def enable(hmac_keys=None):
     global _ENABLED, _HMAC_KEYS
     _ENABLED = True
     _HMAC_KEYS = utils.split(hmac_keys or "")
+    _advice.warn_of_default_key(_HMAC_KEYS)
 
 
 def _said(enabled):
@@ -115,6 +116,8 @@ class _Middleware:
         self.hmac_keys = utils.split(hmac_keys or "")
         # A no in an ini file is the operator's, for this service; `enable` is the whole process's.
         self._is_refused = said is False
+        if not self._is_off():
+            _advice.warn_of_default_key(_HMAC_KEYS or self.hmac_keys)
 
     def _is_off(self):
         return self._is_refused or _ENABLED is False or (_ENABLED is None and not self.enabled)

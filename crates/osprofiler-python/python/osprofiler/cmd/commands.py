@@ -4,6 +4,7 @@
 The driver gives a report or a list, and this module writes it in upstream's forms; the native command draws the graph.
 """
 
+import functools
 import json
 import os
 import tempfile
@@ -15,6 +16,8 @@ from osprofiler.drivers import base
 #: The variable that holds the connection string where the command line has none.
 CONNECTION_STRING = "OSPROFILER_CONNECTION_STRING"
 _FIELDS = ("base_id", "timestamp")
+# From so many levels on nothing is indented, as in the native command: the size would grow with the depth's square.
+_DEEPEST_INDENTED = 1024
 
 
 class BaseCommand:
@@ -81,10 +84,56 @@ def _driver(args):
 
 
 def _json(report, indent):
-    def other(value):
-        return value.isoformat() if hasattr(value, "isoformat") else repr(value)
+    """Return the report as ``json.dumps`` writes it, however deep it is."""
+    pieces = []
+    # Of each container that is open: what is left of it, its other bracket, and which it is.
+    waiting = []
 
-    return json.dumps(report, indent=indent, separators=(",", ": "), default=other)
+    def break_line():
+        if indent is not None and len(waiting) <= _DEEPEST_INDENTED:
+            pieces.append("\n" + " " * (indent * len(waiting)))
+
+    def begin(value):
+        if not (value and isinstance(value, (dict, list, tuple))):
+            pieces.append(encode(value))
+            return False
+        if id(value) in around:
+            raise ValueError("the report holds itself")
+        around.add(id(value))
+        is_dict = isinstance(value, dict)
+        pieces.append("{" if is_dict else "[")
+        members = ((_key(key), held) for key, held in value.items()) if is_dict else (("", held) for held in value)
+        waiting.append((members, "}" if is_dict else "]", id(value)))
+        return True
+
+    around = set()
+    encode = json.JSONEncoder(default=_other).encode
+    is_first = begin(report)
+    while waiting:
+        members, bracket, identity = waiting[-1]
+        for key, value in members:
+            pieces.append("" if is_first else ",")
+            break_line()
+            pieces.append(key)
+            is_first = begin(value)
+            break
+        else:
+            waiting.pop()
+            around.remove(identity)
+            break_line()
+            pieces.append(bracket)
+            is_first = False
+    return "".join(pieces)
+
+
+@functools.lru_cache(1024, typed=True)
+def _key(key):
+    # `json` turns some that are no text into such.
+    return json.dumps({key: 0})[1:-2]
+
+
+def _other(value):
+    return value.isoformat() if hasattr(value, "isoformat") else repr(value)
 
 
 def _write(text, file_name):

@@ -46,7 +46,7 @@ class OsloMessaging:
 
     def notify(self, info, context=None, **kwargs):
         """Send one notification, a dict."""
-        # The library would log a value that it cannot send, with all others; as text each can be sent.
+        # The library would log a value that it cannot send, with all others; as text each can be sent, and is masked.
         values = json.loads(_native.info_json(info.get("info") or {}))
         notification = {**info, "info": values, "project": self.project, "service": self.service}
         self._notifier.info(context or self._context or {}, f"{_TOPIC}.{self.service}", notification)

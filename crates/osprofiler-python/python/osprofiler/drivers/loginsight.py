@@ -3,7 +3,7 @@
 
 from urllib import parse
 
-from osprofiler import _native
+from osprofiler import _native, exc
 from osprofiler.drivers import store
 
 
@@ -23,6 +23,12 @@ class LogInsightDriver(store.StoreDriver):
     def get_name(cls):
         """Return the scheme."""
         return "loginsight"
+
+    def _read(self, question, *arguments):
+        try:
+            return super()._read(question, *arguments)
+        except OSError as error:
+            raise exc.LogInsightAPIError(str(error)) from None
 
 
 class LogInsightClient:

@@ -5,7 +5,6 @@ Nothing here opens a store. What is wrong with a connection string is an excepti
 store, or of the constructor where upstream's constructor fails, too; ``notifier.create`` makes a line in the log of it.
 """
 
-import json
 from urllib.parse import quote
 
 from osprofiler import _ending, _native
@@ -50,26 +49,32 @@ class StoreDriver(base.Driver):
 
     def get_report(self, base_id):
         """Return the report of a trace, a dict; an empty one if the store does not know it."""
-        return json.loads(_native.report(self._native_string(), str(base_id)))
+        return self._read(_native.report, str(base_id))
 
     def list_traces(self, fields=None):
-        """All traces, oldest first: a dict each, with ``fields`` of its first notification."""
-        fields = self.default_trace_fields | set(fields or ())
-        traces = []
-        for base_id, timestamp in _native.list_traces(self._native_string(), False):
-            trace = {"base_id": base_id, "timestamp": timestamp}
-            if fields - trace.keys():
-                first = json.loads(_native.first_notification(self._native_string(), base_id) or "{}")
-                trace.update(_selected(first, fields - trace.keys()))
-            traces.append(trace)
-        return traces
+        """All traces, oldest first: a dict each, with ``fields`` of its first notification.
+
+        ``base_id`` and ``timestamp`` the store knows by itself; for any other each trace is read.
+        """
+        further = (self.default_trace_fields | set(fields or ())) - {"base_id", "timestamp"}
+        if not further:
+            return self._list(with_errors=False)
+        return [
+            {"base_id": base_id, "timestamp": timestamp, **_selected(first or {}, further)}
+            for base_id, timestamp, first in self._read(_native.list_first_notifications)
+        ]
 
     def list_error_traces(self):
         """Return the traces that hold an error: a dict each, with ``base_id`` and ``timestamp``."""
-        return [
-            {"base_id": base_id, "timestamp": timestamp}
-            for base_id, timestamp in _native.list_traces(self._native_string(), True)
-        ]
+        return self._list(with_errors=True)
+
+    def _list(self, with_errors):
+        listed = self._read(_native.list_traces, with_errors)
+        return [{"base_id": base_id, "timestamp": timestamp} for base_id, timestamp in listed]
+
+    def _read(self, question, *arguments):
+        """Ask the native half about the store."""
+        return question(self._native_string(), *arguments)
 
 
 class LateStoreDriver(StoreDriver):

@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
+# Exceptions by upstream's names.
+
+class CommandError(Exception):
+    message: str | None
+    def __init__(self, message: str | None = None) -> None: ...
+
+class LogInsightAPIError(OSError): ...
+class LogInsightLoginTimeout(Exception): ...
