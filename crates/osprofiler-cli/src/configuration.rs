@@ -104,6 +104,11 @@ impl Configuration {
         })
     }
 
+    /// Whether the service traces anything.
+    pub(crate) fn is_enabled(&self) -> bool {
+        switched(&self.value_or_default(PROFILER, "enabled")).unwrap_or(false)
+    }
+
     /// What of the files has no effect, in their order.
     pub(crate) fn ignored(&self) -> Vec<Ignored> {
         let mut ignored = Vec::new();

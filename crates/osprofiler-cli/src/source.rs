@@ -11,7 +11,7 @@ use std::path::Path;
 
 use osprofiler::driver::{ConnectionString, ReadSummary, Reader};
 use osprofiler::wire::{Line, Lines};
-use osprofiler::{Id, Notifications};
+use osprofiler::{Id, LossReason, Notifications};
 use osprofiler_report::saved;
 
 use crate::printer::{plural, shell_word};
@@ -306,6 +306,16 @@ fn several_traces(path: &Path, first: Id<'_>) -> Failure {
 fn not_found(id: &str, asked: Asked, summary: &ReadSummary, stores: &Stores) -> Failure {
     let lost: u64 = summary.losses.iter().map(|loss| loss.count).sum();
     let failure = Failure::failed(format!("no trace `{id}` in {}", stores.names()));
+    let evicted = summary.losses.iter();
+    let evicted = evicted.filter(|loss| loss.reason == LossReason::Evicted);
+    let evicted: u64 = evicted.map(|loss| loss.count).sum();
+    if evicted > 0 {
+        let notifications = plural(evicted, "notification");
+        return failure.with_help(format!(
+            "it was traced, but the store removed it ({notifications}) to stay within `max_size`: a larger one in the services' \
+             `connection_string` keeps traces longer"
+        ));
+    }
     if lost > 0 {
         let notifications = plural(lost, "notification");
         return failure.with_help(format!(

@@ -106,8 +106,13 @@ impl Stores {
         nothing.ok_or_else(|| self.failed.remove(0).1.into())
     }
 
-    /// Says which stores were asked and failed.
+    /// Says which stores were asked and failed, and what reading does to one.
     pub(crate) fn tell(&mut self, printer: &mut Printer<'_>) {
+        for store in &mut self.each {
+            if let Some(warning) = store.reader.take_warning() {
+                printer.warning(&warning);
+            }
+        }
         for (connection, failure) in self.failed.drain(..) {
             printer.warning(&format!(
                 "`{connection}` is passed over: {}",

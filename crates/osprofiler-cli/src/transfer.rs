@@ -3,7 +3,8 @@
 //!
 //! In: the elements of a source in any order, as [`Reader::read_all`] yields them. Out: in the target each notification and each
 //! loss once, however often this was done or broken off before. Two notifications are one if trace, point, name and time are
-//! equal: what a store can't hold exactly comes back differently, and would be copied again and again if more counted.
+//! equal: what a store can't hold exactly comes back differently, and would be copied again and again if more counted. So does
+//! a long name: of that, what every store keeps counts, its beginning and its end.
 //!
 //! ```text
 //!  take ──▶ batch ──full──▶ of each new trace: does the target list it? ──yes──▶ read it there, once
@@ -30,6 +31,9 @@ const BATCH_BYTES: usize = 4 << 20;
 const MOST_HASHES: usize = 1 << 20;
 /// A target that has refused so many and taken none refuses for another reason than what is in them.
 const MOST_REFUSED: u64 = 100;
+
+/// So many characters of a name are kept by every store: a column of upstream's tables holds 255, an end such as `-start` among them.
+const NAME_CHARACTERS: usize = 200;
 
 /// What was done so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -354,11 +358,11 @@ fn part(batch: &Notifications, range: &Range<usize>) -> Notifications {
 
 /// What makes a notification the same one within its trace.
 fn print(hashers: &[RandomState; 2], notification: &Notification<'_>) -> Fingerprint {
-    let identity = (
-        notification.trace_id,
-        notification.name,
-        notification.timestamp,
-    );
+    let name = notification.name;
+    let (point, end) = name.split_at(notification.point_name().len());
+    let beginning = point.char_indices().nth(NAME_CHARACTERS);
+    let kept = beginning.map_or(point, |(at, _)| &point[..at]);
+    let identity = (notification.trace_id, kept, end, notification.timestamp);
     fingerprint(hashers, identity)
 }
 
@@ -430,6 +434,20 @@ mod tests {
         (outcome, taken)
     }
 
+    fn named(name: &str, number: u128) -> Notification<'_> {
+        let id = Id::from_u128(number);
+        Notification {
+            name,
+            base_id: Id::from_u128(0),
+            trace_id: id,
+            parent_id: id,
+            timestamp: Timestamp::from_micros(0),
+            info: "{}",
+            project: None,
+            service: None,
+        }
+    }
+
     fn bring_to(writer: Box<dyn Writer>, names: &[&str]) -> std::result::Result<Summary, Failure> {
         let target = Target {
             reader: None,
@@ -437,17 +455,7 @@ mod tests {
         };
         let mut transfer = Transfer::begin(target, Lists::Nothing).unwrap();
         for (name, number) in names.iter().zip(0..) {
-            let id = Id::from_u128(number);
-            let notification = Notification {
-                name,
-                base_id: Id::from_u128(0),
-                trace_id: id,
-                parent_id: id,
-                timestamp: Timestamp::from_micros(0),
-                info: "{}",
-                project: None,
-                service: None,
-            };
+            let notification = named(name, number);
             transfer.take(Stored::Notification(notification)).unwrap();
         }
         transfer.finish().map(|()| transfer.summary().clone())
@@ -522,5 +530,22 @@ mod tests {
             assert_eq!(outcome.unwrap_err().message, "it holds an `x`");
             assert_eq!(taken, "");
         }
+    }
+
+    #[test]
+    fn a_name_that_a_table_shortened_is_the_same() {
+        let hashers = [RandomState::new(), RandomState::new()];
+        let same = |one: &str, other: &str| {
+            print(&hashers, &named(one, 0)) == print(&hashers, &named(other, 0))
+        };
+        let long = |character: &str, count, end| format!("{}{end}", character.repeat(count));
+        for (whole, end) in [("x", "-start"), ("é", "-stop"), ("x", "")] {
+            let (name, column) = (long(whole, 300, end), long(whole, 254 - end.len(), "…"));
+            assert!(same(&name, &format!("{column}{end}")), "{end}");
+            assert!(!same(&name, &format!("y{name}")));
+        }
+        assert!(!same(&long("x", 300, "-start"), &long("x", 300, "-stop")));
+        assert!(!same("x-start", "xx-start"));
+        assert!(!same("x-start", "x-stop"));
     }
 }

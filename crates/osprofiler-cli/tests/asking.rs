@@ -20,7 +20,7 @@ fn prune(answer: &str, options: &str) -> (String, bool) {
     fs::copy(fixtures.join("token-issue.jsonl"), &store).unwrap();
     let program = env!("CARGO_BIN_EXE_osprofiler");
     let line = format!(
-        "{program} trace prune --older-than 0 {options} --connection-string file://{}",
+        "{program} trace prune --older-than 0s {options} --connection-string file://{}",
         store.display()
     );
     let mut child = Command::new("script")

@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-use osprofiler_cli::Environment;
+use osprofiler_cli::{Environment, Status};
 
 fn stdout_of(arguments: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_osprofiler"))
@@ -89,6 +89,10 @@ fn every_command_has_a_manual_page_that_names_its_options() {
             assert!(page.contains(&format!("--{option}")), "{file} --{option}");
             let line = help.lines().next().unwrap();
             assert!(page.contains(line), "{file} --{option}: {line}");
+        }
+        for status in Status::ALL {
+            let line = format!("\n\\fB{}\\fR\n{}\n", status.code(), status.meaning());
+            assert!(page.contains(&line), "{file} {status:?}");
         }
         let words: Vec<&str> = path[1..].iter().map(String::as_str).collect();
         let printed = stdout_of(&[&["man"], &words[..]].concat());

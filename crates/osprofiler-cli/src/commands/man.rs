@@ -5,6 +5,8 @@
 
 use std::path::PathBuf;
 
+use clap_mangen::roff::{Roff, bold, roman};
+
 use crate::registry::{self, Command};
 use crate::{Failure, Outcome, Session, Status, out};
 
@@ -86,7 +88,23 @@ fn find_page<'a>(root: &'a clap::Command, name: &str) -> Option<&'a clap::Comman
 
 fn page(command: &clap::Command) -> Vec<u8> {
     let mut page = Vec::new();
-    let rendered = clap_mangen::Man::new(command.clone()).render(&mut page);
+    let rendered = clap_mangen::Man::new(command.clone())
+        .source(concat!("osprofiler ", env!("CARGO_PKG_VERSION")))
+        .render(&mut page)
+        .and_then(|()| exit_status().to_writer(&mut page));
     debug_assert!(rendered.is_ok(), "writing to memory does not fail");
     page
+}
+
+/// The section that tells the exit codes, which are those of every command.
+fn exit_status() -> Roff {
+    let mut section = Roff::new();
+    section.control("SH", ["EXIT STATUS"]);
+    for status in Status::ALL {
+        section
+            .control("TP", [])
+            .text([bold(status.code().to_string())])
+            .text([roman(status.meaning())]);
+    }
+    section
 }

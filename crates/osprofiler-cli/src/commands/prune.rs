@@ -7,7 +7,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use osprofiler::driver::{ConnectionString, ListFilter, Pruner, Reader, parse_span, registry};
-use osprofiler::{Id, Timestamp};
+use osprofiler::{ErrorKind, Id, Timestamp};
 
 use crate::printer::{plural, visible};
 use crate::registry::Command;
@@ -146,7 +146,13 @@ impl Removal {
             }
             // Somebody else may have removed some meanwhile.
             removed += self.pruner.remove(&ids(&some)).map_err(|error| {
-                Failure::from(error).with_help("some may be gone: run it again")
+                let began = removed > 0 || error.kind() != ErrorKind::Denied;
+                let failure = Failure::from(error);
+                if began {
+                    failure.with_help("some may be gone: run it again")
+                } else {
+                    failure
+                }
             })?;
             print(&some, session)?;
             session

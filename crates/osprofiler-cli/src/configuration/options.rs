@@ -10,6 +10,8 @@ pub(crate) enum Kind {
     Switch,
     Text,
     WholeNumber,
+    /// A whole number that is not less than the first and not more than the second.
+    Between(i64, i64),
     Number,
 }
 
@@ -49,9 +51,9 @@ pub(crate) const OPTIONS: &[ConfigOption] = &[
     switch(PROFILER, "filter_error_trace", "False"),
     switch(PROFILER, "mask_secrets", "True"),
     switch(PROFILER, "publish_counters", "True"),
-    ConfigOption { kind: Kind::WholeNumber, ..text(PROFILER, "queue_max_mib", "64") },
+    ConfigOption { kind: Kind::Between(1, 65_536), ..text(PROFILER, "queue_max_mib", "64") },
     text(PROFILER, "spool_folder", ""),
-    ConfigOption { kind: Kind::WholeNumber, ..text(PROFILER, "spool_max_mib", "256") },
+    ConfigOption { kind: Kind::Between(1, 16_777_216), ..text(PROFILER, "spool_max_mib", "256") },
     ConfigOption { unused: GONE, ..text("profiler_jaeger", "service_name_prefix", "") },
     ConfigOption { unused: GONE, ..text("profiler_jaeger", "process_tags", "") },
     text("profiler_otlp", "service_name_prefix", ""),
@@ -125,24 +127,32 @@ impl ConfigOption {
 
 impl Kind {
     /// Why a value cannot be one of this kind, if so. What oslo.config takes, this takes.
-    pub(crate) fn fault(self, value: &str) -> Option<&'static str> {
+    pub(crate) fn fault(self, value: &str) -> Option<String> {
         let value = value.trim();
-        let digits = value
-            .strip_prefix(['+', '-'])
-            .unwrap_or(value)
-            .replace('_', "");
-        let is_whole = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
         match self {
-            Self::Switch if switched(value).is_none() => Some("it has to be `True` or `False`"),
-            Self::WholeNumber if !value.is_empty() && !is_whole => {
-                Some("it has to be a whole number")
+            Self::Switch if switched(value).is_none() => {
+                Some("it has to be `True` or `False`".to_owned())
+            }
+            Self::WholeNumber if !value.is_empty() && !is_whole(value) => {
+                Some("it has to be a whole number".to_owned())
+            }
+            Self::Between(least, most) if !value.is_empty() => {
+                let number = value.replace('_', "").parse::<i64>();
+                let fits = is_whole(value) && number.is_ok_and(|it| (least..=most).contains(&it));
+                (!fits).then(|| format!("it has to be a whole number from {least} to {most}"))
             }
             Self::Number if !value.is_empty() && value.parse::<f64>().is_err() => {
-                Some("it has to be a number")
+                Some("it has to be a number".to_owned())
             }
             _ => None,
         }
     }
+}
+
+fn is_whole(value: &str) -> bool {
+    let digits = value.strip_prefix(['+', '-']).unwrap_or(value);
+    let digits = digits.replace('_', "");
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// What oslo.config takes for true and false.
@@ -171,6 +181,12 @@ mod tests {
             (Kind::WholeNumber, "", true),
             (Kind::WholeNumber, "0x10", false),
             (Kind::WholeNumber, "1.5", false),
+            (Kind::Between(1, 64), "+6_4", true),
+            (Kind::Between(1, 64), "", true),
+            (Kind::Between(1, 64), "0", false),
+            (Kind::Between(1, 64), "65", false),
+            (Kind::Between(1, 64), "1e1", false),
+            (Kind::Between(1, 64), "99999999999999999999", false),
             (Kind::Number, "1e1", true),
             (Kind::Number, "", true),
             (Kind::Number, "fast", false),

@@ -1,8 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Who may write a file: owner, group and its members, as the host's tables name them without a directory server.
+//! Who may write a file: owner, group and its members, as the host's tables name them without a directory server; and whether
+//! this user may, as the kernel says.
 
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+
+use osprofiler::driver::access_help;
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+use rustix::process::geteuid;
+
+use super::{Finding, Level};
+use crate::printer::shell_word;
+use crate::status::reason;
 
 /// The most members of a group that are named.
 const MOST_MEMBERS: usize = 20;
@@ -16,7 +26,36 @@ pub(super) struct Owned {
 }
 
 impl Owned {
-    pub(super) fn at(path: &Path) -> std::io::Result<Self> {
+    /// Of a file, or why it cannot be looked at.
+    pub(super) fn at(path: &Path) -> Result<Self, Finding> {
+        Self::read(path).map_err(|error| {
+            let text = format!("cannot look at `{}`: {}", path.display(), reason(&error));
+            let finding = Finding::new(Level::Error, text);
+            match error.kind() {
+                ErrorKind::PermissionDenied => finding.with_help(access_help(path)),
+                _ => finding,
+            }
+        })
+    }
+
+    /// Of a folder that services write into, or why they cannot.
+    pub(super) fn folder(path: &Path) -> Result<Self, Finding> {
+        let shown = path.display();
+        if is_missing(path) {
+            let word = shell_word(&shown.to_string());
+            let text = format!("the folder `{shown}` does not exist");
+            return Err(Finding::new(Level::Error, text).with_help(format!(
+                "make it, writable for the services: `install -d -m 2770 -g GROUP {word}`"
+            )));
+        }
+        if path.metadata().is_ok_and(|metadata| !metadata.is_dir()) {
+            let text = format!("`{shown}` is no folder");
+            return Err(Finding::new(Level::Error, text));
+        }
+        Self::at(path)
+    }
+
+    fn read(path: &Path) -> std::io::Result<Self> {
         let metadata = path.metadata()?;
         let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
         let group = entry(&groups, metadata.gid());
@@ -75,6 +114,27 @@ impl Owned {
     pub(super) fn all_read(&self) -> bool {
         self.mode & 0o004 != 0
     }
+}
+
+/// Whether nothing is there, which a folder that this user may not enter does not say.
+pub(super) fn is_missing(path: &Path) -> bool {
+    let looked = path.metadata();
+    looked.is_err_and(|error| error.kind() == ErrorKind::NotFound)
+}
+
+/// Why this user may not write the store at `path`, if it is up to `place`: the file itself, or the folder that it is made in.
+pub(super) fn may_write(path: &Path, place: &Path) -> Result<(), Finding> {
+    let wanted = if place.is_dir() {
+        Access::WRITE_OK | Access::EXEC_OK
+    } else {
+        Access::WRITE_OK
+    };
+    accessat(CWD, place, wanted, AtFlags::EACCESS).map_err(|error| {
+        let user = user_name(geteuid().as_raw());
+        let why = reason(&error.into());
+        let text = format!("`{user}` may not write `{}`: {why}", path.display());
+        Finding::new(Level::Error, text).with_help(access_help(place))
+    })
 }
 
 /// A user's name, or the number if there is none.

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is to be said of a configuration: whether anything is traced, who may have it traced, and what cannot be as it stands.
 
+use std::path::Path;
+
 use crate::configuration::{ConfigOption, Configuration, OPTIONS, PROFILER, Unresolved, switched};
 
+use super::accounts::Owned;
 use super::{Finding, Level};
 
 /// What everybody knows.
@@ -25,8 +28,7 @@ pub(super) fn findings(configuration: &Configuration) -> Vec<Finding> {
     for option in OPTIONS {
         findings.extend(of_option(configuration, option));
     }
-    let is_enabled =
-        switched(&configuration.value_or_default(PROFILER, "enabled")).unwrap_or(false);
+    let is_enabled = configuration.is_enabled();
     findings.push(if is_enabled {
         Finding::new(
             Level::Fine,
@@ -49,7 +51,27 @@ pub(super) fn findings(configuration: &Configuration) -> Vec<Finding> {
             "processes of this service are not listed below: `publish_counters` is off",
         ));
     }
+    findings.extend(spool(configuration));
     findings
+}
+
+/// Who may write the folder for what waits, if there is to be one.
+fn spool(configuration: &Configuration) -> Option<Finding> {
+    let folder = configuration.value_or_default(PROFILER, "spool_folder");
+    if folder.is_empty() {
+        return None;
+    }
+    Some(match Owned::folder(Path::new(&folder)) {
+        Ok(found) => {
+            let (title, writers) = (found.title(), found.writers());
+            let text = format!("`spool_folder` belongs to {title}; it can be written by {writers}");
+            Finding::new(Level::Fine, text)
+        }
+        Err(finding) => Finding {
+            text: format!("`spool_folder`: {}", finding.text),
+            ..finding
+        },
+    })
 }
 
 fn is_on(configuration: &Configuration, name: &str) -> bool {

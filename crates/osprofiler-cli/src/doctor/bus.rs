@@ -13,12 +13,23 @@ use crate::configuration::{BUS_OPTIONS, ConfigOption, Configuration, Kind, PROFI
 /// What the transports are called that the driver speaks.
 const RABBITMQ: [&str; 2] = ["rabbit", "kombu"];
 
-/// The stores; `None`, and a finding, if they are not known.
+/// The stores; `None`, and a finding, if they are not known, or there are none: what nobody named is sent nothing.
 pub(super) fn stores(
     configuration: &Configuration,
     findings: &mut Vec<Finding>,
 ) -> Option<ConnectionStrings> {
     let option = ConfigOption::find(PROFILER, "connection_string")?;
+    if configuration.files.iter().any(|file| file.fault.is_some()) {
+        let text =
+            "the service's stores are not known without all of its files: none of them was tried";
+        findings.push(Finding::new(Level::Note, text));
+        return None;
+    }
+    if configuration.setting(option).is_none() && !configuration.is_enabled() {
+        let text = "no `connection_string` is named, and nothing is traced: no store of the service was tried";
+        findings.push(Finding::new(Level::Note, text));
+        return None;
+    }
     // Why it has no value is said already.
     let text = configuration.value(option).ok()?;
     let parsed = match ConnectionStrings::parse(&text) {

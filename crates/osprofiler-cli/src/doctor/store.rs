@@ -14,7 +14,7 @@ use osprofiler::{
     recorder,
 };
 
-use super::accounts::Owned;
+use super::accounts::{Owned, is_missing, may_write};
 use super::{Finding, Level, bus};
 use crate::printer::shell_word;
 
@@ -76,12 +76,12 @@ impl Checked {
         let capabilities = registry::capabilities(connection)?;
         if is_file(connection) {
             let path = connection.file_path()?;
-            if !self.look_at_file(path, connection.scheme())? {
-                return Ok(());
-            }
-            if path.metadata().is_ok_and(|found| !found.is_file()) {
+            self.look_at_file(path, connection.scheme())?;
+            let refused = may_be_written(path, connection.scheme()).err();
+            if refused.is_some() || path.metadata().is_ok_and(|found| !found.is_file()) {
                 sending = TestTrace::NotSent;
             }
+            self.findings.extend(refused);
         }
         let can_read = capabilities.contains(&Capability::Read);
         match sending {
@@ -102,26 +102,10 @@ impl Checked {
         }
     }
 
-    /// Says who may write a file; whether it is there.
-    fn look_at_file(&mut self, path: &Path, scheme: &str) -> Result<bool, Finding> {
+    /// Says who may write a file that is there; else why it is not, or cannot be looked at.
+    fn look_at_file(&mut self, path: &Path, scheme: &str) -> Result<(), Finding> {
         let folder = path.parent().unwrap_or(path);
-        let owned = |path: &Path| {
-            Owned::at(path).map_err(|error| {
-                let why = crate::status::reason(&error);
-                Finding::new(
-                    Level::Error,
-                    format!("cannot look at `{}`: {why}", path.display()),
-                )
-            })
-        };
-        if !folder.exists() {
-            let word = shell_word(&folder.display().to_string());
-            let text = format!("the folder `{}` does not exist", folder.display());
-            let help =
-                format!("make it, writable for the services: `install -d -m 2770 -g GROUP {word}`");
-            return Err(Finding::new(Level::Error, text).with_help(help));
-        }
-        let found = owned(folder)?;
+        let found = Owned::folder(folder)?;
         let (title, writers) = (found.title(), found.writers());
         self.fine(format!(
             "its folder belongs to {title}; it can be written by {writers}"
@@ -129,15 +113,15 @@ impl Checked {
         if found.all_write() && found.mode & 0o1000 == 0 {
             self.warn("everybody on this host can remove it: the folder lets all write");
         }
-        if !path.exists() {
-            self.findings.push(Finding::new(
+        if is_missing(path) {
+            may_write(path, folder)?;
+            return Err(Finding::new(
                 Level::Note,
                 "there is no such file yet: the first service that records makes it, so no test trace was sent",
             ));
-            return Ok(false);
         }
         let (group, group_writes_folder) = (found.group.clone(), found.group_writes());
-        let found = owned(path)?;
+        let found = Owned::at(path)?;
         let (title, writers) = (found.title(), found.writers());
         self.fine(format!(
             "the file belongs to {title}; it can be written by {writers}"
@@ -162,7 +146,7 @@ impl Checked {
                 )),
             );
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Sends a trace, reads it back and removes it, as far as the store can.
@@ -326,6 +310,22 @@ impl Checked {
 
 fn is_file(connection: &ConnectionString) -> bool {
     ["file", "sqlite"].contains(&connection.scheme())
+}
+
+/// Why this user may not write a file that is there. SQLite writes another one beside it, and makes it if no process has yet.
+fn may_be_written(path: &Path, scheme: &str) -> Result<(), Finding> {
+    may_write(path, path)?;
+    if scheme != "sqlite" {
+        return Ok(());
+    }
+    let mut beside = path.as_os_str().to_owned();
+    beside.push("-wal");
+    let beside = Path::new(&beside);
+    if is_missing(beside) {
+        may_write(path, path.parent().unwrap_or(path))
+    } else {
+        may_write(path, beside)
+    }
 }
 
 /// How much of what a store took it has refused all the same.

@@ -129,7 +129,7 @@ fn write_processes(list: &ProcessList, out: &mut dyn Write) -> io::Result<()> {
         }
     }
     for (count, what) in [
-        (list.ended, "that were killed or crashed"),
+        (list.ended, "killed or crashed"),
         (list.elsewhere, "in other containers: run the command there"),
         (list.refused, "that cannot be read or believed"),
     ] {

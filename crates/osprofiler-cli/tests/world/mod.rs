@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use osprofiler::driver::{ConnectionString, registry};
 use osprofiler::wire::{Line, Lines};
-use osprofiler::{Loss, LossReason, Notifications};
+use osprofiler::{Id, Loss, LossReason, Notifications};
 
 /// A folder of its own, removed at the end.
 pub(crate) struct World {
@@ -105,6 +105,8 @@ impl World {
         for scheme in ["sqlite", "file"] {
             fill_store(scheme, &path, &small);
         }
+        lose_in_store(&path, "full", LossReason::Evicted);
+        lose_in_store(&path, "lost", LossReason::QueueFull);
         Self {
             _folder: folder,
             path,
@@ -114,6 +116,16 @@ impl World {
     pub(crate) fn folder(&self) -> &Path {
         &self.path
     }
+}
+
+/// Has `<name>.store` know a trace of which nothing is left, and why.
+fn lose_in_store(folder: &Path, name: &str, reason: LossReason) {
+    let connection = format!("sqlite://{}/{name}.store", folder.display());
+    let connection = ConnectionString::parse(&connection).unwrap();
+    let base_id = Id::parse("4e3e0ec6-2938-40b1-8504-09eb1d4b0dee").unwrap();
+    let mut writer = registry::open_writer(&connection).unwrap();
+    let loss = Loss { count: 4, reason };
+    writer.write_loss(Some(base_id), loss).unwrap();
 }
 
 /// Writes the trace, and that two more of its notifications were lost, to `<scheme>.store`.
