@@ -5,3 +5,5 @@
 `client` is the command that talks to them, `scenario` is the recorded request, `__main__` shows it to a person;
 `tests/openstack` asserts it.
 """
+
+import house  # noqa: F401  refuses a Python that could not read what comes next

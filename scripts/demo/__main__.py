@@ -9,9 +9,10 @@ import sys
 import time
 from pathlib import Path
 
-from demo import cloud, scenario, stores
+from demo import cloud, keeping, scenario, stores
 from demo.client import Client, Recording
 from demo.cloud import Cloud
+from demo.keeping import Keeping
 from demo.stores import Store
 from house import build, environments, tools
 from house.ending import alone, framed
@@ -28,7 +29,7 @@ def main() -> int:
     """Run the demo."""
     arguments = _arguments()
     started = time.monotonic()
-    tools.need_python()
+    tools.need_python_of_services()
     tools.need("cargo", "cc", "make")
     for port in (arguments.keystone_port, arguments.glance_port):
         free_port(port)  # said now rather than after minutes of building
@@ -40,7 +41,7 @@ def main() -> int:
         with stores.started(arguments.store) as store:
             recording = _record(environment, template, store, arguments)
             written = _show(environment, recording, store)
-        _say_what_next(environment, recording, store, written)
+            _say_what_next(environment, recording, store, written, arguments)
     say(f"\ndone in {time.monotonic() - started:.0f} s; nothing was left running")
     return 0
 
@@ -48,6 +49,7 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--store", choices=stores.NAMES, default=stores.FILE, help="default: %(default)s")
+    parser.add_argument("--keep", action="store_true", help="keep the store's server until Ctrl-C, terminal or not")
     parser.add_argument("--keystone-port", type=int, default=0, help="default: one that the system chooses")
     parser.add_argument("--glance-port", type=int, default=0, help="default: one that the system chooses")
     return parser.parse_args()
@@ -122,18 +124,30 @@ def _show(environment: Environment, recording: Recording, store: Store) -> dict[
     return written
 
 
-def _say_what_next(environment: Environment, recording: Recording, store: Store, written: dict[str, Path]) -> None:
+def _say_what_next(
+    environment: Environment,
+    recording: Recording,
+    store: Store,
+    written: dict[str, Path],
+    arguments: argparse.Namespace,
+) -> None:
+    """Say what to try, and let the store be there as long as a person tries it."""
     shown = _relative(_command(environment))
+    kept = keeping.chosen(arguments.keep)
     heading("what to try next")
     say(f"  open {_relative(written['html'])} in a browser (it needs no network)")
-    if store.stays:
-        say(f"  export OSPROFILER_CONNECTION_STRING={store.connection_string}")
+    if store.stays or kept is not Keeping.NOTHING:
+        say(f"  export OSPROFILER_CONNECTION_STRING='{store.connection_string}'")
         say(f"  {shown} trace list")
         say(f"  {shown} trace show {recording.trace_id} --depth 2")
         say(f"  {shown} trace show --html {recording.trace_id} -o report.html")
     else:
+        keep = f"make demo STORE={arguments.store} DEMO_ARGS=--keep"
+        say(f"  the commands above want {arguments.store}, which ends now: `{keep}` keeps it until Ctrl-C")
         say(f"  {shown} trace show {_relative(written['json'])} --depth 2")
     say(f"  {shown} trace show fixtures/server-show.jsonl")
+    if not store.stays:
+        keeping.hold(kept, arguments.store)
 
 
 def _tree(command: list) -> None:

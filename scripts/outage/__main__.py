@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """`make outage`: real minutes of outage of real stores, and what became of what a service recorded meanwhile.
 
-OUTAGE_ARGS="--minutes 10 redis postgresql" chooses how long each fault lasts, and the stores. All of them fail at the
-same time, each in one way after the other: an hour and a half for everything.
+OUTAGE_ARGS="--minutes 10 redis postgresql" chooses how long each fault lasts, and the stores. All of them fail in all
+ways at the same time, so everything takes little longer than one fault; what is done to a server itself, and not on the
+way to it, has a server of its own.
 """
 
 import argparse
 import shutil
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from pathlib import Path
 
 from house import build, debian, environments, tools
@@ -17,16 +20,23 @@ from house.failure import Failure
 from house.places import TARGET
 from house.progress import heading, say, step
 from outage import faults, service, stores, trial
+from outage.faults import Fault
 
 FOLDER = TARGET / "outage"
 LOG = FOLDER / "outage.log"
 DELAY_SECONDS = 1.0
+# Ten minutes of a service take some 16.
+SPOOL_MIB = 32
+# All of them catch up at the same time, on whatever machine this is.
+CATCH_UP_SECONDS = 1800
+# One server starts after the other: all at once they take too long for this machine.
+_starting = threading.Lock()
 
 
 def main() -> int:
     """Build, let each store fail in each way, print the table."""
     arguments = _arguments()
-    tools.need_python()
+    tools.need_python_of_services()
     shutil.rmtree(FOLDER, ignore_errors=True)
     with alone(FOLDER, "`make outage`"):
         heading("getting ready")
@@ -44,26 +54,23 @@ def main() -> int:
                 ours = environments.copy(services, FOLDER / "environment")
                 environments.swap_in(ours, wheel, LOG)
                 python = ours.python
-        pace = trial.Pace(arguments.minutes, is_real=True)
-        heading(
-            f"{arguments.minutes:g} minutes of each fault; memory {trial.QUEUE_MIB} MiB, files {trial.SPOOL_MIB} MiB"
-        )
-        with ThreadPoolExecutor(len(arguments.stores)) as pool:
-            trials = [pool.submit(_rows, name, python, command, pace) for name in arguments.stores]
+        pace = trial.Pace(arguments.minutes, is_real=True, spool_mib=SPOOL_MIB, catch_up_seconds=CATCH_UP_SECONDS)
+        heading(f"{arguments.minutes:g} minutes of each fault; memory {trial.QUEUE_MIB} MiB, files {SPOOL_MIB} MiB")
+        groups = [(name, group) for name in arguments.stores for group in _groups(name)]
+        with ThreadPoolExecutor(len(groups)) as pool:
+            tried = [pool.submit(_tried, name, group, python, command, pace) for name, group in groups]
             try:
-                wait(trials)
+                wait(tried)
             except BaseException:
-                # Somebody wants this to end; a trial ends with its service.
+                # Somebody wants this to end; a trial ends with its service, and those that wait do not begin.
                 service.kill_all()
                 raise
-        rows, failures = [], []
-        for name, tried in zip(arguments.stores, trials, strict=True):
-            done, failure = tried.result()
-            rows += done
-            if failure is not None:
-                failures.append(f"{name}: {failure.message}")
+        results = [result for group in tried for result in group.result()]
+        failures = [result.message for result in results if isinstance(result, Failure)]
         say("")
-        _print([trial.Row.HEAD, *(row.cells() for row in rows)])
+        rows = [result.cells() for result in results if isinstance(result, trial.Row)]
+        for line in trial.table(rows) + stores.untried(arguments.stores):
+            say(line)
     if failures:
         raise Failure("\n".join(failures))
     return 0
@@ -82,26 +89,34 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def _rows(name: str, python: Path, command: Path, pace: trial.Pace) -> tuple[list[trial.Row], Failure | None]:
-    """Let a store fail in each way; return what came of it, and what went wrong, if something did."""
-    rows = []
+def _groups(name: str) -> list[list[Fault]]:
+    """Return a store's faults, those together that one server can have at the same time."""
+    possible = [fault for fault in faults.FAULTS if stores.can(name, *fault.begin)]
+    shared = [fault for fault in possible if stores.is_shared(name, fault)]
+    return [*([shared] if shared else []), *([fault] for fault in possible if fault not in shared)]
+
+
+def _tried(name: str, group: list[Fault], python: Path, command: Path, pace: trial.Pace) -> list[trial.Row | Failure]:
+    """Let a store fail in these ways at the same time; return what came of each."""
+    folder = FOLDER / "stores" / name / group[0].name.replace(" ", "-")
+
+    def one(number: int, fault: Fault) -> trial.Row | Failure:
+        try:
+            with store(number) as failing:
+                row = trial.run(python, command, failing, fault, pace, folder / "spools" / str(number))
+                say(f"  {name} {failing.version}: {fault.name}".rstrip())
+                return row
+        except Failure as failure:
+            return Failure(f"{name}, {fault.name}: {failure}")
+
     try:
-        with stores.started(name, FOLDER / "stores" / name, DELAY_SECONDS) as store:
-            for number, fault in enumerate(faults.FAULTS):
-                if stores.can(name, *fault.begin):
-                    folder = FOLDER / "files" / name / str(number)
-                    rows.append(trial.run(python, command, store, fault, pace, folder))
-                    say(f"  {name} {store.version}: {fault.name}".rstrip())
+        with ExitStack() as stack, ThreadPoolExecutor(len(group)) as pool:
+            with _starting:
+                service.fail_if_over()
+                store = stack.enter_context(stores.serving(name, folder, DELAY_SECONDS))
+            return list(pool.map(one, range(stores.NUMBER, stores.NUMBER + len(group)), group))
     except Failure as failure:
-        return rows, failure
-    return rows, None
-
-
-def _print(lines: list[tuple[str, ...]]) -> None:
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        texts = zip(line, widths, range(len(widths)), strict=True)
-        say("  ".join(cell.ljust(width) if place < 2 else cell.rjust(width) for cell, width, place in texts))
+        return [Failure(f"{name}: {failure}")]
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ import random
 import socket
 import threading
 
+from house.waiting import free_port
+
 BYTES = 1 << 16
 # Bytes that begin no protocol's answer, with line ends so that whoever reads lines gets some.
 NONSENSE = random.Random(5).randbytes(2000).replace(b"\0", b"\r\n")
@@ -28,9 +30,7 @@ class Proxy:
         self.lock = threading.Lock()
         # Set when whatever was wrong changes: nobody waits for what was wrong before.
         self.changed = threading.Event()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
 
     def __enter__(self) -> "Proxy":
         """Begin."""

@@ -9,6 +9,7 @@ import contextlib
 import json
 import select
 import subprocess
+import threading
 from pathlib import Path
 
 from house.failure import Failure
@@ -62,6 +63,9 @@ for line in sys.stdin:
         _native.let_time_pass(*arguments)
     elif word == "flush":
         answer = _native.flush(*arguments)
+    elif word == "end":
+        _native.end()
+        answer = _native.counters()
     elif word == "forget peak":
         with open("/proc/self/clear_refs", "w") as file:
             file.write("5")
@@ -73,14 +77,25 @@ for line in sys.stdin:
 """
 
 
-# Those that are under way.
+# Those that are under way, and whether that is over for all; none starts between a look at both.
 _running: set["Service"] = set()
+_over = threading.Event()
+_starting = threading.Lock()
 
 
 def kill_all() -> None:
-    """End all services at once; whoever waits for one fails."""
-    for service in list(_running):
+    """End all services at once, and let none start; whoever waits for one fails."""
+    with _starting:
+        _over.set()
+        running = list(_running)
+    for service in running:
         service.process.kill()
+
+
+def fail_if_over() -> None:
+    """Fail if all services were ended, so that nothing is started for one any more."""
+    if _over.is_set():
+        raise Failure("it was interrupted")
 
 
 class Service:
@@ -89,14 +104,16 @@ class Service:
     def __init__(self, python: str | Path, url: str, options: dict):
         """Start it with the options of `[profiler]`."""
         self.log = ""
-        self.process = subprocess.Popen(
-            [python, "-c", PROGRAM, url, json.dumps(options)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        _running.add(self)
+        with _starting:
+            fail_if_over()
+            self.process = subprocess.Popen(
+                [python, "-c", PROGRAM, url, json.dumps(options)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            _running.add(self)
 
     def __enter__(self) -> "Service":
         """Return it."""

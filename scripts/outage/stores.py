@@ -2,33 +2,34 @@
 """The stores that outages are tried on, and what can be done to each.
 
 Every driver's server in `servers.stores.STORES` is here by itself, behind a proxy; so are the files, on a small disk of
-their own. `HOOKS` says how a server is brought to refuse, or to lose its data; where it says nothing, that fault is not
-tried on that store.
+their own. `outage.hooks` says how a server is brought to refuse, or to lose its data, and why where it cannot be.
 """
 
 import contextlib
 import json
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from outage.faults import FAULTS, Fault
+from outage.hooks import FRONTS, HOOKS, NUMBER, WHY_NOT, Front, There
 from outage.proxy import Proxy
-from servers import mariadb_stores, postgresql
-from servers.redis_questions import ask
+from servers.disk import SmallDisk
+from servers.loginsight import OneAddress
 from servers.stores import STORES
 
 FILES = ("sqlite", "file")
-# Whose outages have tests of their own alone, in `tests/stores/test_{otlp,loginsight}_faults.py`: a collector's writer
-# holds starts back, and its spans are nothing that the command reads; a stand-in says nothing of a server's outages.
-ELSEWHERE = frozenset({"otlp", "loginsight"})
-NAMES = (*FILES, *(name for name in STORES if name not in ELSEWHERE))
-DISK_BYTES = 128 << 20
+NAMES = (*FILES, *STORES)
+# Those that are not what the conformance suite has: all stores of the stand-in are at one port, and at one address.
+OTHERS = {"loginsight": OneAddress}
+DISK_MIB = 128
 PROXY_ACTS = ("down", "up", "slow", "nonsense")
 FILE_ACTS = ("down", "up", "full", "not full", "lose")
-# A number of a store that each server has, and nobody else uses.
-NUMBER = 7
+# Where a connection string has the server's port.
+PORT = re.compile(r"(127\.0\.0\.1:|api_port=)(\d+)")
 
 
 @dataclass
@@ -40,13 +41,22 @@ class Store:
     url: str
     # What somebody does to it by name: down, up, slow, nonsense, and what the hooks add.
     acts: dict[str, Callable[[], object]]
+    # Asks the server itself how many notifications of a trace it has: for one that is written only.
+    counted: Callable[[str], int] | None = None
+
+    @property
+    def holds_starts(self) -> bool:
+        """Whether a start whose stop was lost waits for it until the service ends: a span has both."""
+        return self.name == "otlp"
 
     def do(self, act: str) -> None:
         """Do it."""
         self.acts[act]()
 
     def count(self, command: Path, base_id: str) -> int:
-        """Return how many notifications of a trace the command finds in it."""
+        """Return how many notifications of a trace are found in it."""
+        if self.counted is not None:
+            return self.counted(base_id)
         done = subprocess.run(
             [command, "trace", "export", base_id, "--connection-string", self.url],
             capture_output=True,
@@ -62,146 +72,72 @@ def can(name: str, *acts: str) -> bool:
     return all(act in known for act in acts)
 
 
+def why_not(name: str, fault: Fault) -> str | None:
+    """Return why the store of that name cannot have a fault; nothing where it can, or nobody has said why."""
+    return next((reason for act, reason in WHY_NOT.get(name, {}).items() if act in fault.begin), None)
+
+
+def untried(names: Sequence[str]) -> list[str]:
+    """Return a line for each fault that a store of these cannot have, with the reason."""
+    pairs = [(name, fault) for name in names for fault in FAULTS]
+    return [f"not tried, {name}, {fault.name}: {reason}" for name, fault in pairs if (reason := why_not(name, fault))]
+
+
+def is_shared(name: str, fault: Fault) -> bool:
+    """Return whether the fault is of one service's way to its store, so that the server can have others meanwhile."""
+    return name not in FILES and set(fault.begin) <= set(PROXY_ACTS)
+
+
 @contextlib.contextmanager
 def started(name: str, folder: Path, delay_seconds: float) -> Iterator[Store]:
     """Have the store of that name ready, with an empty database, for as long as the block lasts."""
-    if name in FILES:
-        with _disk(folder / "disk") as disk:
-            yield _file(name, disk)
-        return
-    with STORES[name](folder / name) as server:
-        version, url = server.stores[0].split("|", 1)
-        url = url.replace("{}", str(NUMBER))
-        port = int(re.search(r"127\.0\.0\.1:(\d+)", url)[1])
-        with Proxy(port) as proxy:
-            calls = (proxy.refuse, proxy.accept, lambda: proxy.delay(delay_seconds), proxy.talk_nonsense)
-            acts = dict(zip(PROXY_ACTS, calls, strict=True))
-            for act, hook in HOOKS.get(name, {}).items():
-                acts[act] = lambda hook=hook: (hook(server, port), proxy.cut())
-            url = url.replace(f"127.0.0.1:{port}", f"127.0.0.1:{proxy.port}")
-            yield Store(name, version, url, acts)
+    with serving(name, folder, delay_seconds) as store, store(NUMBER) as one:
+        yield one
 
 
 @contextlib.contextmanager
-def _disk(path: Path) -> Iterator[Path]:
-    """Mount a small disk, as root."""
-    path.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", path], check=True)
-    try:
-        yield path
-    finally:
-        subprocess.run(["umount", "--lazy", path], check=True)
+def serving(
+    name: str, folder: Path, delay_seconds: float
+) -> Iterator[Callable[[int], contextlib.AbstractContextManager[Store]]]:
+    """Have a server for as long as the block lasts; give what makes an empty store of its own there by a number.
+
+    What is done to the server itself needs the store of `NUMBER`.
+    """
+    if name in FILES:
+        yield lambda number: _file(name, folder / f"disk-{number}")
+        return
+    with OTHERS.get(name, STORES[name])(folder / name) as server:
+        yield lambda number: _behind_proxy(name, server, number, delay_seconds)
 
 
-def _file(name: str, disk: Path) -> Store:
-    here, away, ballast = disk / "store", disk / "away", disk / "ballast"
-    here.mkdir()
-
-    def fill():
-        with ballast.open("wb", buffering=0) as file:
-            for size in (1 << 20, 1 << 12):
-                with contextlib.suppress(OSError):
-                    while file.write(bytes(size)) == size:
-                        pass
-
-    def lose():
-        # While it is down.
-        for file in away.iterdir():
-            file.unlink()
-
-    calls = (lambda: here.rename(away), lambda: away.rename(here), fill, ballast.unlink, lose)
-    return Store(name, "", f"{name}://{here}/trace", dict(zip(FILE_ACTS, calls, strict=True)))
+@contextlib.contextmanager
+def _behind_proxy(name: str, server, number: int, delay_seconds: float) -> Iterator[Store]:
+    version, url = server.stores[0].split("|", 1)
+    url = url.replace("{}", str(number))
+    port = int(PORT.search(url)[2])
+    before = FRONTS.get(name, Front(lambda _: contextlib.nullcontext()))
+    with ExitStack() as running:
+        front = running.enter_context(before.stands(port))
+        proxy = running.enter_context(Proxy(port if front is None else front.port))
+        calls = (proxy.refuse, proxy.accept, lambda: proxy.delay(delay_seconds), proxy.talk_nonsense)
+        acts = dict(zip(PROXY_ACTS, calls, strict=True))
+        there = There(server, port, front)
+        for act, hook in HOOKS.get(name, {}).items():
+            acts[act] = lambda hook=hook: (hook(there), proxy.cut())
+        url = PORT.sub(lambda found: f"{before.login}{found[1]}{proxy.port}", url, count=1) + before.options
+        yield Store(name, version, url, acts, server.plain.notifications if name == "otlp" else None)
 
 
-# What is done to a server, and undone. Each gets the server and the port of the first of its addresses.
+@contextlib.contextmanager
+def _file(name: str, folder: Path) -> Iterator[Store]:
+    with SmallDisk(folder, DISK_MIB) as disk:
+        here, away = disk.folder / "store", disk.folder / "away"
+        here.mkdir()
 
+        def lose():
+            # While it is down.
+            for file in away.iterdir():
+                file.unlink()
 
-def _redis_full(_, port):
-    ask(port, "CONFIG", "SET", "maxmemory", "1")
-
-
-def _redis_not_full(_, port):
-    ask(port, "CONFIG", "SET", "maxmemory", "0")
-
-
-def _redis_other_password(_, port):
-    ask(port, "ACL", "SETUSER", "default", "resetpass", ">other")
-
-
-def _redis_same_password(_, port):
-    ask(port, "ACL", "SETUSER", "default", "nopass", login=("other",))
-
-
-def _redis_lose(_, port):
-    ask(port, "FLUSHALL")
-
-
-SCHEMA = f"way0_{NUMBER}"
-
-
-def _postgresql_full(server, _):
-    server.ask(
-        f"CREATE FUNCTION {SCHEMA}.full() RETURNS trigger LANGUAGE plpgsql AS "
-        "$$BEGIN RAISE EXCEPTION USING ERRCODE = '53100', MESSAGE = 'no space left on device'; END$$;"
-        f"CREATE TRIGGER full_disk BEFORE INSERT ON {SCHEMA}.data FOR EACH ROW EXECUTE FUNCTION {SCHEMA}.full()",
-        postgresql.DATABASE,
-    )
-
-
-def _postgresql_not_full(server, _):
-    server.ask(f"DROP FUNCTION {SCHEMA}.full() CASCADE", postgresql.DATABASE)
-
-
-def _postgresql_other_password(server, _):
-    server.ask(f"ALTER ROLE {postgresql.USER} PASSWORD 'other'")
-
-
-def _postgresql_same_password(server, _):
-    server.ask(f"ALTER ROLE {postgresql.USER} PASSWORD '{postgresql.PASSWORD}'")
-
-
-def _postgresql_lose(server, _):
-    schema = f"DROP SCHEMA {SCHEMA} CASCADE; CREATE SCHEMA {SCHEMA} AUTHORIZATION {postgresql.USER}"
-    server.ask(schema, postgresql.DATABASE)
-
-
-def _mysql_full(server, _):
-    signal = "SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = 1114, MESSAGE_TEXT = 'the table is full'"
-    server.ask(f"CREATE TRIGGER full_disk BEFORE INSERT ON data FOR EACH ROW {signal}", SCHEMA)
-
-
-def _mysql_not_full(server, _):
-    server.ask("DROP TRIGGER full_disk", SCHEMA)
-
-
-def _mysql_password(server, password):
-    server.ask(f"ALTER USER {mariadb_stores.USER}@'127.0.0.1' IDENTIFIED BY '{password}'")
-
-
-def _mysql_lose(server, _):
-    server.ask(f"DROP DATABASE {SCHEMA}; CREATE DATABASE {SCHEMA}")
-
-
-HOOKS = {
-    "redis": {
-        "full": _redis_full,
-        "not full": _redis_not_full,
-        "other password": _redis_other_password,
-        "same password": _redis_same_password,
-        "lose": _redis_lose,
-    },
-    "postgresql": {
-        "full": _postgresql_full,
-        "not full": _postgresql_not_full,
-        "other password": _postgresql_other_password,
-        "same password": _postgresql_same_password,
-        "lose": _postgresql_lose,
-    },
-    "mysql": {
-        "full": _mysql_full,
-        "not full": _mysql_not_full,
-        "other password": lambda server, _: _mysql_password(server, "other"),
-        "same password": lambda server, _: _mysql_password(server, mariadb_stores.PASSWORD),
-        "lose": _mysql_lose,
-    },
-}
+        calls = (lambda: here.rename(away), lambda: away.rename(here), disk.fill, disk.free, lose)
+        yield Store(name, "", f"{name}://{here}/trace", dict(zip(FILE_ACTS, calls, strict=True)))

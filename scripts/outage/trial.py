@@ -14,16 +14,15 @@ from outage.faults import Fault
 from outage.service import Service
 from outage.stores import Store
 
-# What may wait: little, so that files are needed in each trial.
+# What may wait in memory: little, so that files are needed in each trial.
 QUEUE_MIB = 1
-SPOOL_MIB = 8
 NOTIFICATIONS_A_REQUEST = 10
 # Before the fault, where it is not there at the start.
 REQUESTS_BEFORE = 20
 # Where minutes pass at once.
 ROUNDS = 10
 REQUESTS_A_ROUND = 100
-# Far longer than it takes to store what waits.
+# Far longer than anything takes while the store answers.
 SECONDS = 100
 
 
@@ -33,6 +32,10 @@ class Pace:
 
     minutes: float
     is_real: bool
+    # What may wait in files: a fault of so many minutes fits.
+    spool_mib: int
+    # Far longer than it takes to store all that waits.
+    catch_up_seconds: int = SECONDS
     requests_a_second: int = 20
 
     def work(self, service: Service, base_id: str, fault: Fault) -> None:
@@ -77,6 +80,24 @@ class Row:
         return (self.store, self.fault, *(f"{number:,}" for number in numbers), *cost)
 
 
+def table(rows: list[tuple[str, ...]]) -> list[str]:
+    """Return the lines of a table of rows' cells, and under it the longest request of all."""
+    lines = [Row.HEAD, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    shown = [
+        "  ".join(
+            cell.ljust(width) if place < 2 else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in lines
+    ]
+    place = Row.HEAD.index("longest request")
+    longest = max(rows, key=lambda row: float(row[place].split()[0]), default=None)
+    if longest is not None:
+        shown.append(f"the longest request of all: {longest[place]}, {longest[0]}, {longest[1]}")
+    return shown
+
+
 def run(python: str | Path, command: Path, store: Store, fault: Fault, pace: Pace, folder: Path) -> Row:
     """Let a service record through the fault; return what became of it.
 
@@ -85,7 +106,7 @@ def run(python: str | Path, command: Path, store: Store, fault: Fault, pace: Pac
     :param folder: where files go that memory does not hold; empty
     """
     folder.mkdir(parents=True, exist_ok=True)
-    options = {"queue_max_mib": QUEUE_MIB, "spool_folder": str(folder), "spool_max_mib": SPOOL_MIB}
+    options = {"queue_max_mib": QUEUE_MIB, "spool_folder": str(folder), "spool_max_mib": pace.spool_mib}
     # There are no secrets in what it records, and looking for them is not what is tried here.
     options["mask_secrets"] = False
     base_id = str(uuid.uuid4())
@@ -93,7 +114,8 @@ def run(python: str | Path, command: Path, store: Store, fault: Fault, pace: Pac
     with Service(python, store.url, options) as service:
         if not fault.at_start:
             service.ask("record", base_id, REQUESTS_BEFORE, 100)
-            _settled(service.ask("flush", SECONDS))
+            # A server on a busy machine may be late for the first time.
+            _settled(wait_until(lambda: _caught_up(service, store), "the store to have what came before", SECONDS))
         resident_kib = service.ask("forget peak")
         for act in fault.begin:
             store.do(act)
@@ -108,17 +130,22 @@ def run(python: str | Path, command: Path, store: Store, fault: Fault, pace: Pac
             for act in fault.end:
                 store.do(act)
         if not fault.outlasts_service:
-            service.ask("pass", 60)
-            counters = _settled(service.ask("flush", SECONDS))
+            counters = wait_until(
+                lambda: _caught_up(service, store), "the store to have what waited", pace.catch_up_seconds
+            )
             facts = service.ask("facts")
+            if store.holds_starts:
+                # Some may wait for stops that were lost.
+                counters = service.ask("end")
+            _settled(counters)
     if fault.outlasts_service:
         counters = meanwhile
         left = counters["spooled"] + counters["waiting"]
-        adopted = _adopted(python, store, options, left)
+        adopted = _adopted(python, store, options, left, pace)
         counters = counters | {"stored": counters["stored"] + adopted, "spooled": left - adopted}
     _compare(command, store, fault, base_id, counters)
     if any(folder.iterdir()):
-        raise Failure(f"{store.name}, {fault.name}: there are files left in {folder}")
+        raise Failure(f"there are files left in {folder}")
     return Row(
         store.name,
         fault.name,
@@ -132,7 +159,7 @@ def run(python: str | Path, command: Path, store: Store, fault: Fault, pace: Pac
     )
 
 
-def _adopted(python: str | Path, store: Store, options: dict, left: int) -> int:
+def _adopted(python: str | Path, store: Store, options: dict, left: int, pace: Pace) -> int:
     """Let a later service send what the first has left; return how much it was."""
     with Service(python, store.url, options) as service:
 
@@ -141,8 +168,19 @@ def _adopted(python: str | Path, store: Store, options: dict, left: int) -> int:
             service.ask("pass", 60)
             return service.ask("flush", SECONDS)["adopted"] == left
 
-        wait_until(sent, f"{left} notifications to be sent", SECONDS)
+        wait_until(sent, f"{left} notifications to be sent", pace.catch_up_seconds)
     return left
+
+
+def _caught_up(service: Service, store: Store) -> dict | None:
+    """Have a minute pass and the service try; return the counters once the store has all that it is to get.
+
+    A connection that was cut while nobody used it fails once more.
+    """
+    service.ask("pass", 60)
+    counters = service.ask("flush", SECONDS)
+    waits = counters["spooled"] or (counters["waiting"] and not store.holds_starts)
+    return None if waits else counters
 
 
 def _balanced(counters: dict) -> dict:
@@ -166,4 +204,4 @@ def _compare(command: Path, store: Store, fault: Fault, base_id: str, counters: 
         count = store.count(command, base_id)
         return count <= stored if fault.loses_data else count == stored
 
-    wait_until(found, f"{stored} notifications in {store.name}, after {fault.name}", SECONDS)
+    wait_until(found, f"{stored} notifications in the store", SECONDS)

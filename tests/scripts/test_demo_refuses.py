@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
 
@@ -40,3 +42,16 @@ def test_a_store_that_it_does_not_know():
     """Those that it knows are named."""
     told = demo("--store", "excel", status=2)
     assert "invalid choice: 'excel' (choose from 'sqlite', 'mongodb'" in told
+
+
+@pytest.mark.parametrize("target", ["demo", "house", "check", "bench", "outage", "reference"])
+def test_a_python_that_is_too_old(target):
+    """Before anything is read that it could not read."""
+    code = f"import sys; sys.version_info = (3, 9, 2); import runpy; runpy.run_module({target!r}, run_name='__main__')"
+    env = {**os.environ, "PYTHONPATH": f"{SCRIPTS}:{SCRIPTS.parent / 'tests'}"}
+    ended = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60, check=False
+    )
+    version = sys.version.split()[0]
+    told = f"failed: Python 3.10 or later is wanted, and this is {version}: name another, `make PYTHON=python3.11`\n"
+    assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", told)
