@@ -18,7 +18,9 @@ use std::process::ExitCode;
 use osprofiler::driver::ConnectionString;
 use osprofiler::driver::registry::{Availability, DRIVERS, Driver, Implementation, open_reader};
 use osprofiler::{Error, Id, Notifications, Result};
-use osprofiler_tests::conformance::{CHECKS, Check, FILE_CHECKS, Subject, write_as_told};
+use osprofiler_tests::conformance::{
+    CHECKS, Check, FILE_CHECKS, Subject, write_again_as_told, write_as_told,
+};
 use osprofiler_tests::memory;
 
 fn main() -> ExitCode {
@@ -27,6 +29,15 @@ fn main() -> ExitCode {
         ["--write", connection, from, count] => {
             let number = |text: &str| text.parse().expect("a number");
             exit(write_as_told(connection, number(from), number(count)).map(|()| String::new()))
+        }
+        ["--write-again", connection, from, count] => {
+            let number = |text: &str| text.parse().expect("a number");
+            let wait = |error: &Error| {
+                println!("{}", describe(error));
+                std::io::stdin().lines().next();
+            };
+            let written = write_again_as_told(connection, number(from), number(count), wait);
+            exit(written.map(|()| String::new()))
         }
         ["--count", connection] => exit(count(connection)),
         // What is meant for libtest, which other tests use, is none of a check's name.
@@ -40,17 +51,18 @@ fn main() -> ExitCode {
 
 /// Says what a second process was asked, and its error in a form that checks can read.
 fn exit(result: Result<String>) -> ExitCode {
-    let describe = |error: Error| {
-        let help = error.help().unwrap_or_default();
-        format!(
-            "{:?} temporary={} {error}: {help}",
-            error.kind(),
-            error.is_temporary()
-        )
-    };
     let failed = result.is_err();
-    print!("{}", result.unwrap_or_else(describe));
+    print!("{}", result.unwrap_or_else(|error| describe(&error)));
     ExitCode::from(u8::from(failed))
+}
+
+fn describe(error: &Error) -> String {
+    let help = error.help().unwrap_or_default();
+    format!(
+        "{:?} temporary={} {error}: {help}",
+        error.kind(),
+        error.is_temporary()
+    )
 }
 
 fn count(connection: &str) -> Result<String> {

@@ -223,7 +223,7 @@ fn the_command_shows_each_process_with_its_stores_and_what_is_lost() {
         "{text}"
     );
     assert!(
-        text.contains("not listed: 1 process that were killed or crashed"),
+        text.contains("not listed: 1 process killed or crashed"),
         "{text}"
     );
 

@@ -71,12 +71,12 @@ fn a_store_that_is_down_at_exit_costs_the_other_nothing() {
     let stores = two_stores(folder.path());
     make_folder(folder.path(), "sqlite");
     let mut program = Program::start(&stores.join(","));
-    program.ask("exit-deadline 300");
+    program.ask("exit-deadline 3000");
     program.ask("record 50");
     let end = program.end("return");
     assert!(end.status.success());
     let told = format!(
-        "100 trace notifications are lost: `{}` did not take them within 300 ms of the process's end (with a `spool_folder`, what waits is kept in files and sent later)",
+        "100 trace notifications are lost: `{}` did not take them within 3000 ms of the process's end (with a `spool_folder`, what waits is kept in files and sent later)",
         stores[0]
     );
     assert!(end.stderr.contains(&told), "{}", end.stderr);
@@ -90,7 +90,7 @@ fn what_the_end_gives_up_is_the_loss_of_the_store_that_did_not_take_it() {
     let stores = two_stores(folder.path());
     make_folder(folder.path(), "sqlite");
     let mut program = Program::start(&stores.join(","));
-    program.ask("exit-deadline 300");
+    program.ask("exit-deadline 3000");
     program.ask("record 50");
     check(&program.numbers("end"), 200, 100, 0);
     for (place, stored) in [(0, 0), (1, 100)] {

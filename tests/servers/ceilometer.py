@@ -30,7 +30,7 @@ class Ceilometer:
         (folder / "event_pipeline.yaml").write_text(PIPELINE.format(events=self.events_file))
         (folder / "ceilometer.conf").write_text(
             f"[DEFAULT]\ntransport_url = {transport_url}\n"
-            "[oslo_messaging_notifications]\ntopics = notifications\ntopics = profiler\n"
+            "[oslo_messaging_notifications]\ntopics = notifications, profiler\n"
             "[notification]\nnotification_control_exchanges = openstack\npipelines = event\n"
             "[event]\nstore_raw = info\nstore_raw = warn\n"
         )

@@ -63,6 +63,12 @@ class FerretDB:
         """End it."""
         self.server.end()
 
+    def restart_empty(self) -> None:
+        """End it, and start it at the same port with nothing of what it had."""
+        self.server.end()
+        shutil.rmtree(self.folder / "data")
+        self.__enter__()
+
 
 class Stores:
     """Two servers, one with TLS, and how each is reached; for the conformance suite."""

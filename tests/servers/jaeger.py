@@ -77,7 +77,9 @@ class Jaeger:
         """Choose ports; logs and process id go into the folder. May build the program."""
         self.folder = folder.resolve()
         self.certificates = certificates
-        self.http_port, self.grpc_port, self.query_port, self.figures_port, agents_port = free_ports(5)
+        self.http_port, self.grpc_port, self.query_port, self.figures_port, agents_port = (
+            free_port() for _ in range(5)
+        )
         listening = dict.fromkeys(OTHERS, 0) | {
             "admin.http.host-port": self.figures_port,
             "collector.grpc-server.host-port": agents_port,
@@ -142,6 +144,14 @@ class Jaeger:
 
         return wait_until(found, f"{spans} spans of the trace {trace_id}", FOUND_SECONDS, self.server.log)
 
+    def notifications(self, trace_id: str) -> int:
+        """Return how many notifications its spans of a trace are made of; those that tell of a loss are of none."""
+        spans = {span.id: span.tags for span in self._trace(trace_id.replace("-", ""))}
+        return sum(
+            0 if "osprofiler.lost.count" in tags else 1 if "osprofiler.incomplete" in tags else 2
+            for tags in spans.values()
+        )
+
     def services(self) -> list[str]:
         """Return the names of the services that it has spans of."""
         return self._ask("/api/services")["data"] or []
@@ -192,14 +202,6 @@ def spans_of(trace: dict) -> list[Span]:
 def values(tags: list[dict]) -> dict:
     """Return tags by name."""
     return {tag["key"]: tag["value"] for tag in tags}
-
-
-def free_ports(count: int) -> list[int]:
-    """Return different ports that nobody uses."""
-    found: set[int] = set()
-    while len(found) < count:
-        found.add(free_port())
-    return sorted(found)
 
 
 class Stores:
@@ -263,6 +265,6 @@ class BesideFile:
         slowest = max((span for span in spans if span.parent is not None), key=lambda span: span.duration)
         return (
             f"  Jaeger has the same trace, {len(spans)} spans: {shown}\n"
-            f"  {address} as long as the demo ran\n"
+            f"  {address} as long as it runs\n"
             f"  the longest below another: {slowest.name}, {slowest.duration / 1000:.1f} ms"
         )

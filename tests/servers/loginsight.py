@@ -92,6 +92,11 @@ class LogInsight:
         self.ended_sessions |= self.sessions
         self.sessions.clear()
 
+    def forget_events(self) -> None:
+        """Have no events any more."""
+        with self.lock:
+            self.events = {address: [] for address in self.addresses}
+
     def forget_sessions(self) -> None:
         """Know of no session, as another server of a cluster."""
         self.sessions.clear()
@@ -255,3 +260,12 @@ class Stores:
     def __exit__(self, *failed) -> None:
         """End it."""
         self.server.__exit__(*failed)
+
+
+class OneAddress(LogInsight):
+    """A server of which all stores are at the same address: for who tells them apart by their traces."""
+
+    @property
+    def stores(self) -> list[str]:
+        """How it is reached."""
+        return [f"a stand-in for Log Insight|{self.url()}"]

@@ -2,6 +2,7 @@
 """A MariaDB server with one database and one user of its own, from Debian's `mariadb-server-core`.
 
 What a test writes into it need not survive a power cut, so it syncs nothing. A folder that has data already keeps it.
+A server that starts removes what others have in the folder of temporary tables, so each has a folder of its own.
 """
 
 import getpass
@@ -25,6 +26,7 @@ class MariaDB:
         """Choose a port; data, log and process id go into the folder. Options are the server's."""
         self.folder = folder.resolve()
         self.data = self.folder / "data"
+        self.temporary = self.folder / "temporary"
         self.port = free_port()
         self.url = f"mysql+pymysql://{USER}:{PASSWORD}@127.0.0.1:{self.port}/{database}"
         self.database = database
@@ -40,6 +42,7 @@ class MariaDB:
                 "--no-defaults",
                 self.user,
                 f"--datadir={self.data}",
+                f"--tmpdir={self.temporary}",
                 # Relative to the data: the path of a socket ends at 107 bytes.
                 "--socket=mariadb.socket",
                 f"--port={self.port}",
@@ -57,7 +60,7 @@ class MariaDB:
 
     def __enter__(self) -> "MariaDB":
         """Make its data where there is none, start it; return when it answers."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.temporary.mkdir(parents=True, exist_ok=True)
         if not self.data.exists():
             self._install()
         (self.folder / "first.sql").write_text(
@@ -92,7 +95,14 @@ class MariaDB:
 
     def _install(self) -> None:
         run(
-            ["mariadb-install-db", "--no-defaults", self.user, f"--datadir={self.data}", *ACCOUNTS],
+            [
+                "mariadb-install-db",
+                "--no-defaults",
+                self.user,
+                f"--datadir={self.data}",
+                f"--tmpdir={self.temporary}",
+                *ACCOUNTS,
+            ],
             self.folder / "install.log",
             what="making MariaDB's data",
         )

@@ -6,6 +6,7 @@ plug-in's words, and hands everything else on as it came. A store is an index.
 """
 
 import base64
+import contextlib
 import http.client
 import json
 import shutil
@@ -43,6 +44,11 @@ class Front:
             def log_message(self, *_) -> None:
                 pass
 
+            def handle(self) -> None:
+                # Who hangs up before the answer is none of our business.
+                with contextlib.suppress(ConnectionError):
+                    super().handle()
+
             def handle_any(self) -> None:
                 body = self.rfile.read(int(self.headers.get("content-length") or 0))
                 status, kind, data = front.handle(self.command, self.path, self.headers, body)
@@ -57,11 +63,9 @@ class Front:
         self.node_port = port
         self.answer = None
         self.requests: list[tuple[str, str]] = []
-        self.known = None
+        self.known: set[str] | None = None
         if with_users:
-            basic = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-            key = base64.b64encode(API_KEY.encode()).decode()
-            self.known = {f"Basic {basic}", f"ApiKey {key}"}
+            self.know()
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         if certificates is not None:
@@ -72,6 +76,12 @@ class Front:
                 self.server.socket, server_side=True, do_handshake_on_connect=False
             )
         self.port = self.server.server_port
+
+    def know(self) -> None:
+        """Let in only the one user, and the bearer of the one key."""
+        basic = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        key = base64.b64encode(API_KEY.encode()).decode()
+        self.known = {f"Basic {basic}", f"ApiKey {key}"}
 
     def handle(self, method: str, path: str, headers, body: bytes) -> tuple[int, str, bytes]:
         """Return status, kind and bytes of the answer to a request."""
@@ -115,13 +125,14 @@ class OpenSearchStores:
     def __init__(self, folder: Path):
         """Describe them; their files go below the folder."""
         self.folder = folder.resolve()
+        self.node = OpenSearch(self.folder / "node")
         self.running = ExitStack()
         self.stores: list[str] = []
 
     def __enter__(self) -> "OpenSearchStores":
         """Start them, empty; return when both answer."""
         with ExitStack() as starting:
-            node = OpenSearch(self.folder / "node")
+            node = self.node
             shutil.rmtree(node.folder / "data", ignore_errors=True)
             starting.enter_context(node)
             files = Certificates(self.folder / "certificates")

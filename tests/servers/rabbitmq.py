@@ -13,7 +13,7 @@ import signal
 import socket
 from pathlib import Path
 
-from house.process import Server
+from house.process import Server, run
 from house.waiting import answers, free_port, wait_until
 from servers.certificates import Certificates
 
@@ -22,6 +22,9 @@ PASSWORD = "rabbitmq-secret"
 # A busy machine takes minutes where a quiet one takes some seconds.
 READY_SECONDS = 240
 PROGRAM = "/usr/lib/rabbitmq/bin/rabbitmq-server"
+CONTROL = "/usr/lib/rabbitmq/bin/rabbitmqctl"
+# A machine with little room is enough for tests.
+DISK_FREE_LIMIT = "50MB"
 # How a client of AMQP 0-9-1 opens the conversation.
 HELLO = b"AMQP\0\0\x09\x01"
 
@@ -33,7 +36,7 @@ class RabbitMQ:
         """Choose ports; data, logs and process ids go into the folder. What an earlier server kept there is removed."""
         self.folder = folder.resolve()
         shutil.rmtree(self.folder / "data", ignore_errors=True)
-        self.port, self.tls_port, self.names_port, peers_port = free_ports(4)
+        self.port, self.tls_port, self.names_port, peers_port = (free_port() for _ in range(4))
         address = f"{USER}:{PASSWORD}@127.0.0.1:{self.port}/"
         self.url = f"rabbit://{address}"
         self.connection_string = f"messaging://{address}"
@@ -56,6 +59,7 @@ class RabbitMQ:
         names = ["epmd", "-address", "127.0.0.1", "-port", str(self.names_port)]
         self.names = Server("epmd", names, self.folder, env)
         self.server = Server("rabbitmq", [PROGRAM], self.folder, env)
+        self.environment_of_node = env
 
     def __enter__(self) -> "RabbitMQ":
         """Start it; return when it answers."""
@@ -68,8 +72,7 @@ class RabbitMQ:
             f"ssl_options.keyfile = {self.certificates.key}\n"
             f"default_user = {USER}\n"
             f"default_pass = {PASSWORD}\n"
-            # A machine with little room is enough for tests.
-            "disk_free_limit.absolute = 50MB\n"
+            f"disk_free_limit.absolute = {DISK_FREE_LIMIT}\n"
         )
         try:
             self.names.start(lambda: answers(self.names_port), READY_SECONDS)
@@ -91,6 +94,10 @@ class RabbitMQ:
             os.kill(erlang, signal.SIGTERM)
             wait_until(lambda: not Path(f"/proc/{erlang}/cmdline").exists(), "the broker to end", READY_SECONDS)
         self.server.end()
+
+    def control(self, *words: str) -> None:
+        """Have it do what its administrator says."""
+        run([CONTROL, *words], self.folder / "rabbitmqctl.log", self.environment_of_node)
 
     def __exit__(self, *_) -> None:
         """End it, and its name service after it."""
@@ -119,11 +126,3 @@ class RabbitMQ:
                 return said if said[:1] == b"\x01" else b""
         except OSError:
             return b""
-
-
-def free_ports(count: int) -> list[int]:
-    """Return different ports that nobody uses."""
-    found: set[int] = set()
-    while len(found) < count:
-        found.add(free_port())
-    return sorted(found)

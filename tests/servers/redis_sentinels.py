@@ -9,13 +9,16 @@ from pathlib import Path
 
 from house.process import Server
 from house.waiting import free_port, wait_until
-from servers.redis import READY_SECONDS, Redis
+from servers.redis import Redis
 from servers.redis_questions import Refused, ask, facts
 
 MASTER = "kolla"
 PASSWORD = "data-secret"
 SENTINEL_PASSWORD = "sentinel-secret"
 FAIL_OVER_SECONDS = 60
+# A busy machine is no reason for another master, and takes its time until all know each other.
+DOWN_AFTER_MILLISECONDS = 5000
+READY_SECONDS = 60
 
 
 class Sentinels:
@@ -45,7 +48,7 @@ class Sentinels:
             f"sentinel sentinel-pass {SENTINEL_PASSWORD}\n"
             f"sentinel monitor {MASTER} 127.0.0.1 {self.first.port} 2\n"
             f"sentinel auth-pass {MASTER} {PASSWORD}\n"
-            f"sentinel down-after-milliseconds {MASTER} 1000\n"
+            f"sentinel down-after-milliseconds {MASTER} {DOWN_AFTER_MILLISECONDS}\n"
             f"sentinel failover-timeout {MASTER} 10000\n"
         )
         return Server("sentinel", ["redis-server", settings, "--sentinel"], folder)

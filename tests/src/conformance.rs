@@ -151,6 +151,25 @@ pub fn write_as_told(connection: &str, from: i64, count: i64) -> osprofiler::Res
     Ok(())
 }
 
+/// The same for what is refused at first: `wait` gets the error, and the same writer tries once more.
+pub fn write_again_as_told(
+    connection: &str,
+    from: i64,
+    count: i64,
+    wait: impl FnOnce(&osprofiler::Error),
+) -> osprofiler::Result<()> {
+    let connection = ConnectionString::parse(connection)?;
+    let mut writer = osprofiler::driver::registry::open_writer(&connection)?;
+    let batch = numbered("t", from, count);
+    match writer.write(&batch) {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            wait(&error);
+            writer.write(&batch)
+        }
+    }
+}
+
 /// `count` notifications of one trace, told apart by their times.
 fn numbered(trace: &str, from: i64, count: i64) -> Notifications {
     let points: Vec<String> = (from..from + count)

@@ -53,10 +53,10 @@ class Bus:
                 found.append(message)
         return found
 
-    def publish(self, body: str | bytes) -> None:
-        """Leave a message in the queue."""
+    def publish(self, body: str | bytes, queue: str = QUEUE, **properties: str) -> None:
+        """Leave a message in a queue."""
         with self.connection.channel() as channel:
-            channel.basic_publish(amqp.Message(body), routing_key=QUEUE)
+            channel.basic_publish(amqp.Message(body, **properties), routing_key=queue)
 
     def kind(self) -> tuple[bool, bool]:
         """Return whether the queue is durable, and whether it is a quorum queue, by declaring it so."""

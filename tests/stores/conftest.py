@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from outage import stores, trial
+
 
 @pytest.fixture(scope="session")
 def upstream():
@@ -29,10 +31,22 @@ def upstream():
 
 @pytest.fixture(scope="session")
 def command():
-    """Return a function that runs the command and returns the finished process, with its texts."""
+    """Return a function that runs the command and returns the finished process, with its texts; which is `program`."""
     program = Path(os.environ["OSPROFILER_BIN"])
 
     def run(*arguments: str) -> subprocess.CompletedProcess:
         return subprocess.run([program, *arguments], capture_output=True, text=True, check=False, timeout=120)
 
+    run.program = program
     return run
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print the table of test_outages.py, whoever of several processes ran a row of it."""
+    reports = [report for some in terminalreporter.stats.values() for report in some if hasattr(report, "when")]
+    properties = [pair for report in reports if report.when == "call" for pair in report.user_properties]
+    rows = [tuple(value) for name, value in properties if name == "outage"]
+    if rows:
+        terminalreporter.section("what became of what was sent during ten minutes of each fault")
+        for line in trial.table(rows) + stores.untried(stores.NAMES):
+            terminalreporter.write_line(line)

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A proxy before a server that keeps answers to itself: what the server has done, its client does not know.
 
-It reads no protocol: a word in what the client sends says which answer is meant.
+It reads no protocol: a word in what the client sends says which answer is meant, or a number how many bytes come.
 """
 
 import contextlib
+import math
 import select
 import socket
 import threading
@@ -18,6 +19,9 @@ class Cutting:
         self.behind = ("127.0.0.1", port)
         self.word = None
         self.times = 0
+        self.left_bytes: float = math.inf
+        # That somebody is held, and that nobody is any more.
+        self.holds, self.over = threading.Event(), threading.Event()
         self.connections = 0
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
@@ -28,7 +32,8 @@ class Cutting:
         return self
 
     def __exit__(self, *_) -> None:
-        """Take no further connection."""
+        """Take no further connection, and hold nobody any more."""
+        self.over.set()
         with contextlib.suppress(OSError):
             self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
@@ -36,6 +41,10 @@ class Cutting:
     def cut_after(self, word: bytes, times: float = 1) -> None:
         """End the connection in place of the server's next answer to what holds the word, so many times."""
         self.word, self.times = word, times
+
+    def hold_after(self, answers_bytes: int) -> None:
+        """Hold whoever waits for more than so many bytes of answers, and end the connection when that is over."""
+        self.left_bytes = answers_bytes
 
     def _listen(self) -> None:
         with contextlib.suppress(OSError):
@@ -59,5 +68,10 @@ class Cutting:
                     if is_cut:
                         return
                     client.sendall(data)
+                    self.left_bytes -= len(data)
+                    if self.left_bytes < 0:
+                        self.holds.set()
+                        self.over.wait()
+                        return
                 if not data:
                     return

@@ -4,8 +4,9 @@
 In: a folder. Out: for each kind of server a store that is empty but for what another application keeps there.
 """
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from urllib.error import HTTPError
 
 import pymongo
 import redis
@@ -13,6 +14,7 @@ from sql_databases import Database
 
 from servers.ferretdb import FerretDB
 from servers.mariadb_stores import MariaDBStores
+from servers.opensearch import OpenSearch
 from servers.postgresql import PostgreSQL
 from servers.redis import Redis
 
@@ -127,9 +129,48 @@ class OfPostgresql(OfSql):
         super().__init__(PostgreSQL(folder))
 
 
+class OfElasticsearch(Server):
+    """Documents of indexes; another application's index has the same ids."""
+
+    INDEXES = ("osprofiler-notifications", "osprofiler-notifications-error", "osprofiler-notifications-lost")
+
+    def __init__(self, folder: Path):
+        """Choose a port."""
+        super().__init__(OpenSearch(folder))
+
+    def clear(self) -> None:
+        """Empty it."""
+        self.url = self.server.url
+        for index in (f"{self.INDEXES[0]}*", "other"):
+            with suppress(HTTPError):  # there is none
+                self.server.ask("DELETE", f"/{index}")
+        self.server.ask("PUT", "/other/_doc/1?refresh=true", {"base_id": OTHER})
+
+    def strangers(self) -> bool:
+        """Say whether all is there that is another application's."""
+        return self._count("other", OTHER) == 1
+
+    def remains(self, base_id: str) -> list[str]:
+        """Return what is left of a trace."""
+        self.server.ask("POST", f"/{self.INDEXES[0]}*/_refresh")
+        return [index for index in self.INDEXES if self._count(index, base_id)]
+
+    def _count(self, index: str, base_id: str) -> int:
+        # Ids are keywords in our indexes, and words with a copy as they are in an index without a template.
+        field = "base_id.keyword" if index == "other" else "base_id"
+        query = {"query": {"term": {field: base_id}}}
+        return self.server.ask("POST", f"/{index}/_count?ignore_unavailable=true", query)["count"]
+
+
 def quoted(text: str) -> str:
     """Return a text as it stands between a statement's quotes."""
     return text.replace("'", "''")
 
 
-SERVERS = {"redis": OfRedis, "mongodb": OfMongodb, "mysql": OfMysql, "postgresql": OfPostgresql}
+SERVERS = {
+    "redis": OfRedis,
+    "mongodb": OfMongodb,
+    "mysql": OfMysql,
+    "postgresql": OfPostgresql,
+    "elasticsearch": OfElasticsearch,
+}

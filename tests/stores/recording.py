@@ -2,13 +2,18 @@
 """A service for tests of stores: a process of its own that records when it is told to, and tells what became of it."""
 
 import json
+import os
 import select
 import subprocess
 import sys
+import tempfile
 from urllib.parse import unquote, urlsplit
+
+from house.waiting import wait_until
 
 # Far longer than anything takes here.
 SECONDS = 30
+MOST_LOG_BYTES = 1 << 24
 
 PROGRAM = """
 import json, logging, os, sys
@@ -34,6 +39,10 @@ for line in sys.stdin:
         print(json.dumps(_native.counters()), flush=True)
     elif word == "flush":
         print(json.dumps(_native.flush(*arguments)), flush=True)
+    elif word == "say":
+        # Delivery's thread never enters Python: what it has to say waits for somebody who does.
+        _native.log_messages()
+        print("null", flush=True)
     elif word == "fork":
         # A child of this very process, with the parent's connection open; it ends as programs end.
         base_id, count = arguments
@@ -46,11 +55,11 @@ for line in sys.stdin:
 
 
 class Service:
-    """A process that records into a store for as long as the `with` block lasts. `log` is what it said, at its end."""
+    """A process that records into a store for as long as the `with` block lasts."""
 
     def __init__(self, url: str, **options):
         """Start it. The options are those of `[profiler]`."""
-        self.log = ""
+        self.said = tempfile.TemporaryFile()  # noqa: SIM115 -- it is there as long as this is
         # As it is written, and as it is meant.
         written = urlsplit(url.partition(",")[0]).password
         self.passwords = {written, unquote(written)} if written else set()
@@ -58,7 +67,7 @@ class Service:
             [sys.executable, "-c", PROGRAM, url, json.dumps(options)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self.said,
             text=True,
         )
 
@@ -76,11 +85,21 @@ class Service:
 
     def end(self) -> str:
         """End it in good order; return what it logged, which no password is in."""
-        _, self.log = self.process.communicate(timeout=4 * SECONDS)
+        self.process.communicate(timeout=4 * SECONDS)
         assert self.process.returncode == 0, self.log
         for password in self.passwords:
             assert password not in self.log
         return self.log
+
+    @property
+    def log(self) -> str:
+        """What it has said so far."""
+        # Its own place in the file stays where it is.
+        return os.pread(self.said.fileno(), MOST_LOG_BYTES, 0).decode()
+
+    def await_said(self, words: str) -> None:
+        """Wait until it has said that: what was done to its store is seen."""
+        wait_until(lambda: self._ask("say") or words in self.log, f"the service to say `{words}`", SECONDS)
 
     def record(self, base_id: str, points: int, size: int = 0) -> dict:
         """Record that many points of a trace, whatever the store does; return the counters.

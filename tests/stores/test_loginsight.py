@@ -395,3 +395,19 @@ except ValueError as error:
     print(error)
 """
     assert "loginsight://USER:PASSWORD@HOST" in ours(text)
+
+
+def test_what_is_not_read_is_an_error_of_upstreams_class():
+    """Of Python's own for failing stores, too, which other drivers raise."""
+    text = """
+from osprofiler import exc
+from osprofiler.drivers import base
+driver = base.get_driver("loginsight://u:s3cret@127.0.0.1")
+for question in (lambda: driver.get_report("B"), driver.list_traces, lambda: driver.list_traces(["name"])):
+    try:
+        question()
+    except exc.LogInsightAPIError as error:
+        assert isinstance(error, OSError) and "s3cret" not in str(error) and "127.0.0.1" in str(error), error
+        print("refused")
+"""
+    assert ours(text).split() == ["refused"] * 3

@@ -214,6 +214,21 @@ def test_a_trace_that_goes_on_is_waited_for(bus, trace):
     assert reports[0]["stats"]["late"]["count"] == 1
 
 
+def test_a_queue_that_counts_readings_is_told_of_in_time(bus, configuration, trace, command, caplog):
+    """Before a broker with a limit drops what was read too often; also where a program reads, whatever it finds."""
+    trace(configuration("[oslo_messaging_rabbit]", "rabbit_quorum_queue = true"))
+    words = ["trace", "list", "--connection-string", f"messaging://?transport_url={bus.url}"]
+    said = [command(*words).stderr for _ in range(11)]
+    assert said[:10] == [""] * 10
+    assert "messages of the queue `profiler.info` were read 10 times before" in said[10]
+    for base_id in ("not-there", driver(bus.url).list_traces()[0]["base_id"]):
+        _native.log_messages()
+        caplog.clear()
+        driver(bus.url).get_report(base_id)
+        _native.log_messages()
+        assert "messages of the queue `profiler.info` were read" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("lines", "kind"),
     [
@@ -267,11 +282,32 @@ def test_a_trace_expires(bus, rabbitmq):
     wait_until(lambda: bus.depth() == 0, "the broker to remove the trace", SECONDS)
 
 
+# What a service tells of an instance, as oslo.messaging sends it.
+ORDINARY = {
+    "message_id": "7678bf27-3963-5262-9d4f-6eee7a90bea0",
+    "publisher_id": "compute.controller",
+    "event_type": "compute.instance.exists",
+    "priority": "INFO",
+    "payload": {"instance_id": "i"},
+    "timestamp": "2026-11-26 01:31:35.609489",
+    "_unique_id": "7678bf27396352629d4f6eee7a90bea0",
+}
+
+
 def test_ceilometer_stores_the_events(bus, trace, tmp_path):
+    """And goes on with its own work, what services tell without tracing."""
     base_id = trace()
     report = driver(bus.url).get_report(base_id)
     with Ceilometer(tmp_path, Path(os.environ["OSPROFILER_CEILOMETER_PYTHON"]), bus.url) as ceilometer:
         events = wait_until(lambda: (found := ceilometer.events()) and len(found) >= 6 and found, "6 events", SECONDS)
+        # It has declared all of its queues by now.
+        envelope = {"oslo.version": "2.0", "oslo.message": json.dumps(ORDINARY)}
+        json_text = {"content_type": "application/json", "content_encoding": "utf-8"}
+        bus.publish(json.dumps(envelope), "notifications.info", **json_text)
+        *_, ordinary = wait_until(
+            lambda: (found := ceilometer.events()) and len(found) >= 7 and found, "the ordinary event", SECONDS
+        )
+    assert ordinary["event_type"] == ORDINARY["event_type"]
     assert {event["event_type"] for event in events} == {"profiler.api"}
     traits = [{trait["name"]: trait["value"] for trait in event["traits"]} for event in events]
     assert {each["base_id"] for each in traits} == {base_id}
@@ -439,7 +475,7 @@ def broker(tmp_path):
 def service(broker):
     """Run a service whose broker that is."""
     url = broker.url.replace("rabbit://", "messaging://")
-    with Service(f"{url}?rabbit_quorum_queue=true&socket_timeout=1") as running:
+    with Service(f"{url}?rabbit_quorum_queue=true&socket_timeout=5") as running:
         yield running
 
 
@@ -456,7 +492,7 @@ def test_a_broker_that_is_down_at_the_start_gets_all_later(broker, service):
 
 def test_a_broker_that_restarts_in_the_middle_loses_nothing(broker, service):
     service.record("B", 300)
-    assert service.flush(20)["stored"] == 600
+    assert service.flush(60)["stored"] == 600
     broker.stop()
     service.record("B", 300)
     assert service.flush(0)["stored"] == 600
@@ -469,7 +505,7 @@ def test_a_broker_that_restarts_in_the_middle_loses_nothing(broker, service):
 
 def test_a_broker_that_hangs_holds_nobody_up(broker, service):
     service.record("B", 100)
-    assert service.flush(20)["stored"] == 200
+    assert service.flush(60)["stored"] == 200
     os.killpg(broker.server.child.pid, signal.SIGSTOP)
     try:
         service.record("B", 200)

@@ -8,42 +8,81 @@ connection alone and make its own. What any of them recorded is stored once, and
 import json
 import threading
 import uuid
+from collections import Counter
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 from prunable import SERVERS
 from python import serving
 
+from servers.jaeger import Jaeger
 from servers.loginsight import LogInsight
+from servers.opensearch import OpenSearch
 from servers.rabbitmq import RabbitMQ
 
 WORKERS, TRACES, STEPS = 2, 12, 20
 
 
+def exported(command, url):
+    """Return what reads the points of a trace's notifications back, each as often as it is there."""
+
+    def read(base_id, _):
+        done = command("trace", "export", base_id, "--connection-string", url)
+        assert done.returncode == 0, done.stderr
+        events = [json.loads(line) for line in done.stdout.splitlines()]
+        return Counter((event["trace_id"], event["name"].rpartition("-")[2]) for event in events)
+
+    return read
+
+
 @contextmanager
-def prunable(kind, folder):
-    """Run a server, and yield its connection string."""
+def prunable(kind, folder, command):
+    """Run a server, and yield its connection string, and what reads it."""
     with SERVERS[kind](folder) as store:
         store.clear()
-        yield store.url
+        yield store.url, exported(command, store.url)
 
 
 @contextmanager
-def bus(folder):
-    """Run a message bus, and yield its connection string."""
+def bus(folder, command):
+    """Run a message bus."""
     with RabbitMQ(folder) as broker:
-        yield f"messaging://?transport_url={broker.url}&idle_timeout=0"
+        url = f"messaging://?transport_url={broker.url}&idle_timeout=0"
+        yield url, exported(command, url)
 
 
 @contextmanager
-def loginsight(folder):
-    """Run the stand-in, and yield its connection string."""
+def loginsight(folder, command):
+    """Run the stand-in."""
     with LogInsight(folder) as server:
-        yield server.url("ingest_tls=true")
+        url = server.url("ingest_tls=true")
+        yield url, exported(command, url)
 
 
-STORES = {kind: lambda folder, kind=kind: prunable(kind, folder) for kind in SERVERS}
-STORES |= {"messaging": bus, "loginsight": loginsight}
+@contextmanager
+def elasticsearch(folder, command):
+    """Run a node."""
+    with OpenSearch(folder) as node:
+        yield node.url, exported(command, node.url)
+
+
+@contextmanager
+def otlp(way, folder, command):
+    """Run a collector, which is asked what it has: a span for a start and its stop."""
+    with Jaeger(folder) as server:
+
+        def read(base_id, count):
+            spans = server.trace(base_id, count // 2)
+            ends = ("stop",), ("start", "stop")
+            return Counter((span.id, end) for span in spans for end in ends["osprofiler.incomplete" not in span.tags])
+
+        yield server.url(way), read
+
+
+STORES = {kind: partial(prunable, kind) for kind in SERVERS}
+STORES |= {"messaging": bus, "loginsight": loginsight, "elasticsearch": elasticsearch}
+STORES |= {f"otlp, {way}": partial(otlp, way) for way in ("http", "grpc")}
 
 
 @pytest.mark.parametrize("kind", STORES)
@@ -52,7 +91,7 @@ def test_workers_forked_beside_a_connection_record_for_themselves(tmp_path, comm
     folder = tmp_path / "uwsgi"
     folder.mkdir()
     loaded, ids = str(uuid.uuid4()), [str(uuid.uuid4()) for _ in range(TRACES)]
-    with STORES[kind](tmp_path / "store") as url:
+    with STORES[kind](tmp_path / "store", command) as (url, read):
         environment = {"TRACE_STORE": url, "TRACE_LOADED": loaded}
         options = ("--master", "--processes", str(WORKERS))
         server = serving.uwsgi(folder, environment, *options, module="recorded_app")
@@ -79,9 +118,7 @@ def test_workers_forked_beside_a_connection_record_for_themselves(tmp_path, comm
         # A point of the middleware, one of the service, and its steps, each with a start and a stop.
         expected = {base_id: 2 * (2 + STEPS) for base_id in ids} | {loaded: 2}
         for base_id, count in expected.items():
-            done = command("trace", "export", base_id, "--connection-string", url)
-            assert done.returncode == 0, done.stderr
-            events = [json.loads(line) for line in done.stdout.splitlines()]
-            assert len(events) == count, server.output
-            assert len({(event["trace_id"], event["name"]) for event in events}) == count
+            ends = read(base_id, count)
+            assert len(ends) == count, server.output
+            assert set(ends.values()) == {1}
     assert "cannot store" not in server.output

@@ -237,12 +237,30 @@ def test_traces_expire_and_leave_the_index(server, database):
 def test_fields_of_the_first_notification_are_listed(server, database):
     """As Horizon asks for them."""
     ours(WRITE, server.url, "errors", lines=lines_of(notification(info={"host": "h", "request": {"path": "/v3"}})))
-    text = (
-        "import sys; from osprofiler.drivers import base;"
-        "print(base.get_driver(sys.argv[1]).list_traces(['info.request.path']))"
-    )
     expected = {"base_id": ID, "timestamp": "2026-01-01T00:00:01.000000", "info": {"request": {"path": "/v3"}}}
-    assert eval(ours(text, server.url)) == [expected]
+    assert eval(ours(LIST_PATHS, server.url)) == [expected]
+
+
+LIST_PATHS = """
+import sys
+from osprofiler.drivers import base
+print(base.get_driver(sys.argv[1]).list_traces(["info.request.path"]))
+"""
+
+
+def test_fields_of_many_traces_are_asked_for_over_one_connection(server, database):
+    def connections():
+        return database.info("stats")["total_connections_received"]
+
+    made = []
+    for count in (1, 20):
+        ids = [f"trace {number}" for number in range(count)]
+        lines = (notification(base_id=base_id, info={"request": {"path": base_id}}) for base_id in ids)
+        ours(WRITE, server.url, "errors", lines=lines_of(*lines))
+        before = connections()
+        assert {trace["info"]["request"]["path"] for trace in eval(ours(LIST_PATHS, server.url))} == set(ids)
+        made.append(connections() - before)
+    assert made[0] == made[1] > 0
 
 
 # Values.

@@ -318,3 +318,14 @@ def test_a_batch_is_a_few_statements_whatever_its_traces(database, command, tmp_
     assert done.returncode == 0, done.stderr
     assert statements(database) - before < 50
     assert int(database.ask("SELECT count(DISTINCT base_id) FROM data_error")) == 1000
+
+
+def test_what_a_column_shortened_is_not_copied_again(database, command, tmp_path):
+    """A name longer than a column: the copy is run again and finds everything there."""
+    source = tmp_path / "traces.jsonl"
+    points = [notification(name=f"{'x' * 300}{end}") for end in ("-start", "-stop", "")]
+    source.write_text("".join(json.dumps(one) + "\n" for one in points))
+    for _ in range(2):
+        done = command("trace", "copy", "--all", f"--from=file://{source}", f"--to={database.url()}")
+        assert done.returncode == 0, done.stderr
+        assert database.ask("SELECT count(*) FROM data") == "3"

@@ -3,10 +3,11 @@
 //!
 //! Root may do anything, so a check about permissions runs its other half as user 65534 when root runs the tests.
 
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use osprofiler::driver::{ConnectionString, ListFilter};
 use osprofiler::{ErrorKind, Loss, LossReason, Notifications};
@@ -19,8 +20,10 @@ use crate::sample::id;
 pub const FILE_CHECKS: &[Check] = &[
     Check { name: "a missing folder is temporary, and named", needs: &[], run: missing_folder },
     Check { name: "a path below a file, or of a folder, is a mistake", needs: &[], run: impossible_paths },
+    Check { name: "a path below a file is written once it is a folder", needs: &[], run: a_file_in_the_way },
     Check { name: "a store that is not there is not found", needs: &[], run: no_store },
     Check { name: "a store that may not be written says whose it is", needs: &[], run: unwritable },
+    Check { name: "a store that may be written again is, by who was refused", needs: &[], run: writable_again },
     Check { name: "a user without write access can read", needs: &[], run: read_only_user },
     Check { name: "users of one group share a store", needs: &[], run: shared_by_users },
     Check { name: "a removed folder comes back, and what was lost is counted", needs: &[], run: removed_folder },
@@ -71,7 +74,10 @@ fn missing_folder(subject: &Subject) {
 fn impossible_paths(subject: &Subject) {
     let (folder, _, _) = folder_and_store(subject);
     std::fs::write(folder.path().join("file"), "").expect("a file for the test");
-    for path in [folder.path().join("file/store"), folder.path().to_owned()] {
+    for (path, is_temporary) in [
+        (folder.path().join("file/store"), true),
+        (folder.path().to_owned(), false),
+    ] {
         let connection = connect(subject, &path);
         let error = subject
             .writer(&connection)
@@ -79,7 +85,7 @@ fn impossible_paths(subject: &Subject) {
             .expect_err("no such path");
         assert_eq!(
             (error.kind(), error.is_temporary()),
-            (ErrorKind::Usage, false),
+            (ErrorKind::Usage, is_temporary),
             "{error}"
         );
         assert!(
@@ -89,6 +95,21 @@ fn impossible_paths(subject: &Subject) {
     }
 }
 
+fn a_file_in_the_way(subject: &Subject) {
+    let (folder, _, _) = folder_and_store(subject);
+    let inner = folder.path().join("inner");
+    std::fs::write(&inner, "").expect("a file for the test");
+    let connection = connect(subject, &inner.join("store"));
+    let mut writer = subject.writer(&connection);
+    let batch = numbered("t", 0, 10);
+    let error = writer.write(&batch).expect_err("no folder");
+    assert!(error.is_temporary(), "{error}");
+    std::fs::remove_file(&inner).expect("the file can be removed");
+    std::fs::create_dir(&inner).expect("the folder can be made");
+    writer.write(&batch).expect("now there is one");
+    assert_same(&subject.read(&connection, "t").0, &batch);
+}
+
 fn no_store(subject: &Subject) {
     let (folder, path, connection) = folder_and_store(subject);
     let mut notifications = Notifications::default();
@@ -96,10 +117,7 @@ fn no_store(subject: &Subject) {
         .reader(&connection)
         .read(id("t"), &mut notifications)
         .expect_err("no store");
-    assert_eq!(
-        (error.kind(), error.is_temporary()),
-        (ErrorKind::NotFound, false)
-    );
+    assert_eq!(error.kind(), ErrorKind::NotFound);
     assert!(!path.exists(), "reading makes no file");
     drop(folder);
 }
@@ -108,11 +126,45 @@ fn unwritable(subject: &Subject) {
     let (_folder, path, connection) = folder_and_store(subject);
     let text = as_other_user(subject, &["--write", &connection.to_string(), "0", "10"]);
     let text = String::from_utf8_lossy(&text.stdout).into_owned();
-    assert!(text.starts_with("Denied temporary=false cannot "), "{text}");
+    assert!(text.starts_with("Denied temporary=true cannot "), "{text}");
     for part in ["permission denied", "belongs to", "chmod"] {
         assert!(text.contains(part), "{text}");
     }
     assert!(!path.exists());
+}
+
+/// Somebody else's writer is open meanwhile, so that what lies beside the store is there to be refused as well.
+fn writable_again(subject: &Subject) {
+    let (folder, _path, connection) = folder_and_store(subject);
+    let mut writer = subject.writer(&connection);
+    writer
+        .write(&numbered("t", 0, 10))
+        .expect("the batch is stored");
+    let set_modes = |of_files: u32, of_folder: u32| {
+        for entry in folder.path().read_dir().expect("the folder can be read") {
+            set_mode(&entry.expect("a file").path(), of_files);
+        }
+        set_mode(folder.path(), of_folder);
+    };
+    set_modes(0o444, 0o555);
+    let (_place, mut command) = other_user(subject);
+    let mut refused = command
+        .args(["--write-again", &connection.to_string(), "10", "10"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the second process runs");
+    let mut output = BufReader::new(refused.stdout.take().expect("its output"));
+    let mut said = String::new();
+    output.read_line(&mut said).expect("it says something");
+    set_modes(0o666, 0o777);
+    assert!(said.starts_with("Denied temporary=true cannot "), "{said}");
+    // Until then it waits.
+    drop(refused.stdin.take());
+    said.clear();
+    output.read_to_string(&mut said).expect("it ends");
+    assert!(refused.wait().expect("it ends").success(), "{said}");
+    assert_same(&subject.read(&connection, "t").0, &numbered("t", 0, 20));
 }
 
 fn read_only_user(subject: &Subject) {
