@@ -18,26 +18,39 @@ from house.ending import alone, framed
 from house.environments import Environment
 from house.failure import Failure
 from house.places import CLONE, TARGET
-from house.progress import heading, step
+from house.progress import heading, say, step
 from servers import stores
 
 FOLDER = TARGET / "bench-stores"
 LOG = FOLDER / "stores.log"
 
 
-def measure(program: Path, command: Path, peers: Environment, drivers: Iterable[str]) -> None:
-    """Measure the stores of these drivers, each beside nothing but its own server."""
+def measure(program: Path, command: Path, peers: Environment, drivers: Iterable[str]) -> dict[str, str]:
+    """Measure the stores of these drivers, each beside nothing but its own server; return why some were not, by name.
+
+    One that cannot be had here is no reason to measure nothing else.
+    """
     env = os.environ | {"OSPROFILER_BIN": str(command), "OSPROFILER_UPSTREAM_STORES_PYTHON": str(peers.python)}
-    failed = []
+    unmeasured = {}
     for driver in drivers:
         heading(f"a store on its server: {driver}")
-        with stores.running(driver, FOLDER) as server:
-            sys.stdout.flush()
-            done = subprocess.run([program, "stores"], cwd=CLONE, env=env | server, check=False)
-        if done.returncode != 0:
-            failed.append(driver)
-    if failed:
-        raise Failure(f"these stores were not measured to the end: {', '.join(failed)}")
+        try:
+            with stores.running(driver, FOLDER) as server:
+                sys.stdout.flush()
+                done = subprocess.run([program, "stores"], cwd=CLONE, env=env | server, check=False)
+            if done.returncode != 0:
+                unmeasured[driver] = f"its benches ended with status {done.returncode}"
+        except Failure as failure:
+            unmeasured[driver] = str(failure)
+            say(f"not measured: {failure}")
+    return unmeasured
+
+
+def fail_for(unmeasured: dict[str, str]) -> None:
+    """Fail if some stores were not measured, with each and why."""
+    if unmeasured:
+        told = "".join(f"\n  {driver}: {why}" for driver, why in unmeasured.items())
+        raise Failure(f"these stores were not measured to the end:{told}")
 
 
 def main() -> int:
@@ -52,7 +65,7 @@ def main() -> int:
             command, programs = build.command(LOG), build.benches(LOG)
         with step("upstream's profiler with clients that its drivers work with"):
             peers = environments.cached("upstream-stores", LOG)
-        measure(programs["osprofiler-benches"], command, peers, drivers)
+        fail_for(measure(programs["osprofiler-benches"], command, peers, drivers))
     return 0
 
 

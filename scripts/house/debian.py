@@ -25,7 +25,6 @@ PACKAGES = {
     "mariadbd": "mariadb-server-core",
     "my_print_defaults": "mariadb-client-core",
     "mvn": "maven",
-    "node": "nodejs",
     "qemu-img": "qemu-utils",
     "rabbitmq-server": "rabbitmq-server",
     "redis-server": "redis-server",

@@ -37,8 +37,13 @@ class Environment:
         return self.folder / "bin" / name
 
 
-def cached(name: str, log: Path, *, constrained: bool = False, base: Environment | None = None) -> Environment:
-    """Return the environment with what `requirements/NAME.txt` lists, made on the first call."""
+def cached(
+    name: str, log: Path, *, constrained: bool = False, alone: bool = False, base: Environment | None = None
+) -> Environment:
+    """Return the environment with what `requirements/NAME.txt` lists, made on the first call.
+
+    What is there `alone`, without the packages that it needs, is there to be read: it can't be run.
+    """
     wanted = REQUIREMENTS / f"{name}.txt"
     constraints = [REQUIREMENTS / "constraints.txt"] if constrained else []
     below = base.folder.name if base else ""
@@ -53,7 +58,9 @@ def cached(name: str, log: Path, *, constrained: bool = False, base: Environment
         else:
             run([sys.executable, "-m", "venv", environment.folder], log)
         install = [environment.python, "-m", "pip", "install", "--disable-pip-version-check", "-r", wanted]
-        run([*install, *(part for path in constraints for part in ("-c", path))], log, what=f"installing {wanted.name}")
+        install += [part for path in constraints for part in ("-c", path)]
+        install += ["--no-deps", "--no-compile"] if alone else []
+        run(install, log, what=f"installing {wanted.name}")
         (environment.folder / READY).touch()
     return environment
 

@@ -3,7 +3,8 @@
 
 from pathlib import Path
 
-LINES_SHOWN = 25
+# Some programs say what failed first, and then much else.
+LINES_SHOWN = 60
 
 
 class Failure(Exception):

@@ -25,7 +25,7 @@ for name, text in derived().items():
 
 def main() -> int:
     """Build and install the package, then write from there."""
-    tools.need_python()
+    tools.need_python_of_services()
     tools.need("cargo", "cc")
     with step("the wheel"):
         wheel = build.wheel(LOG)

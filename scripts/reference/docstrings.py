@@ -41,7 +41,7 @@ Made from the docstrings of the package by `make documents`. The guides tell how
 
 def document() -> str:
     """Return the whole reference."""
-    modules = [importlib.import_module(f"osprofiler.{name}") for name in _names()]
+    modules = [importlib.import_module(f"osprofiler.{name}") for name in module_names()]
     contents = [f"* [`{module.__name__}`](#{_anchor(module.__name__)}): {_first_line(module)}" for module in modules]
     parts = [HEAD, "\n".join(contents) + "\n"]
     for module in modules:
@@ -52,7 +52,8 @@ def document() -> str:
     return "\n".join(parts)
 
 
-def _names() -> list[str]:
+def module_names() -> list[str]:
+    """Return the names of the modules that others may import, without the package's, in the reference's order."""
     found = [
         info.name.removeprefix("osprofiler.") for info in pkgutil.walk_packages(osprofiler.__path__, "osprofiler.")
     ]

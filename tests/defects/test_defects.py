@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Each defect is seen under upstream's package, and not under ours: by the same script, with the same servers.
 
-`defects.toml` has a line a defect. A script ends with status 0 where it sees what is wanted, else prints the symptom.
+`defects.toml` has a line a defect, or a line for each store that has it. A script ends with status 0 where it sees what
+is wanted, else prints the symptom.
 """
 
 import contextlib

@@ -6,7 +6,8 @@
 
 use std::fmt::Write as _;
 
-use osprofiler::driver::registry::{Availability, DRIVERS};
+use osprofiler::driver::ConnectionStrings;
+use osprofiler::driver::registry::{Availability, Capability, DRIVERS, capabilities};
 use osprofiler_cli::Status;
 
 use crate::{assert_none, exists, extension, files, root, text};
@@ -119,6 +120,115 @@ fn the_readme_lists_the_drivers() {
         writeln!(table, "| {} | `{example}` |", driver.summary).unwrap();
     }
     check_block("README.md", "drivers", &table);
+}
+
+/// A driver, what it was tested on, which file says so with which words where that is a certain version, and what osprofiler 4.4.0 was found
+/// to do with the store there.
+type Tested = (
+    &'static str,
+    &'static str,
+    Option<(&'static str, &'static str)>,
+    &'static str,
+);
+const TESTED: &[Tested] = &[
+    ("sqlite", "built in", None, NO_SUCH_STORE),
+    ("file", "built in", None, NO_SUCH_STORE),
+    ("redis", "Redis 7.0", None, BOTH_WAYS),
+    (
+        "mongodb",
+        "FerretDB 1.24",
+        Some(("tests/servers/ferretdb/go.mod", "FerretDB v1.24.")),
+        BOTH_WAYS,
+    ),
+    (
+        "elasticsearch",
+        "OpenSearch 2.19",
+        Some(("tests/servers/opensearch/pom.xml", "<version>2.19.")),
+        BOTH_WAYS,
+    ),
+    ("mysql", "MariaDB 10.11", None, BOTH_WAYS),
+    ("postgresql", "PostgreSQL 15", None, BOTH_WAYS),
+    ("messaging", "RabbitMQ 3.10", None, BOTH_WAYS),
+    (
+        "otlp",
+        "Jaeger 1.62",
+        Some(("tests/servers/jaeger/go.mod", "jaeger v1.62.")),
+        "names spans as we do",
+    ),
+    ("loginsight", "a stand-in", None, BOTH_WAYS),
+];
+const BOTH_WAYS: &str = "reads and writes the same";
+const NO_SUCH_STORE: &str = "has no such store";
+
+#[test]
+fn the_pages_of_stores_say_what_each_can_do() {
+    let columns = [
+        ("read back", Capability::Read),
+        ("lists traces", Capability::List),
+        ("lists errors", Capability::ListErrors),
+        ("`ttl`", Capability::Expires),
+        ("`trace prune`", Capability::Prunes),
+    ];
+    let mut table = String::from("| Store |");
+    for (name, _) in columns {
+        write!(table, " {name} |").unwrap();
+    }
+    table += " tested on | osprofiler 4.4.0 |\n|---|---|---|---|---|---|---|---|\n";
+    let mut tested = TESTED.iter();
+    for driver in DRIVERS {
+        let Availability::Ready(implementation) = driver.availability else {
+            continue;
+        };
+        let name = driver.name;
+        let Some((_, server, pinned, peer)) = tested.find(|row| row.0 == name) else {
+            panic!("`TESTED` has no row of `{name}` in the registry's order");
+        };
+        if let Some((file, version)) = pinned {
+            let whole = text(file).unwrap();
+            assert!(whole.contains(version), "{file} has no `{version}`");
+        }
+        let page = format!("docs/stores/{name}.md");
+        let has_page = root().join(page).exists();
+        let shown = if has_page {
+            format!("[`{name}`]({name}.md)")
+        } else {
+            format!("`{name}`")
+        };
+        write!(table, "| {shown} |").unwrap();
+        for (_, capability) in columns {
+            let can = implementation.capabilities.contains(&capability);
+            write!(table, " {} |", if can { "yes" } else { "no" }).unwrap();
+        }
+        writeln!(table, " {server} | {peer} |").unwrap();
+    }
+    check_block("docs/stores/README.md", "stores", &table);
+}
+
+#[test]
+fn the_pages_of_stores_name_stores_that_can_be() {
+    let mut faults = Vec::new();
+    let mut seen = 0;
+    for path in documents()
+        .into_iter()
+        .filter(|path| path.starts_with("docs/stores/"))
+    {
+        for line in text(&path).unwrap().lines() {
+            let Some(value) = line.strip_prefix("connection_string = ") else {
+                continue;
+            };
+            seen += 1;
+            let known = ConnectionStrings::parse(value).and_then(|stores| {
+                stores
+                    .iter()
+                    .try_for_each(|one| capabilities(one).map(drop))
+            });
+            if let Err(error) = known {
+                faults.push(format!("{path}: `{value}`: {error}"));
+            }
+        }
+    }
+    assert!(seen >= 8, "{seen} lines were found");
+    assert_none("pages configure stores that no service takes", &faults);
 }
 
 #[test]

@@ -11,6 +11,7 @@
 
 mod dependencies;
 mod documents;
+mod nowhere;
 mod sources;
 mod texts;
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Profiled requests to Glance made by hand, so that a test can stop in the middle of one.
+"""Requests to Glance made by hand, so that a test can stop in the middle of a profiled one.
 
-A client is the administrator's token and a trace: each request carries the signed headers of that trace.
+A client is the administrator's token, and where it traces, a trace: each request then carries its signed headers.
 """
 
 import http.client
@@ -13,14 +13,13 @@ from demo.client import trace_headers
 from demo.cloud import Cloud
 
 
-class Tracer:
-    """Makes requests to Glance that belong to one trace."""
+class Caller:
+    """Makes requests to Glance, with a token that nobody else has."""
 
     def __init__(self, cloud: Cloud):
-        """Log in, and begin a trace."""
+        """Log in."""
         self.port = cloud.glance.port
-        self.base_id = str(uuid.uuid4())
-        self.headers = {"X-Auth-Token": Identity(cloud.keystone_url).token, **trace_headers(self.base_id)}
+        self.headers = {"X-Auth-Token": Identity(cloud.keystone_url).token}
 
     def request(self, method: str, path: str, body: object = None) -> tuple[int, dict]:
         """Make a request; return the status and what came."""
@@ -32,10 +31,21 @@ class Tracer:
         connection.close()
         return answer.status, json.loads(data) if data else {}
 
+
+class Tracer(Caller):
+    """Makes requests to Glance that belong to one trace."""
+
+    def __init__(self, cloud: Cloud):
+        """Log in, and begin a trace."""
+        super().__init__(cloud)
+        self.cloud = cloud
+        self.base_id = str(uuid.uuid4())
+        self.headers |= trace_headers(self.base_id)
+
     def begin_upload(self) -> "Upload":
-        """Make an image and begin to upload its data."""
+        """Make an image outside of the trace, and begin to upload its data: Glance's first request of the trace."""
         image = {"name": "by-hand", "disk_format": "raw", "container_format": "bare"}
-        status, made = self.request("POST", "/v2/images", image)
+        status, made = Caller(self.cloud).request("POST", "/v2/images", image)
         assert status == 201, made
         return Upload(self, made["file"])
 
@@ -52,6 +62,10 @@ class Upload:
             self.connection.putheader(name, value)
         self.connection.endheaders()
         self.connection.send(b"5\r\nfirst\r\n")
+
+    def go_on(self) -> None:
+        """Send a further piece."""
+        self.connection.send(b"4\r\nmore\r\n")
 
     def finish(self) -> int:
         """Send the last piece; return the answer's status."""

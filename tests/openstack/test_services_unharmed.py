@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What happens to real services when they are ended, or their store fails, in the middle of a request.
 
-Requests are answered as ever, and every notification is either in the store or counted as lost in the trace's report.
+Requests are answered as ever, and every notification is either in the store or counted as lost in the trace's report;
+the numbers are printed. The store is on a small disk, which takes root to mount.
 """
 
+import contextlib
 import json
 import signal
+import sqlite3
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,17 +19,22 @@ from by_hand import Tracer
 
 from demo import scenario
 from demo.cloud import Cloud
+from demo.settings import clean_environment
 from house.waiting import wait_until
+from servers.disk import SmallDisk
 
 SECONDS = 60
+# A process that has recorded more publishes its numbers within less: once a second at most.
+PUBLISHED_SECONDS = 3
 
 
 class Store:
     """A SQLite store in a folder of its own, and what it holds of a trace."""
 
-    def __init__(self, folder: Path, command: Path):
+    def __init__(self, disk: SmallDisk, command: Path):
         """Make the folder; the services make the file."""
-        self.folder = folder
+        self.disk = disk
+        self.folder = folder = disk.folder / "store"
         folder.mkdir()
         self.away = folder.with_name("away")
         self.command = command
@@ -44,21 +53,43 @@ class Store:
             (path[-1][0], bool(scenario.payloads(node, "-stop"))) for node, path in scenario.nodes(report or _EMPTY)
         ]
 
-    def accounted(self, trace_id: str) -> int:
-        """Return how many notifications of a trace are stored or counted as lost."""
+    def accounted(self, trace_id: str) -> tuple[int, int]:
+        """Return how many notifications of a trace are stored, and how many are counted as lost."""
         report = self.report(trace_id) or _EMPTY
         kinds = ("-start", "-stop")
         stored = sum(len(scenario.payloads(node, kind)) for node, _ in scenario.nodes(report) for kind in kinds)
-        return stored + report["info"].get("lost", 0)
+        return stored, report["info"].get("lost", 0)
+
+    def held(self) -> tuple[int, int]:
+        """Return how many notifications of all traces are stored, and how many are counted as lost, by its tables."""
+        with contextlib.closing(sqlite3.connect(self.folder / "traces.db")) as database:
+            tables = "SELECT (SELECT sum(notifications) FROM trace), (SELECT coalesce(sum(count), 0) FROM loss)"
+            return database.execute(tables).fetchone()
+
+    def recorded(self) -> int:
+        """Return how many notifications the services that run have recorded into it, as they publish it themselves."""
+        doctor = [self.command, "doctor", "--processes", "--json"]
+        shown = subprocess.run(doctor, env=clean_environment(), capture_output=True, text=True, check=False)
+        stores = [store for process in json.loads(shown.stdout)["processes"] for store in process["stores"]]
+        return sum(store["recorded"] for store in stores if store["store"] == self.connection_string)
 
 
 _EMPTY: dict = {"info": {}, "children": []}
 
 
 @pytest.fixture
-def store(tmp_path, command) -> Store:
-    """Return a store."""
-    return Store(tmp_path / "store", command)
+def store(tmp_path, command) -> Iterator[Store]:
+    """Return a store on a disk of its own, with room for what is recorded here and for little more."""
+    with SmallDisk(tmp_path / "disk", 16) as disk:
+        yield Store(disk, command)
+
+
+def balance(capsys, recorded: int, accounted: tuple[int, int]) -> None:
+    """Print the numbers and check that none is missing."""
+    stored, lost = accounted
+    with capsys.disabled():
+        print(f"\n  recorded {recorded} = stored {stored} + lost {lost}")
+    assert recorded == stored + lost
 
 
 @pytest.fixture
@@ -69,18 +100,31 @@ def cloud(ours, template, tmp_path, store) -> Iterator[Cloud]:
 
 
 def await_open_upload(store: Store, tracer: Tracer) -> None:
-    """Wait until the upload's own point is in the store, begun and not ended."""
+    """Wait until the upload's own point is in the store, begun and not ended; before it the trace has none."""
     wait_until(lambda: (GLANCE, False) in store.points(tracer.base_id), "the upload's point in the store", SECONDS)
 
 
 GLANCE, KEYSTONE = "api", "public"
 
 
-def test_a_service_ended_in_mid_request_leaves_its_open_points(cloud, store):
+def test_a_service_ended_in_mid_request_leaves_its_open_points(cloud, store, capsys):
     """SIGTERM: uWSGI decides about the request; what was open is in the store, and shown as never ended."""
     tracer = Tracer(cloud)
-    tracer.begin_upload()
+    upload = tracer.begin_upload()
     await_open_upload(store, tracer)
+
+    seen: dict[tuple[int, int], float] = {}
+
+    def published() -> int | None:
+        # A pause of some seconds would be the end of the upload for uWSGI.
+        upload.go_on()
+        recorded, held = numbers = store.recorded(), sum(store.held())
+        # They only grow; the same again later than any publication, they are the last.
+        first = seen.setdefault(numbers, time.monotonic())
+        return recorded if recorded >= held and time.monotonic() - first > PUBLISHED_SECONDS else None
+
+    # Before long Glance waits for more of the upload, and Keystone for requests.
+    recorded = wait_until(published, "the services' last numbers", SECONDS)
     service = cloud.glance.server.child
     service.send_signal(signal.SIGTERM)
     service.wait(SECONDS)
@@ -90,6 +134,7 @@ def test_a_service_ended_in_mid_request_leaves_its_open_points(cloud, store):
     assert "lost" not in store.report(tracer.base_id)["info"]
     tree = [store.command, *scenario.show("--tree", tracer.base_id, store.connection_string)]
     assert "never ended" in subprocess.run(tree, capture_output=True, text=True, check=True).stdout
+    balance(capsys, recorded, store.held())
 
 
 def nothing(_: Store) -> None:
@@ -107,24 +152,44 @@ def block(store: Store) -> None:
     store.folder.touch()
 
 
+def fill(store: Store) -> None:
+    """Leave no room for more."""
+    store.disk.fill()
+
+
 def bring_back(store: Store) -> None:
-    """Put the store's folder back."""
+    """Make room, or put the store's folder back."""
+    if not store.away.exists():
+        store.disk.free()
+        return
     if store.folder.exists():
         store.folder.unlink()
     store.away.rename(store.folder)
 
 
-@pytest.mark.parametrize("harm", [remove, block])
-def test_a_store_that_fails_in_mid_request_harms_no_request(harm: Callable[[Store], None], cloud, store):
-    """Requests are answered while it fails; after that, what was recorded is stored or counted as lost."""
+@pytest.mark.parametrize("harm", [remove, block, fill])
+def test_a_store_that_fails_in_mid_request_harms_no_request(harm: Callable[[Store], None], cloud, store, capsys):
+    """Requests are answered while it fails, and the log says why; what was recorded is stored or counted as lost."""
     settled(cloud, store, record(cloud, store, nothing))  # what services do once is done now
-    expected = settled(cloud, store, record(cloud, store, nothing))
+    expected = sum(settled(cloud, store, record(cloud, store, nothing)))
     assert expected > 0
     disturbed = record(cloud, store, harm)
+    log = cloud.glance.server.log
+
+    def is_told() -> bool:
+        # The store is tried within some moments of a request, and what is wrong with it is logged with a later one.
+        assert Tracer(cloud).request("GET", "/v2/images")[0] == 200
+        return HARMED[harm] in log.read_text(errors="replace")
+
+    wait_until(is_told, "Glance to tell what is wrong", SECONDS, log)
     bring_back(store)
     settled(cloud, store, disturbed)
-    wait_until(lambda: store.accounted(disturbed) >= expected, "what was lost to be told", SECONDS)
-    assert store.accounted(disturbed) == expected
+    wait_until(lambda: sum(store.accounted(disturbed)) >= expected, "what was lost to be told", SECONDS)
+    balance(capsys, expected, store.accounted(disturbed))
+
+
+# What a service says of each harm.
+HARMED = {remove: "does not exist", block: "a part of the path is a file", fill: "no space left on the device"}
 
 
 def record(cloud: Cloud, store: Store, harm: Callable[[Store], None]) -> str:
@@ -138,8 +203,8 @@ def record(cloud: Cloud, store: Store, harm: Callable[[Store], None]) -> str:
     return tracer.base_id
 
 
-def settled(cloud: Cloud, store: Store, trace_id: str) -> int:
-    """Return how many notifications are accounted for, once a later request of both services is in the store."""
+def settled(cloud: Cloud, store: Store, trace_id: str) -> tuple[int, int]:
+    """Return how many notifications are stored and lost, once a later request of both services is in the store."""
     later = Tracer(cloud)
     assert later.request("GET", "/v2/images")[0] == 200
 

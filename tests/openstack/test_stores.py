@@ -12,8 +12,7 @@ from views import VIEWS
 from demo import stores
 
 
-# A server that is read, the bus, and one beside a file; the others differ from these as their drivers' own tests see.
-@pytest.fixture(scope="module", params=["mongodb", "messaging", "otlp"])
+@pytest.fixture(scope="module", params=stores.SERVERS)
 def recorded(request, ours, template, command, tmp_path_factory):
     """Record the scenario into a server; return it with the connection string and the server, which runs meanwhile."""
     folder = tmp_path_factory.mktemp(request.param)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A workshop with the five kinds of points that a service's author adds: each path of the service goes one of the ways.
+"""A workshop with the five ways in which a service's author adds points: each path of the service goes one of them.
+
+One path more meets the five kinds of points: HTTP, RPC, DB API, driver, SQL.
 
 In: the configuration file in WORKSHOP_CONF, the paste file in WORKSHOP_PASTE, and how the profiler is set up in
 WORKSHOP_SETUP. It uses what every osprofiler has, so it runs on upstream's package, too.
@@ -9,8 +11,10 @@ import logging
 import os
 
 import six
+import sqlalchemy
 from oslo_config import cfg
 from osprofiler import initializer, notifier, opts, profiler, web
+from osprofiler import sqlalchemy as traced_sqlalchemy
 from paste import deploy
 
 logging.basicConfig(level=logging.DEBUG, format="%(levelname)s %(name)s %(message)s")
@@ -125,6 +129,37 @@ class Clerk(metaclass=profiler.TracedMeta):
         return thing
 
 
+# From the door to the data: what a service's request meets, one below the other.
+ENGINE = sqlalchemy.create_engine("sqlite://")
+traced_sqlalchemy.add_tracing(sqlalchemy, ENGINE, "db")
+
+
+class Shop(metaclass=profiler.TracedMeta):
+    """Who is asked over RPC."""
+
+    __trace_args__ = {"name": "rpc", "hide_args": True}  # noqa: RUF012
+
+    def order(self, thing):
+        return Press().press(thing, Catalogue().weight(thing))
+
+
+@profiler.trace_cls("db_api", hide_args=True)
+class Catalogue:
+    """The calls that stand for statements."""
+
+    def weight(self, thing):
+        with ENGINE.connect() as connection:
+            return connection.execute(sqlalchemy.text("SELECT length(:thing)"), {"thing": thing}).scalar()
+
+
+@profiler.trace_cls("driver", hide_args=True)
+class Press:
+    """What does the work in the end."""
+
+    def press(self, thing, weight):
+        return thing[:weight]
+
+
 def _start_and_stop():
     measure("plank")
 
@@ -160,6 +195,10 @@ def _failing():
             profiler.stop()
 
 
+def _kinds():
+    Shop().order("plank")
+
+
 def _all():
     profiler.start("order", {"number": 7})
     saw("plank", times=2)
@@ -174,6 +213,7 @@ WAYS = {
     "/class": _class,
     "/metaclass": _metaclass,
     "/failing": _failing,
+    "/kinds": _kinds,
     "/all": _all,
 }
 

@@ -57,14 +57,55 @@ def test_options_that_nobody_knows_are_told_in_a_debug_line(tmp_path):
         ("enabled = True", 1),
         ("enabled = True\nhmac_keys = mine, SECRET_KEY", 1),
         ("profiler_enabled = True", 1),
-        ("enabled = False", 0),
+        # Whoever asks `init_from_conf` for it has the middleware on.
+        ("enabled = False", 1),
         ("enabled = True\nhmac_keys = mine", 0),
     ],
 )
 def test_the_default_key_is_warned_of_once(tmp_path, text, warnings):
     lines = started(tmp_path, f"[profiler]\nconnection_string = file://{tmp_path}/trace\n{text}\n")
-    found = [line for line in lines if line.startswith("WARNING osprofiler ") and "`SECRET_KEY`" in line]
-    assert len(found) == warnings
+    assert len(warned(lines)) == warnings
+
+
+def warned(lines):
+    return [line for line in lines if line.startswith("WARNING osprofiler ") and "`SECRET_KEY`" in line]
+
+
+BY_HAND = """
+    import logging, sys
+    from osprofiler import asgi, opts, web
+    from oslo_config import cfg
+    logging.basicConfig(format="%(levelname)s %(name)s %(message)s", stream=sys.stdout)
+    conf = cfg.ConfigOpts()
+    opts.set_defaults(conf, enabled=True)
+    conf([])
+    for _ in range(2):
+        exec(sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "warnings"),
+    [
+        ("web.enable('mine, SECRET_KEY')", 1),
+        ("web.enable(['SECRET_KEY'])", 1),
+        ("web.enable('mine')", 0),
+        ("web.enable()", 0),
+        ("opts.enable_web_trace(conf)", 1),
+        ("web.WsgiMiddleware(None, 'SECRET_KEY', enabled=True)", 1),
+        ("asgi.AsgiMiddleware(None, 'SECRET_KEY', enabled=True)", 1),
+        ("web.WsgiMiddleware.factory({}, hmac_keys='SECRET_KEY', enabled='yes')(None)", 1),
+        ("web.WsgiMiddleware.factory({}, hmac_keys='SECRET_KEY', enabled='no')(None)", 0),
+        ("web.WsgiMiddleware(None, 'SECRET_KEY')", 0),
+        ("web.enable('mine'); web.WsgiMiddleware(None, 'SECRET_KEY', enabled=True)", 0),
+        ("web.enable(); web.WsgiMiddleware(None, 'SECRET_KEY')", 1),
+        ("web.disable(); web.WsgiMiddleware(None, 'SECRET_KEY', enabled=True)", 0),
+    ],
+)
+def test_a_service_set_up_by_hand_is_warned_of_the_default_key_once(text, warnings):
+    ended = run_python(BY_HAND, text)
+    assert ended.returncode == 0, ended.stderr
+    assert len(warned(ended.stdout.splitlines())) == warnings, ended.stdout
 
 
 def test_the_older_name_of_enabled_is_understood(tmp_path):
@@ -126,5 +167,4 @@ def test_a_configuration_that_is_none_is_no_reason_to_fail(caplog):
 
     with caplog.at_level(logging.DEBUG):
         for conf in (None, 5, Odd()):
-            _advice.warn_of_default_key(conf)
             _advice.tell_unknown_options(conf)

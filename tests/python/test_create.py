@@ -84,6 +84,28 @@ def test_ever_new_arguments_do_not_fill_the_memory(tmp_path):
     assert len(notifier._notifier_cache[connection_string]) == 16
 
 
+class Anywhere(base.Driver):
+    """A driver made in Python, since a process has room for a few native stores only."""
+
+    @classmethod
+    def get_name(cls):
+        return "anywhere"
+
+    def notify(self, info, **kwargs):
+        pass
+
+
+def test_ever_new_connection_strings_do_not_fill_the_memory():
+    for number in range(100):
+        notifier.create(f"anywhere://{number}")
+    assert list(notifier._notifier_cache) == [f"anywhere://{number}" for number in range(84, 100)]
+
+
+def test_a_connection_string_that_names_no_store_is_not_kept():
+    notifier.create("no-such-scheme://")
+    assert notifier._notifier_cache == {}
+
+
 def test_what_older_services_pass_by_position_is_understood(tmp_path):
     """D-40: the call of trove and senlin."""
     import json as messaging

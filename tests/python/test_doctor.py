@@ -4,10 +4,14 @@
 import contextlib
 import json
 import os
+import pwd
+import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
+from pathlib import Path
 
 import pytest
 from oslo_config import cfg
@@ -15,13 +19,17 @@ from osprofiler import _native, opts
 from prometheus_client.parser import text_string_to_metric_families
 
 DOCTOR = [os.environ["OSPROFILER_BIN"], "doctor"]
+FIXTURES = Path(__file__).parents[2] / "fixtures"
 # Longer than anything that is going to happen takes.
 LONG = 60
 
 
-def doctor(*arguments, folder="off", code=0):
+def doctor(*arguments, folder="off", code=0, user=None):
     ended = subprocess.run(
         [*DOCTOR, *map(str, arguments)],
+        user=user,
+        group=user and pwd.getpwnam(user).pw_gid,
+        extra_groups=user and [],
         env={**os.environ, "OSPROFILER_RUNTIME_DIR": str(folder)},
         capture_output=True,
         text=True,
@@ -34,14 +42,118 @@ def doctor(*arguments, folder="off", code=0):
 
 def test_the_command_knows_the_options_of_the_package(tmp_path):
     (tmp_path / "empty.conf").write_text("")
-    # The default store is a bus that is not there.
-    found = json.loads(doctor("--json", "--config-file", tmp_path / "empty.conf", code=1))
+    found = json.loads(doctor("--json", "--config-file", tmp_path / "empty.conf"))
     known = {(option["group"], option["name"]): option["value"] for option in found["configuration"]["options"]}
     ours = {(group, option.name): option.default for group, options in opts.list_opts() for option in options}
     assert known.keys() == ours.keys()
     shown = {"hmac_keys": "1 key", "process_tags": ""}
     for (group, name), default in ours.items():
         assert known[group, name] == shown.get(name, "" if default is None else str(default)), name
+
+
+def test_the_command_knows_the_bounds_of_the_package(tmp_path):
+    path = tmp_path / "service.conf"
+    options = [option for group, options in opts.list_opts() if group == "profiler" for option in options]
+    bounded = [option for option in options if getattr(option.type, "min", None) is not None]
+    assert bounded
+    for option in bounded:
+        least, most = option.type.min, option.type.max
+        for value, fits in ((least - 1, False), (least, True), (most, True), (most + 1, False)):
+            path.write_text(f"[profiler]\nconnection_string = file://{tmp_path}/traces\n{option.name} = {value}\n")
+            told = doctor("--no-test-trace", "--config-file", path, code=int(not fits))
+            fault = f"`{option.name}` cannot be what it is: it has to be a whole number from {least} to {most}"
+            assert (fault in told) is not fits, told
+
+
+def test_the_folder_for_what_waits_is_looked_at(tmp_path):
+    path, folder, file = tmp_path / "service.conf", tmp_path / "spool", tmp_path / "file"
+    file.touch()
+    folder.mkdir(mode=0o700)
+    owner = f"{folder.owner()}:{folder.group()}"
+    writers = "root" if folder.owner() == "root" else f"root, {folder.owner()}"
+    for named, code, expected in (
+        (folder, 0, f"ok       `spool_folder` belongs to {owner} (mode 0700); it can be written by {writers}"),
+        (tmp_path / "missing", 1, f"error    `spool_folder`: the folder `{tmp_path}/missing` does not exist"),
+        (file, 1, f"error    `spool_folder`: `{file}` is no folder"),
+        ("", 0, None),
+    ):
+        path.write_text(f"[profiler]\nconnection_string = file://{tmp_path}/traces\nspool_folder = {named}\n")
+        told = doctor("--no-test-trace", "--config-file", path, code=code)
+        found = [line.strip() for line in told.splitlines() if "`spool_folder`" in line]
+        assert found == ([] if expected is None else [expected]), told
+
+
+@pytest.fixture
+def open_folder():
+    """Make a folder that any user may enter, with the command in it."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        shutil.copy(DOCTOR[0], folder)
+        yield Path(folder)
+
+
+@pytest.mark.parametrize("scheme", ["file", "sqlite"])
+def test_a_file_that_this_user_may_not_write_is_an_error(open_folder, monkeypatch, scheme):
+    monkeypatch.setitem(globals(), "DOCTOR", [str(open_folder / Path(DOCTOR[0]).name), "doctor"])
+    folder = open_folder / "traces"
+    folder.mkdir()
+    path = folder / "t"
+    store = f"{scheme}://{path}"
+
+    def errors(code, *arguments, user="nobody"):
+        found = json.loads(doctor("--json", "--connection-string", store, *arguments, code=code, user=user))
+        [found] = found["stores"]
+        errors = [finding for finding in found["findings"] if finding["level"] == "error"]
+        assert all("this process is nobody" in finding["help"] for finding in errors), errors
+        return [finding["text"] for finding in errors]
+
+    refused = [f"`nobody` may not write `{path}`: permission denied"]
+    hidden = [f"cannot look at `{path}`: permission denied"]
+    # Not there, in a folder that he may enter and not write, write and not enter, neither, and both.
+    for mode, expected in ((0o755, refused), (0o772, hidden), (0o700, hidden), (0o777, [])):
+        folder.chmod(mode)
+        assert errors(len(expected)) == expected, oct(mode)
+        assert errors(0, user=None) == []
+        assert not path.exists()
+    # There: SQLite has to make a file beside it, which whoever only reads leaves there. A file of lines would be made
+    # anew to remove the test trace, which is for its owner.
+    copy = [DOCTOR[0], "trace", "copy", "--all", "--from", f"file://{FIXTURES}/token-issue.jsonl", "--to", store]
+    subprocess.run(copy, check=True, timeout=LONG)
+    for folder_mode, mode, expected in (
+        (0o755, 0o666, refused if scheme == "sqlite" else []),
+        (0o777, 0o666, []),
+        (0o777, 0o644, refused),
+        (0o700, 0o666, hidden),
+    ):
+        folder.chmod(folder_mode)
+        path.chmod(mode)
+        for arguments in [[]] * (scheme == "sqlite") + [["--no-test-trace"]]:
+            assert errors(len(expected), *arguments) == expected, (oct(folder_mode), oct(mode))
+            assert errors(0, *arguments, user=None) == []
+
+
+def test_a_store_that_nobody_named_is_not_tried(tmp_path):
+    path, missing = tmp_path / "service.conf", tmp_path / "missing.conf"
+    named = f"connection_string = file://{tmp_path}/traces\n"
+    for text, files, code, stores in (
+        ("", [path], 0, []),
+        ("enabled = off\n", [path], 0, []),
+        ("enabled = off\n" + named, [path], 0, [f"file://{tmp_path}/traces"]),
+        ("enabled = on\n", [path], 1, ["messaging://?transport_url=rabbit://"]),
+        ("enabled = on\n" + named, [path, missing], 1, []),
+        ("enabled = on\nconnection_string\n", [path], 1, []),
+    ):
+        path.write_text(P + text)
+        paths = [word for file in files for word in ("--config-file", file)]
+        found = json.loads(doctor("--json", *paths, code=code))
+        assert [store["store"] for store in found["stores"]] == stores, text
+        # What is named beside the files is tried all the same.
+        found = json.loads(
+            doctor("--json", *paths, "--connection-string", f"file://{tmp_path}/x", code=int(code and not stores))
+        )
+        assert [store["store"] for store in found["stores"]] == [f"file://{tmp_path}/x"], text
+    levels = [finding["level"] for finding in found["configuration"]["findings"]]
+    assert "error" in levels
 
 
 P = "[profiler]\n"
@@ -72,7 +184,8 @@ def test_the_command_reads_a_configuration_as_oslo_config_does(tmp_path, texts):
     opts.set_defaults(conf)
     conf.register_opt(cfg.StrOpt("state_path"))
     conf(paths, project="p", default_config_files=[])
-    found = json.loads(doctor("--json", "--no-test-trace", *paths, code=1))["configuration"]
+    is_tried = conf.profiler.enabled or conf.profiler.connection_string != "messaging://"
+    found = json.loads(doctor("--json", "--no-test-trace", *paths, code=int(is_tried)))["configuration"]
     values = {option["name"]: option["value"] for option in found["options"] if option["group"] == "profiler"}
     for option in opts._PROFILER_OPTS:
         if option.secret:
@@ -273,7 +386,7 @@ def test_a_service_whose_configuration_says_so_publishes_nothing(tmp_path):
     folder.mkdir()
     before = folder.stat().st_mtime_ns
     silent = Service(f"file://{tmp_path}/x", tmp_path / "conf", folder, publish="False")
-    other = Service(f"file://{tmp_path}/y", tmp_path / "conf", tmp_path, publish="True")
+    other = Service(f"file://{tmp_path}/y", tmp_path / "other", tmp_path, publish="True")
     try:
         assert silent.record(1)["stored"] == 2
         # By the time that one published which began later, the other would have, too.

@@ -79,6 +79,12 @@ EXPECTED = {
         spill |  | etype=LookupError message=no rag
         sweep
     """,
+    "/kinds": """
+        rpc | function.name=Shop.order
+          db_api | function.name=Catalogue.weight
+            db | db.params=["plank"] db.statement=SELECT length(?)
+          driver | function.name=Press.press
+    """,
     "/all": """
         order | number=7 | price=3.5
           saw | blade=fine function.args=('plank',) function.kwargs={'times': 2} function.name=saw
@@ -88,6 +94,9 @@ EXPECTED = {
             shelf | function.args=(<a shelf>, 'plank') function.kwargs={'place': 2} function.name=Shelf.put
     """,
 }
+
+# The kinds of points that a request meets, and what they are named.
+KINDS = {"HTTP": "wsgi", "RPC": "rpc", "DB API": "db_api", "driver": "driver", "SQL": "db"}
 
 
 def draw(node, order=list):
@@ -160,12 +169,21 @@ def test_each_way_is_in_the_report(ours, path):
     assert [line.replace("=five_ways_app.", "=") for line in draw(request)] == drawn(EXPECTED[path]).splitlines()
 
 
-def test_upstreams_reports_show_the_same(ours, theirs):
+def test_all_five_kinds_of_points_are_in_one_report(ours):
+    """Each point's name is a kind, and no kind is missing."""
+    counts = {name: each["count"] for name, each in ours["/kinds"]["stats"].items()}
+    assert counts == dict.fromkeys(KINDS.values(), 1)
+
+
+def test_upstreams_reports_show_the_same(ours, theirs, capsys):
     """But for the order of what began in the same millisecond, which upstream's leaves open."""
     for path in EXPECTED:
         assert draw(ours[path], sorted) == draw(theirs[path], sorted)
         counts = [{name: each["count"] for name, each in told[path]["stats"].items()} for told in (ours, theirs)]
         assert counts[0] == counts[1]
+    with capsys.disabled():
+        points = sum(each["count"] for report in ours.values() for each in report["stats"].values())
+        print(f"\n  five ways and {', '.join(KINDS)}: {points} points of {len(EXPECTED)} requests, as upstream's")
 
 
 @pytest.mark.parametrize(("enabled", "key"), [("False", KEY), ("True", "a stranger's")])

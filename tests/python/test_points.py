@@ -114,7 +114,10 @@ def test_ids_of_the_profiler():
     assert (prof.get_base_id(), prof.get_parent_id()) == ("B", "P")
     profiler.start("y")
     assert (prof.get_base_id(), prof.get_parent_id()) == ("B", outer)
+    # As upstream's, but for who would change them.
+    assert (prof._trace_stack, prof._name) == (("B", "P", outer, prof.get_id()), ("x", "y"))
     profiler.stop()
+    assert (prof._trace_stack, prof._name) == (("B", "P", outer), ("x",))
     profiler.stop()
     profiler.stop()
     assert prof.get_id() == "P"

@@ -2,10 +2,11 @@
 """Tests of services replace `start` and `stop` of the module: `trace` and `Trace` then go through what stands there."""
 
 import asyncio
+import contextlib
 from unittest import mock
 
 import pytest
-from osprofiler import profiler
+from osprofiler import notifier, profiler
 
 
 @profiler.trace("x", info={"a": 1}, hide_result=False)
@@ -120,3 +121,80 @@ def test_other_changes_of_the_module_replace_nothing():
             assert function() == 7
     finally:
         del profiler.something
+
+
+@pytest.fixture
+def told(maybe_tracing):
+    """Return the notifications that are made, in the trace if there is one."""
+    notifications = []
+    notifier.set(notifications.append)
+    yield notifications
+    notifier.set(notifier._noop_notifier)
+
+
+@contextlib.contextmanager
+def replaced(name):
+    """Replace a method of the class, as services do in their tests; give the list of its calls."""
+    calls = []
+    with mock.patch.object(profiler._Profiler, name, lambda *args, **kwargs: calls.append((args, kwargs))):
+        yield calls
+
+
+def test_a_replaced_method_of_the_class_is_called(told):
+    current = profiler.get()
+    with replaced("start") as started, replaced("stop") as stopped:
+        profiler.start("x", info={"a": 1})
+        profiler.stop({"b": 2})
+        assert use_trace() == function(1, k="v") == 7
+    if current is not None:
+        assert started == [((current, "x"), {"info": info}) for info in ({"a": 1}, "text", FUNCTION_INFO)]
+        assert stopped == [((current,), {"info": info}) for info in ({"b": 2}, None, RESULT_INFO)]
+    else:
+        assert started == stopped == []
+    assert told == []
+    assert use_trace() == 7
+    assert len(told) == 2 * (current is not None)
+
+
+def test_one_replaced_method_leaves_the_other(told):
+    is_tracing = profiler.get() is not None
+    for _ in range(2):
+        with replaced("stop") as stopped:
+            assert use_trace() == 7
+        assert len(stopped) == int(is_tracing)
+    assert [notification["name"] for notification in told] == ["x-start"] * (2 * is_tracing)
+
+
+def test_a_replacement_that_calls_ours_records(told):
+    is_tracing = profiler.get() is not None
+    ours, names = profiler._Profiler.start, []
+
+    def start(self, name, info=None):
+        names.append(name)
+        ours(self, name, info)
+
+    with mock.patch.object(profiler._Profiler, "start", start):
+        assert use_trace() == 7
+        profiler.start("y")
+    profiler.stop()
+    assert names == ["x", "y"] * is_tracing
+    assert [n["name"] for n in told] == ["x-start", "x-stop", "y-start", "y-stop"] * is_tracing
+
+
+def test_other_changes_of_the_class_replace_nothing(told):
+    is_tracing = profiler.get() is not None
+    for number in range(3):
+        with mock.patch.object(profiler._Profiler, "get_id", return_value="patched"):
+            profiler._Profiler.number = number
+            assert use_trace() == 7
+        del profiler._Profiler.number
+        assert use_trace() == 7
+    assert len(told) == 12 * is_tracing
+
+
+def test_a_replaced_method_of_one_profiler_is_called(told):
+    current = profiler.get() or profiler.init("key")
+    current.start = start = mock.Mock()
+    profiler.start("x", info={"a": 1})
+    assert use_trace() == 7
+    assert start.call_args_list == [mock.call("x", info={"a": 1}), mock.call("x", info="text")]

@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Secrets in infos: masked in stores and for notifiers made in Python, at least what oslo.utils masks in logs."""
 
+import sys
+import types
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from conftest import KEY, points, run_python, start_info, stop_info
 from oslo_utils import strutils
 from osprofiler import profiler
+from osprofiler.drivers import base
 
 LINES = (Path(__file__).parents[2] / "fixtures" / "secrets.txt").read_text().splitlines()
 TEXTS = [line for line in LINES if line and not line.startswith("#")]
@@ -100,6 +104,30 @@ def test_arguments_results_messages_and_parameters_lose_theirs(recording, base_i
         "statement": "UPDATE password SET hash = :h",
         "params": {"password_hash": "***"},
     }
+
+
+def test_a_bus_other_than_rabbitmq_gets_none(monkeypatch):
+    """Its messages are sent by the library, one at a time; objects and bytes are texts there, too."""
+    sent = []
+    sender = types.SimpleNamespace(info=lambda context, event_type, payload: sent.append(payload))
+    library = types.SimpleNamespace(get_notification_transport=mock.Mock(), Notifier=lambda *_, **__: sender)
+    monkeypatch.setitem(sys.modules, "oslo_messaging", library)
+    driver = base.get_driver("messaging://", transport_url="fake://", project="nova", service="api", host="ctl")
+    info = {
+        "object": Server(),
+        "bytes": b'{"password": "hunter2", "id": 1}',
+        "list": [{"token": b"hunter2"}, {Server()}],
+        "plain": "x",
+    }
+    driver.notify({"name": "x-start", "base_id": "B", "trace_id": "T", "parent_id": "B", "info": info})
+    assert [payload["info"] for payload in sent] == [
+        {
+            "object": "<Server admin_password='***'>",
+            "bytes": '{"password": "***", "id": 1}',
+            "list": [{"token": "***"}, ["<Server admin_password='***'>"]],
+            "plain": "x",
+        }
+    ]
 
 
 SWITCHED = """

@@ -37,6 +37,21 @@ SERVICE = """
         os.wait()
 """
 
+# It lives for one batch.
+PROGRAM = """
+    import sys
+    from oslo_config import cfg
+    from osprofiler import initializer, opts, profiler
+
+    conf = cfg.ConfigOpts()
+    opts.set_defaults(conf)
+    conf(["--config-file", sys.argv[1]])
+    initializer.init_from_conf(conf, context={}, project="p", service="s", host="h")
+    profiler.init("key")
+    with profiler.Trace("x"):
+        pass
+"""
+
 
 def service(tmp_path, *arguments, options=""):
     """Run the service; return its counters and what it said at its end."""
@@ -61,6 +76,26 @@ def test_what_a_service_and_its_worker_leave_is_sent_by_the_next_service(tmp_pat
     assert (counters["adopted"], counters["lost"], counters["waiting"]) == (40, 0, 0)
     assert list(spool.iterdir()) == []
     assert len((tmp_path / "store" / "trace").read_text().splitlines()) == 40 + counters["stored"]
+
+
+def test_what_a_program_leaves_is_sent_by_the_next_however_short_it_lives(tmp_path):
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    conf = tmp_path / "program.conf"
+    conf.write_text(
+        "[profiler]\nenabled = True\nhmac_keys = k\n"
+        f"connection_string = file://{tmp_path}/store/trace\nspool_folder = {spool}\n"
+    )
+    for _ in range(8):
+        told = run_python(PROGRAM, conf).stderr
+        assert "2 trace notifications are in files" in told
+        (tmp_path / "store").mkdir()
+        assert run_python(PROGRAM, conf).returncode == 0
+        assert list(spool.iterdir()) == []
+        trace = tmp_path / "store" / "trace"
+        assert len(trace.read_text().splitlines()) == 4
+        trace.unlink()
+        trace.parent.rmdir()
 
 
 def test_without_a_folder_there_are_no_files(tmp_path):

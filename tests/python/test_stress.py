@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Many traces at once, in every kind of concurrency: each notification is stored once, in its trace, below its parent.
 
-A program of its own makes the points of each case and says nothing; what it made is counted in the store alone.
+A program of its own makes the points of each case and says nothing; what it made is looked for in the store alone, each
+notification of each trace. One program more records faster than any store takes: what is not there is told as lost.
 """
 
+import itertools
+import json
+import os
 import sqlite3
+import subprocess
 
 import pytest
 from conftest import run_python
-from osprofiler.drivers import base
 
 # Each trace: so many points `outer`, each with so many points `inner`, whose arguments say which outer is the parent.
 COMMON = """
@@ -137,10 +141,28 @@ GENERATORS = """
 """
 
 
+BURST = (
+    """
+    def work(worker):
+        profiler.init("key", f"{base_id}-{worker}")
+        for outer in range(outers):
+            inner(outer, 0)
+        profiler.clean()
+"""
+    + THREADS
+    + """
+    # Whoever is in a hurry at the end is told of what that loses by a message alone.
+    import json
+
+    print(json.dumps(_native.flush(60)))
+"""
+)
+
+
 @pytest.fixture
-def store(tmp_path):
-    """Return a new store's driver."""
-    return base.get_driver(f"sqlite://{tmp_path / 'traces'}")
+def path(tmp_path):
+    """Return the file of a new store."""
+    return tmp_path / "traces"
 
 
 @pytest.mark.parametrize(
@@ -156,40 +178,81 @@ def store(tmp_path):
     ],
     ids=["threads", "tasks", "greenlets", "forks", "thread pool", "process pool", "generators"],
 )
-def test_each_notification_is_stored_once_in_its_place(store, base_id, program, workers, traces, outers, inners):
-    ended = run_python(COMMON + program, store.connection_str, base_id, workers, traces, outers, inners)
+def test_each_notification_is_stored_once_in_its_place(
+    request, capsys, path, base_id, program, workers, traces, outers, inners
+):
+    ended = run_python(COMMON + program, f"sqlite://{path}", base_id, workers, traces, outers, inners)
     assert (ended.returncode, ended.stderr) == (0, "")
     steps = outers if program is GENERATORS else 0
     count = 2 * (outers * (1 + inners) + steps)
     expected = {f"{base_id}-{worker}-{trace}" for worker in range(workers) for trace in range(traces)}
-    with sqlite3.connect(store.connection_str.removeprefix("sqlite://")) as file:
-        counted = dict(file.execute("SELECT base_id, notifications FROM trace"))
+    # Who reads a trace gets what is there twice once, so what was written is counted, too.
+    with sqlite3.connect(path) as file:
+        assert dict(file.execute("SELECT base_id, notifications FROM trace")) == dict.fromkeys(expected, count)
         assert file.execute("SELECT count(*) FROM loss").fetchone() == (0,)
-    assert counted == dict.fromkeys(expected, count)
-    # Reading a million points takes Python a minute, so of many traces every so manieth is looked into.
-    every = max(1, len(expected) * outers * inners // 100_000)
-    for trace in sorted(expected)[::every]:
-        _check(store.get_report(trace)["children"], outers, inners)
+    found = set()
+    for trace, notifications in exported_by_trace(path):
+        assert trace not in found
+        found.add(trace)
+        check(trace, notifications, outers, inners)
+    assert found == expected
+    with capsys.disabled():
+        told = f"{len(expected)} traces, recorded {count * len(expected)} = stored, each once, below its parent"
+        print(f"\n  {request.node.callspec.id}: {told}")
 
 
-def _check(tops, outers, inners):
+def test_of_a_burst_what_is_not_stored_is_told_as_lost(capsys, path, base_id):
+    """Eight threads that never wait."""
+    threads, points = 8, 100_000
+    ended = run_python(COMMON + BURST, f"sqlite://{path}", base_id, threads, 1, points, 0)
+    assert ended.returncode == 0
+    counters = json.loads(ended.stdout)
+    stored = 0
+    for trace, notifications in exported_by_trace(path):
+        found = {(each["trace_id"], each["name"]) for each in notifications}
+        assert trace.rpartition("-")[0] == base_id
+        assert {name for _, name in found} <= {"inner-start", "inner-stop"}
+        stored += len(found)
+    with sqlite3.connect(path) as file:
+        (written,) = file.execute("SELECT sum(notifications) FROM trace").fetchone()
+        lost = dict(file.execute("SELECT reason, sum(count) FROM loss GROUP BY reason"))
+    recorded, told = 2 * threads * points, sum(lost.values())
+    with capsys.disabled():
+        print(f"\n  burst: recorded {recorded} = stored {stored} + lost {told} {lost or ''}")
+    assert recorded == stored + told
+    assert (stored, counters["stored"], counters["recorded"]) == (written, written, recorded)
+    assert (counters["lost"], counters["waiting"]) == (told, 0)
+
+
+def exported_by_trace(path):
+    """Yield the id of each trace of a store with its notifications."""
+    command = [os.environ["OSPROFILER_BIN"], "trace", "export", "--all", "--connection-string", f"sqlite://{path}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as export:
+        lines = map(json.loads, export.stdout)
+        notifications = (line for line in lines if "trace_id" in line)
+        yield from itertools.groupby(notifications, key=lambda notification: notification["base_id"])
+    assert export.returncode == 0
+
+
+def check(trace, notifications, outers, inners):
     """Each outer point is there, ended, with all of its own inner points and with no others."""
+    starts, stops = {}, {}
+    for notification in notifications:
+        name, _, kind = notification["name"].rpartition("-")
+        ends = {"start": starts, "stop": stops}[kind]
+        assert notification["trace_id"] not in ends
+        ends[notification["trace_id"]] = name, notification["parent_id"], notification["info"]
+    assert {id: start[:2] for id, start in starts.items()} == {id: stop[:2] for id, stop in stops.items()}
+    assert not any("etype" in info for _, _, info in stops.values())
+    numbers = {id: info["outer"] for id, (name, _, info) in starts.items() if name == "outer"}
+    assert {starts[id][1] for id in numbers} == {trace}
+    steps = {id: numbers[above] for id, (name, above, _) in starts.items() if name == "outer_of_steps"}
     found = []
-    for top in tops:
-        info = top["info"]
-        outer = info["meta.raw_payload.outer-start"]["info"]["outer"]
-        assert info["exception"] == "None"
-        children = top["children"]
-        if children and children[0]["info"]["name"] == "outer_of_steps":
-            (steps,) = children
-            children = steps["children"]
-        numbers = []
-        for child in children:
-            assert child["info"]["exception"] == "None"
-            function = child["info"]["meta.raw_payload.inner-start"]["info"]["function"]
-            its_outer, number = map(int, function["args"].strip("()").split(", "))
-            assert its_outer == outer
-            numbers.append(number)
-        assert sorted(numbers) == list(range(inners))
-        found.append(outer)
-    assert sorted(found) == list(range(outers))
+    for name, above, info in starts.values():
+        if name == "inner":
+            outer, number = map(int, info["function"]["args"].strip("()").split(", "))
+            assert (steps or numbers)[above] == outer
+            found.append((outer, number))
+    assert sorted(numbers.values()) == list(range(outers))
+    assert sorted(steps.values()) == (list(range(outers)) if steps else [])
+    assert sorted(found) == [(outer, number) for outer in range(outers) for number in range(inners)]

@@ -5,10 +5,10 @@ Whatever happens to the store, requests are answered with 200 and recorded = sto
 report. The test for a full disk mounts a small tmpfs, which takes root.
 """
 
-import errno
+import contextlib
 import re
 import shutil
-import subprocess
+import sqlite3
 import threading
 import uuid
 
@@ -17,6 +17,9 @@ import serving
 from conftest import draw
 from osprofiler.drivers import base
 from serving import Request
+
+from house.waiting import wait_until
+from servers.disk import SmallDisk
 
 
 @pytest.fixture
@@ -124,23 +127,39 @@ def unwritable(folder):
     return repair
 
 
-def _fits(file, size):
-    try:
-        return file.write(b"x" * size) == size
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        return False
-
-
 def full(folder):
-    """Fill the store's file system; what repairs it removes the filling."""
-    filling = folder / "filling"
-    with filling.open("wb", buffering=0) as file:
-        for size in (65536, 4096, 512, 1):
-            while _fits(file, size):
-                pass
-    return filling.unlink
+    """Fill the store's file system, which is small; what repairs it removes the filling."""
+    disk = SmallDisk(folder, 2)
+    disk.fill()
+    return disk.free
+
+
+def locked(folder):
+    """Keep the database for ourselves; what repairs it lets go."""
+    other = sqlite3.connect(folder / "trace", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+
+    def repair():
+        other.execute("ROLLBACK")
+        other.close()
+
+    return repair
+
+
+def corrupt(folder):
+    """Write over the header of the database; what repairs it writes it back."""
+    path = folder / "trace"
+    # Then all that there is is in the file, and whoever has it open looks at it again.
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        assert other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+    header = path.read_bytes()[:100]
+
+    def write(data):
+        with path.open("r+b") as file:
+            file.write(data)
+
+    write(b"\xff" * len(header))
+    return lambda: write(header)
 
 
 @pytest.fixture
@@ -151,12 +170,8 @@ def folder(request, tmp_path):
     if request.param is not full:
         yield folder
         return
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], capture_output=True, text=True, check=False
-    )
-    assert mounted.returncode == 0, f"this test needs to mount a tmpfs, as root: {mounted.stderr}"
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)
+    with SmallDisk(folder, 2):
+        yield folder
 
 
 @pytest.mark.parametrize("scheme", ["sqlite", "file"])
@@ -167,7 +182,31 @@ def folder(request, tmp_path):
     ids=lambda f: f.__name__,
 )
 def test_the_store_goes_in_mid_request_and_comes_back(serve, folder, capsys, scheme, spoil):
-    server = serve(f"{scheme}://{folder}/trace", *LAZY)
+    go_and_come_back(serve(f"{scheme}://{folder}/trace", *LAZY), folder, capsys, spoil)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said", "loses"),
+    [
+        (locked, "write `{}`: other processes kept it locked; they wait in memory", False),
+        (corrupt, "write `{}`: it is no SQLite database; they are lost", True),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_database_is_locked_or_damaged_in_mid_request(serve, tmp_path, capsys, spoil, said, loses):
+    folder = tmp_path / "store"
+    folder.mkdir()
+    # A wait that ends within the half second in which the harm is looked at.
+    server = serve(f"sqlite://{folder}/trace?busy_timeout=0.05", *LAZY)
+    _, lost = go_and_come_back(server, folder, capsys, spoil)
+    assert (lost > 0) is loses
+    told = re.findall(r"^WARNING osprofiler cannot store .*", server.output, re.MULTILINE)
+    assert len(told) == 1, server.output
+    assert said.format(folder / "trace") in told[0]
+
+
+def go_and_come_back(server, folder, capsys, spoil):
+    """Harm the store in mid-request, put it right, and return what it has then and what was lost."""
     base_id = str(uuid.uuid4())
     request = Request(server, base_id)
     before = server.counters()
@@ -176,6 +215,13 @@ def test_the_store_goes_in_mid_request_and_comes_back(serve, folder, capsys, sch
     assert request.finish() == (200, "waited")
     for _ in range(5):
         assert server.get("/work?count=10", base_id) == (200, "worked")
+
+    def is_told():
+        # The store is tried within some moments of a request, and what is wrong with it is logged with a later one.
+        assert server.get("/work", base_id) == (200, "worked")
+        return "cannot store" in server.output
+
+    wait_until(is_told, "the service to tell what is wrong", serving.TIMEOUT_SECONDS, server.server.log)
     broken = server.counters(seconds=0.5)
     assert broken["waiting"] + broken["lost"] > 0
     assert broken["recorded"] == broken["stored"] + broken["lost"] + broken["waiting"]
@@ -185,8 +231,8 @@ def test_the_store_goes_in_mid_request_and_comes_back(serve, folder, capsys, sch
     assert counters["recorded"] == counters["stored"] + counters["lost"] + counters["waiting"]
     server.stop()
     report = base.get_driver(server.store).get_report(base_id)
-    balance(capsys, counters["recorded"], report)
     assert report["stats"]["work"]["count"] >= 1
+    return balance(capsys, counters["recorded"], report)
 
 
 @pytest.mark.parametrize("scheme", ["sqlite", "file"])
@@ -207,6 +253,9 @@ def test_a_store_that_stays_away_is_told_once(serve, folder, capsys, scheme):
     assert str(folder) in told[0]
     repair()
     assert stored(base.get_driver(server.store).get_report(base_id)) == counters["stored"]
+    # What has waited until the end of the process is lost then, and said on stderr.
+    lost = int(re.search(r"^osprofiler: (\d+) trace notifications are lost", server.output, re.MULTILINE)[1])
     with capsys.disabled():
-        print(f"\n  recorded {counters['recorded']} = stored {counters['stored']} + lost {counters['lost']}")
-    assert counters["recorded"] == counters["stored"] + counters["lost"] + counters["waiting"]
+        print(f"\n  recorded {counters['recorded']} = stored {counters['stored']} + lost {lost}")
+    assert (counters["lost"], counters["waiting"]) == (0, lost)
+    assert counters["recorded"] == counters["stored"] + lost
