@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # One line a target; `make` alone lists them. What a target does is in `scripts/`.
 
-# The Python that runs the scripts and that the wheel is built for: 3.11 or later.
+# The Python that runs the scripts and that the wheel is built for: 3.10 or later, with the services 3.11.
 PYTHON ?= python3
 # The store that `make demo` records into, for example STORE=mongodb.
 STORE ?= sqlite

@@ -45,6 +45,7 @@ pub(crate) fn in_span() -> Box<dyn Any> {
     Box::new((parent, root))
 }
 
+/// What no point can do without: when it began and when it ended.
 fn two_readings() {
     for _ in 0..POINTS {
         black_box(clock::ticks());

@@ -2,7 +2,8 @@
 //! Rounds that alternate between ours and the peer's, and the table of their minima and medians.
 //!
 //! A round times a run of some thousand operations; what it needs is set up and torn down outside of the time. Noise only adds,
-//! so the minimum is the cost and the median says how noisy the machine was.
+//! so the minimum is the cost and the median says how noisy the machine was. A neighbour on the same core halves its speed for longer
+//! than a few hundred rounds take, so rounds go on until they have seen some seconds of the machine.
 
 use std::time::{Duration, Instant};
 
@@ -21,20 +22,27 @@ pub(crate) struct Cost {
     pub(crate) median: f64,
 }
 
+/// There are at least so many rounds, and they go on for at least so long.
 const ROUNDS: usize = 400;
+const SPAN: Duration = Duration::from_secs(3);
+/// The first rounds fill caches, tables and pools.
+const WARM_UPS: usize = 20;
 
 /// The cost of each side, `operations` a run.
 pub(crate) fn compare<const N: usize>(operations: u32, sides: [&Side; N]) -> [Cost; N] {
     let mut times: [Vec<Duration>; N] = std::array::from_fn(|_| Vec::with_capacity(ROUNDS));
-    for round in 0..ROUNDS + 20 {
+    let begin = Instant::now();
+    for round in 0.. {
+        if round >= ROUNDS + WARM_UPS && begin.elapsed() >= SPAN {
+            break;
+        }
         for (side, times) in sides.iter().zip(&mut times) {
             let set_up = (side.set_up)();
             let begin = Instant::now();
             (side.run)();
             let time = begin.elapsed();
             drop(set_up);
-            // The first rounds fill caches, tables and pools.
-            if round >= 20 {
+            if round >= WARM_UPS {
                 times.push(time);
             }
         }
