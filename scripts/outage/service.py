@@ -9,6 +9,7 @@ import contextlib
 import json
 import select
 import subprocess
+import tempfile
 import threading
 from pathlib import Path
 
@@ -104,13 +105,15 @@ class Service:
     def __init__(self, python: str | Path, url: str, options: dict):
         """Start it with the options of `[profiler]`."""
         self.log = ""
+        # Nobody reads it meanwhile, and a pipe would be full at some time.
+        self.said = tempfile.TemporaryFile()  # noqa: SIM115 -- it is there as long as this is
         with _starting:
             fail_if_over()
             self.process = subprocess.Popen(
                 [python, "-c", PROGRAM, url, json.dumps(options)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                stderr=self.said,
                 text=True,
             )
             _running.add(self)
@@ -133,10 +136,12 @@ class Service:
         if self.process.poll() is not None:
             return
         try:
-            _, self.log = self.process.communicate(timeout=ANSWER_SECONDS)
+            self.process.communicate(timeout=ANSWER_SECONDS)
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise Failure("the service did not end") from None
+        self.said.seek(0)
+        self.log = self.said.read().decode()
         if self.process.returncode != 0:
             raise Failure(f"the service ended with status {self.process.returncode}: {self.log}")
 

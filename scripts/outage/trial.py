@@ -143,7 +143,7 @@ def run(python: str | Path, command: Path, store: Store, fault: Fault, pace: Pac
         left = counters["spooled"] + counters["waiting"]
         adopted = _adopted(python, store, options, left, pace)
         counters = counters | {"stored": counters["stored"] + adopted, "spooled": left - adopted}
-    _compare(command, store, fault, base_id, counters)
+    _compare(command, store, fault, base_id, counters, pace)
     if any(folder.iterdir()):
         raise Failure(f"there are files left in {folder}")
     return Row(
@@ -196,12 +196,12 @@ def _settled(counters: dict) -> dict:
     return _balanced(counters)
 
 
-def _compare(command: Path, store: Store, fault: Fault, base_id: str, counters: dict) -> None:
+def _compare(command: Path, store: Store, fault: Fault, base_id: str, counters: dict, pace: Pace) -> None:
     """Fail unless the store has what is counted as stored."""
     stored = counters["stored"]
 
     def found():
         count = store.count(command, base_id)
-        return count <= stored if fault.loses_data else count == stored
+        return count is not None and (count <= stored if fault.loses_data else count == stored)
 
-    wait_until(found, f"{stored} notifications in the store", SECONDS)
+    wait_until(found, f"{stored} notifications in the store", pace.catch_up_seconds)

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 
 use osprofiler::{Notifications, wire};
+use redis::IntoConnectionInfo as _;
+use redis::io::tcp::TcpSettings;
 
 use super::{Loop, Store, Upstream};
 use crate::Outcome;
@@ -30,7 +32,9 @@ fn floor(store: &str, batches: &[Notifications]) -> Outcome<Loop> {
         }
         pushes.extend(traces);
     }
-    let mut connection = redis::Client::open(store)?.get_connection()?;
+    let at_once = TcpSettings::default().set_nodelay(true);
+    let server = store.into_connection_info()?.set_tcp_settings(at_once);
+    let mut connection = redis::Client::open(server)?.get_connection()?;
     Ok(Box::new(move || {
         for (list, notifications) in &pushes {
             redis::cmd("LPUSH")
