@@ -66,6 +66,7 @@ mod error;
 pub mod headers;
 mod id;
 mod notification;
+mod secret_hash;
 pub mod secrets;
 mod timestamp;
 pub mod trace_context;

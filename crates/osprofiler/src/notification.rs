@@ -8,9 +8,7 @@
 
 mod packed;
 
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
-
+use crate::secret_hash::Secrets;
 use crate::{Id, Timestamp};
 
 /// One start or stop of a trace point, as a store holds it and a driver writes it. Borrowed, 7 words and 3 ids.
@@ -44,14 +42,20 @@ pub enum Kind {
     Stop,
 }
 
+impl Kind {
+    fn of(name: &str) -> Self {
+        if name.ends_with("stop") {
+            Self::Stop
+        } else {
+            Self::Start
+        }
+    }
+}
+
 impl<'a> Notification<'a> {
     /// [`Kind::Stop`] if the name ends with `stop`; every other name is a start, as in the contract.
     pub fn kind(&self) -> Kind {
-        if self.name.ends_with("stop") {
-            Kind::Stop
-        } else {
-            Kind::Start
-        }
+        Kind::of(self.name)
     }
 
     /// The bytes of its name, info, project and service.
@@ -320,6 +324,12 @@ impl Notifications {
         (ids, row.timestamp)
     }
 
+    /// The kind of the notification at `index`.
+    #[cfg(feature = "otlp")]
+    pub(crate) fn kind(&self, index: usize) -> Kind {
+        Kind::of(self.texts.get(self.rows[index].name))
+    }
+
     /// The info of the notification at `index`.
     #[inline]
     pub(crate) fn info(&self, index: usize) -> &str {
@@ -418,7 +428,7 @@ impl<'a> Extend<Notification<'a>> for Notifications {
 }
 
 /// Distinct texts by number: one buffer, and an open-addressing table of numbers over it.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 struct Texts {
     bytes: String,
     /// Where each text ends in `bytes`; it begins where the one before ends.
@@ -426,19 +436,7 @@ struct Texts {
     /// `hash, number + 1`; 0 is free. Its length is a power of two, at most half full.
     table: Vec<(u32, u32)>,
     /// Random, so that nobody can choose texts that fall on each other.
-    secrets: [u64; 2],
-}
-
-impl Default for Texts {
-    fn default() -> Self {
-        let random = RandomState::new();
-        Self {
-            bytes: String::new(),
-            ends: Vec::new(),
-            table: Vec::new(),
-            secrets: [random.hash_one(0), random.hash_one(1)],
-        }
-    }
+    secrets: Secrets,
 }
 
 impl Texts {
@@ -455,7 +453,7 @@ impl Texts {
         if self.ends.len() * 2 >= self.table.len() {
             self.grow();
         }
-        let hash = hash(text.as_bytes(), self.secrets);
+        let hash = self.secrets.hash(text.as_bytes());
         let mask = self.table.len() - 1;
         let mut slot = hash as usize & mask;
         loop {
@@ -493,20 +491,6 @@ impl Texts {
         self.ends.clear();
         self.table.fill((0, 0));
     }
-}
-
-/// A hash of two words of text a multiplication. Both factors are mixed with what nobody else knows: a text that makes one of them 0, which
-/// would let everything else of the text go unseen, cannot be chosen.
-fn hash(bytes: &[u8], [first, second]: [u64; 2]) -> u32 {
-    let mut hash = first ^ bytes.len() as u64;
-    for chunk in bytes.chunks(16) {
-        let mut words = [0; 16];
-        words[..chunk.len()].copy_from_slice(chunk);
-        let words = u128::from_le_bytes(words);
-        let product = u128::from(words as u64 ^ hash) * u128::from((words >> 64) as u64 ^ second);
-        hash = product as u64 ^ (product >> 64) as u64;
-    }
-    (hash ^ hash >> 32) as u32
 }
 
 #[cfg(test)]

@@ -11,10 +11,12 @@
 //! again. What waits is bounded; the oldest goes first, alone. A start waits for as long as its point is open. A stop
 //! that comes before its start was recorded in another thread, at the same moment; its start is in the next batch or in none.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::hash_map::{Entry, HashMap};
+use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
 use super::kept::Kept;
+use crate::secret_hash::Secrets;
 use crate::trace_context::SpanContext;
 use crate::{Kind, Notification, Notifications};
 
@@ -35,7 +37,7 @@ const STOP_WAITS: Duration = Duration::from_secs(1);
 /// What waits for its other end.
 pub(super) struct Halves {
     bounds: Bounds,
-    waiting: HashMap<SpanContext, Half>,
+    waiting: HashMap<SpanContext, Half, Secrets>,
     /// The same, oldest first.
     order: BTreeMap<u64, SpanContext>,
     next: u64,
@@ -76,7 +78,7 @@ impl Halves {
     pub(super) fn new(bounds: Bounds) -> Self {
         Self {
             bounds,
-            waiting: HashMap::new(),
+            waiting: HashMap::default(),
             order: BTreeMap::new(),
             next: 0,
             bytes: 0,
@@ -96,30 +98,36 @@ impl Halves {
         now: Instant,
     ) -> Plan {
         let mut wholes = Vec::with_capacity(batch.len() / 2 + 1);
-        let mut open = HashMap::<SpanContext, (Kind, usize)>::new();
-        let mut used = HashSet::new();
-        for (index, notification) in batch
-            .iter()
-            .enumerate()
-            .filter(|(index, _)| is_open(*index))
-        {
-            let context = context(&notification);
-            let kind = notification.kind();
+        let mut open = HashMap::<SpanContext, (Kind, usize), Secrets>::default();
+        let mut used = HashSet::default();
+        for index in (0..batch.len()).filter(|index| is_open(*index)) {
+            let ([base_id, trace_id, _], _) = batch.ids_and_timestamp(index);
+            let context = SpanContext::of(base_id, trace_id);
+            let kind = batch.kind(index);
             let place = Place::Batch(index);
-            let other = match open.remove(&context) {
-                Some((kind, index)) => Some((kind, Place::Batch(index))),
-                None => self
+            let entry = open.entry(context);
+            let other = match &entry {
+                Entry::Occupied(known) => {
+                    let (kind, index) = *known.get();
+                    Some((kind, Place::Batch(index)))
+                }
+                Entry::Vacant(_) => self
                     .waiting
                     .get(&context)
                     .filter(|_| used.insert(context))
                     .map(|half| (half.of.notification().kind(), Place::Waiting(context))),
             };
             match other {
-                Some((of, other)) if of != kind => wholes.push(whole([(of, other), (kind, place)])),
+                Some((of, other)) if of != kind => {
+                    wholes.push(whole([(of, other), (kind, place)]));
+                    if let Entry::Occupied(known) = entry {
+                        known.remove();
+                    }
+                }
                 other => {
                     // A second start, or a second stop: the one before stays alone.
                     wholes.extend(other.map(|end| whole([end])));
-                    open.insert(context, (kind, index));
+                    entry.insert_entry((kind, index));
                 }
             }
         }
@@ -130,7 +138,7 @@ impl Halves {
     }
 
     /// Adds what has waited for too long, or finds no room, and is not `used`.
-    fn give_up(&self, used: &HashSet<SpanContext>, now: Instant, wholes: &mut Vec<Whole>) {
+    fn give_up(&self, used: &HashSet<SpanContext, Secrets>, now: Instant, wholes: &mut Vec<Whole>) {
         let leaving = used
             .iter()
             .map(|context| self.waiting[context].of.size_bytes());
