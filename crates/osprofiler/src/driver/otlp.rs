@@ -15,6 +15,7 @@ mod info;
 mod attributes;
 mod protobuf;
 mod span;
+mod told;
 
 mod request;
 

@@ -9,9 +9,9 @@ mod spans;
 use crate::{Id, Notification, Notifications, Timestamp};
 
 /// A notification in short: point, parent, name, microseconds, info. The trace is `B`.
-type Row<'a> = (&'a str, &'a str, &'a str, i64, &'a str);
+pub(super) type Row<'a> = (&'a str, &'a str, &'a str, i64, &'a str);
 
-fn batch(rows: &[Row<'_>]) -> Notifications {
+pub(super) fn batch(rows: &[Row<'_>]) -> Notifications {
     let id = |text| Id::parse(text).unwrap();
     let mut batch = Notifications::default();
     for &(trace_id, parent_id, name, micros, info) in rows {

@@ -13,7 +13,8 @@ use super::exporter::Exporter;
 use super::halves::{BOUNDS, Halves, Place, Whole};
 use super::request::Request;
 use super::settings::Settings;
-use super::span::{self, Span};
+use super::span::{self, Ends, Span};
+use super::told::Tellings;
 use crate::delivery::{self, Severity};
 use crate::driver::Writer;
 use crate::driver::losses::Mark;
@@ -82,6 +83,7 @@ impl OtlpWriter {
         batch: &Notifications,
         progress: &mut Progress,
     ) -> Result<()> {
+        let mut tellings = Tellings::new(batch);
         let mut rest = wholes.iter().peekable();
         while rest.peek().is_some() {
             let mut outgoing = Outgoing {
@@ -93,8 +95,9 @@ impl OtlpWriter {
             {
                 let [start, stop] = [whole.start, whole.stop]
                     .map(|place| place.map(|place| self.halves.get(place, batch)));
-                if let Some(span) = Span::of(start, stop) {
-                    outgoing.request.add(&span);
+                if let Some(ends) = Ends::of(start, stop) {
+                    let told = tellings.get(whole, &ends);
+                    outgoing.request.add(&Span::new(&ends, told));
                     outgoing.wholes.push(*whole);
                 }
             }

@@ -4,7 +4,8 @@
 use super::shown;
 use super::{Row, batch};
 use crate::driver::otlp::request::Request;
-use crate::driver::otlp::span::Span;
+use crate::driver::otlp::span::{Ends, Span};
+use crate::driver::otlp::told::Told;
 use crate::{Kind, LossReason};
 
 /// The span of a point `P`, whose id begins with `8a67`, with that name and these infos.
@@ -28,7 +29,8 @@ fn lines(rows: &[Row<'_>]) -> Vec<String> {
     let all: Vec<_> = batch.iter().collect();
     for ends in all.chunks(2) {
         let end = |kind| ends.iter().find(|end| end.kind() == kind).copied();
-        request.add(&Span::of(end(Kind::Start), end(Kind::Stop)).unwrap());
+        let ends = Ends::of(end(Kind::Start), end(Kind::Stop)).unwrap();
+        request.add(&Span::new(&ends, &Told::of(&ends)));
     }
     shown::spans(&request.encode(None))
 }
@@ -230,7 +232,8 @@ fn spans_stand_below_their_services() {
     own.extend(others.iter());
     let mut request = Request::new();
     for stop in own.iter() {
-        request.add(&Span::of(None, Some(stop)).unwrap());
+        let ends = Ends::Stop(stop);
+        request.add(&Span::new(&ends, &Told::of(&ends)));
     }
     let shown = shown::spans(&request.encode(Some("cloud")));
     let us = format!(
