@@ -475,6 +475,10 @@ impl Queue {
             Some(writer) if !self.is_ending => guarded(|| {
                 writer.tidy();
                 Ok(())
+            })
+            .map_err(|failure| match self.held {
+                0 => Failure::PanicAfterwards,
+                _ => failure,
             }),
             _ => Ok(()),
         }

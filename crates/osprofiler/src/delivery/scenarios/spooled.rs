@@ -299,6 +299,22 @@ fn a_damaged_file_is_counted_and_the_others_are_sent() {
 }
 
 #[test]
+fn of_files_that_gave_nothing_it_is_not_said_that_they_were_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut first = scene(folder.path(), ROOMY);
+    first.outage(Mood::IsDown);
+    first.record(1, "B", 10);
+    first.end();
+    std::fs::write(&files(folder.path(), ".spool")[0], "").unwrap();
+    let mut second = scene(folder.path(), ROOMY);
+    second.recover(1);
+    let texts = second.texts();
+    assert_eq!(texts.len(), 1, "{texts:?}");
+    assert!(texts[0].starts_with("a file in `/"), "{texts:?}");
+    assert!(files(folder.path(), "").is_empty());
+}
+
+#[test]
 fn half_a_file_of_a_process_that_was_killed_is_counted_by_the_next() {
     let folder = tempfile::tempdir().unwrap();
     let mut first = scene(folder.path(), ROOMY);
