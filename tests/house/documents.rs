@@ -65,6 +65,35 @@ fn paths_in_documents_exist() {
 }
 
 #[test]
+fn the_pages_of_stores_give_the_defaults_of_the_registry() {
+    let mut faults = Vec::new();
+    for driver in DRIVERS {
+        let page = format!("docs/stores/{}.md", driver.name);
+        let Availability::Ready(implementation) = driver.availability else {
+            continue;
+        };
+        if !exists(&page) {
+            continue;
+        }
+        let page = text(&page).unwrap();
+        for option in implementation.options {
+            let name = format!("`{}`", option.name);
+            let rows = page.lines().map(|line| line.split('|').skip(1));
+            let told =
+                rows.filter_map(|mut row| row.next()?.contains(&name).then(|| row.next())?);
+            let told = told.take(1).collect::<String>().trim().replace('`', "");
+            let default = option.default.replace('`', "");
+            // A page may say more: "5 to write, 60 to read".
+            if told != default && !told.starts_with(&format!("{default} ")) {
+                let (driver, option) = (driver.name, option.name);
+                faults.push(format!("{driver}, `{option}`: {told:?}, not {default:?}"));
+            }
+        }
+    }
+    assert_none("pages of stores have other defaults", &faults);
+}
+
+#[test]
 fn a_decision_begins_with_its_number() {
     let decisions = documents()
         .into_iter()

@@ -41,6 +41,7 @@ const TIME: &[&str] = &[
 
 /// The calls to the system that the recorder makes, with their numbers and types: memory, and a barrier on other threads.
 const RECORDERS_CALLS: &[&str] = &[
+    "MADV_NOHUGEPAGE",
     "MADV_WIPEONFORK",
     "MAP_ANONYMOUS",
     "MAP_FAILED",

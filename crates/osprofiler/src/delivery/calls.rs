@@ -17,6 +17,8 @@ pub(super) fn guarded<T>(call: impl FnOnce() -> Result<T>) -> std::result::Resul
 pub(super) enum Failure {
     Error(Error),
     Panic,
+    /// A panic when all that it was given had been stored.
+    PanicAfterwards,
 }
 
 impl Failure {
@@ -25,7 +27,7 @@ impl Failure {
         match self {
             Self::Error(error) if error.is_temporary() => None,
             Self::Error(_) => Some(LossReason::Refused),
-            Self::Panic => Some(LossReason::DriverFailed),
+            Self::Panic | Self::PanicAfterwards => Some(LossReason::DriverFailed),
         }
     }
 }

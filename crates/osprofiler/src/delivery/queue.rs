@@ -232,9 +232,15 @@ impl Queue {
         self.losses.is_empty() || self.losses_refused
     }
 
-    /// Whether there is nothing left to tell the store that it would hear.
+    /// Whether there is nothing left to ask of the store, or to tell it that it would hear.
     fn is_done(&self) -> bool {
-        self.has_written_all() && self.has_told_losses()
+        (self.has_written_all() || self.rests_in_files()) && self.has_told_losses()
+    }
+
+    /// Whether the process ends and all of this store is in files: one that takes nothing is not asked once more for those, and perhaps
+    /// in vain until the deadline.
+    fn rests_in_files(&self) -> bool {
+        self.is_ending && self.trust() == Trust::Failed && self.len() == 0
     }
 
     fn has_written_all(&self) -> bool {
@@ -469,6 +475,10 @@ impl Queue {
             Some(writer) if !self.is_ending => guarded(|| {
                 writer.tidy();
                 Ok(())
+            })
+            .map_err(|failure| match self.held {
+                0 => Failure::PanicAfterwards,
+                _ => failure,
             }),
             _ => Ok(()),
         }

@@ -179,6 +179,9 @@ impl Standing {
             Failure::Panic => format!(
                 "the driver of `{store}` failed unexpectedly (this is a defect): what it had in hand is lost, the program is not affected"
             ),
+            Failure::PanicAfterwards => format!(
+                "the driver of `{store}` failed unexpectedly after it had stored what it had in hand (this is a defect): nothing is lost, the program is not affected"
+            ),
         };
         messages.push(Severity::Warning, text);
     }
@@ -325,6 +328,10 @@ impl Standing {
 
     /// Files of a process that has ended are sent, so many notifications.
     pub(super) fn adopted(&self, count: u64, messages: &Messages) {
+        if count == 0 {
+            // They had losses alone, or were damaged.
+            return;
+        }
         let text = format!(
             "{count} trace notifications that a process had kept until its end are in `{}` now",
             self.store

@@ -144,13 +144,7 @@ fn serve(worker: &mut Worker) {
         if is_last {
             worker.keep();
         }
-        let is_kept = is_last && flush.under_way.is_some() && worker.is_settled(is_last);
-        // A store that takes nothing is not asked once more, and perhaps in vain until the deadline, for what is in files.
-        let pace = if is_kept {
-            Pace::Now
-        } else {
-            worker.write(found)
-        };
+        let pace = worker.write(found);
         let pace = worker.publish(pace);
         if !worker.has_open_fragile_store() {
             fork::nothing_is_open();

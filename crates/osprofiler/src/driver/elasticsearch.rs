@@ -91,14 +91,23 @@ const LOSSES: &str = "-lost";
 const WRITE: Call = Call {
     action: "write to",
     answer_timeout: Duration::from_secs(5),
+    most_time: None,
     // Twice what a request has: an answer may repeat what it refuses, and say why.
     most_answer_bytes: 8 << 20,
+};
+
+/// A call of a writer that may wait, and during which nothing is written: shorter than the end of a process waits, so that what was
+/// recorded meanwhile is stored then, or kept in files. Too short for a second server: the first may go on with it.
+const TIDY: Call = Call {
+    most_time: Some(Duration::from_secs(1)),
+    ..WRITE
 };
 
 /// A call that a person waits for, of a server that may have much to look at.
 const READ: Call = Call {
     action: "read",
     answer_timeout: Duration::from_secs(60),
+    most_time: None,
     // Some pages of notifications, or one that holds the largest.
     most_answer_bytes: 64 << 20,
 };
@@ -107,5 +116,6 @@ const READ: Call = Call {
 const REMOVE: Call = Call {
     action: "remove from",
     answer_timeout: Duration::from_secs(60),
+    most_time: None,
     most_answer_bytes: 8 << 20,
 };

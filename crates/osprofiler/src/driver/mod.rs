@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Drivers write notifications to a kind of store and read them back.
 //!
-//! A driver is one file here, one line in the [`registry`] and one in the crate's features, which says what it shares with others. It implements [`Writer`] and [`Reader`], and [`Pruner`] if its
-//! store can do that, sorts its client's errors into [`ErrorKind`](crate::ErrorKind)s, and knows nothing of recording, batching or retry.
-//! The conformance suite in the folder `tests/` says the rest.
+//! A driver is one file here, one line in the [`registry`] and one in the crate's features, which says what it shares with others. It
+//! implements [`Writer`] and [`Reader`], and [`Pruner`] if its store can do that, sorts its client's errors into
+//! [`ErrorKind`](crate::ErrorKind)s, and knows nothing of recording, batching or retry. The conformance suite in the folder `tests/`
+//! says the rest.
 
 pub mod registry;
 

@@ -43,6 +43,11 @@ pub(super) const IMPLEMENTATION: Implementation = Implementation {
 
 const OPTIONS: [DriverOption; 6] = {
     let [connect, answer] = TIMEOUTS;
+    let connect = DriverOption {
+        default: "1.5",
+        summary: "seconds that finding a server and connecting may take",
+        ..connect
+    };
     let [authorities, verify] = TLS;
     let database = DriverOption {
         name: "database",

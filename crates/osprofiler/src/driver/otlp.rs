@@ -56,7 +56,7 @@ pub(super) const IMPLEMENTATION: Implementation = Implementation {
         },
         DriverOption {
             name: "service_name_prefix",
-            default: "none",
+            default: "that of `[profiler_otlp]`, none",
             summary: "what comes before the names of services, with a hyphen",
         },
         options::TIMEOUTS[0],

@@ -158,6 +158,9 @@ impl Pool {
         if made == libc::MAP_FAILED {
             return None;
         }
+        // Where huge pages are for everybody, a first record would else take 2 MiB. A kernel without them refuses, and need not be told.
+        // SAFETY: the mapping was made above with this size; the advice changes nothing of what is in it.
+        unsafe { libc::madvise(made, bytes, libc::MADV_NOHUGEPAGE) };
         let made = made.cast::<Self>();
         let exchanged =
             POOL.compare_exchange(ptr::null_mut(), made, Ordering::SeqCst, Ordering::Acquire);
@@ -298,3 +301,23 @@ const _: () = assert!(size_of::<Chunk>() == SLOTS as usize * SLOT_BYTES);
 const _: () = assert!(size_of::<Lane>() == 64);
 const _: () = assert!(SLOTS < 1 << Place::USED_BITS);
 const _: () = assert!(CHUNKS < 1 << (31 - Place::USED_BITS));
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn no_chunk_takes_a_huge_page() {
+        let begin = format!("{:x}-", ptr::from_ref(Pool::get().unwrap()).addr());
+        let mappings = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let mut of_pool = mappings
+            .lines()
+            .skip_while(|line| !line.starts_with(&begin));
+        let flags = of_pool.find_map(|line| line.strip_prefix("VmFlags:"));
+        let flags = flags.unwrap();
+        let has_huge_pages = Path::new("/sys/kernel/mm/transparent_hugepage").exists();
+        assert_eq!(flags.split(' ').any(|flag| flag == "nh"), has_huge_pages);
+    }
+}

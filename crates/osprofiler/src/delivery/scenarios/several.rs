@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Several stores beside one that fails: what the one does must not cost the others.
 
-use super::{Mood, Scene};
+use super::{LIMITS, Mood, Scene};
 use crate::delivery::queue::Next;
+use crate::delivery::spool::Spool;
 
 #[test]
 fn a_second_store_is_served_while_the_first_is_down() {
@@ -69,4 +70,40 @@ fn no_store_that_a_fork_would_harm_is_open_while_another_may_hang() {
     scene.pass(0);
     assert!(scene.pipeline.has_open_fragile_store());
     assert_eq!(scene.closed.get(), 3);
+}
+
+#[test]
+fn at_the_end_a_store_that_is_down_is_left_alone_while_another_gets_what_others_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let scene = || {
+        let folder = folder.path().to_path_buf();
+        Scene::with(2, LIMITS, move |number| {
+            Some(Spool::new(&folder, 1 << 20, &format!("test:{number}")))
+        })
+    };
+    let mut ended = scene();
+    ended.stores[1].with(|inner| inner.open = Mood::IsDown);
+    ended.record(2, "B", 50);
+    ended.keep();
+    drop(ended);
+
+    let mut scene = scene();
+    scene.stores[0].with(|inner| (inner.write, inner.call_ms) = (Mood::IsDown, 5_000));
+    scene.record(3, "B", 1);
+    scene.step();
+    let calls = |scene: &Scene| scene.stores[0].with(|inner| inner.calls);
+    let before = (calls(&scene), scene.closed.get());
+    scene.pipeline.mark();
+    let mut turns = 0;
+    while !scene.pipeline.may_end() {
+        scene.pipeline.hurry();
+        scene.keep();
+        scene.step();
+        turns += 1;
+        assert!(turns < 10, "the end is near");
+    }
+    assert!(turns > 3, "{turns}");
+    assert_eq!((calls(&scene), scene.closed.get()), before);
+    let counters = scene.counters();
+    assert_eq!((counters.adopted(), counters.spooled()), (50, 1));
 }

@@ -49,6 +49,14 @@ impl Scene {
         self.pipeline.keep(outlet);
     }
 
+    /// Brings what waits into files while the process lives: the store is down, and tried again.
+    fn spill(&mut self) {
+        self.outage(Mood::IsDown);
+        self.step();
+        self.pipeline.hurry();
+        self.step();
+    }
+
     fn balance(&self) -> [u64; 4] {
         let counters = self.counters();
         let (stored, spooled) = (counters.stored(), counters.spooled());
@@ -267,9 +275,8 @@ fn losses_that_nobody_could_be_told_of_are_told_by_a_later_process() {
 fn a_damaged_file_is_counted_and_the_others_are_sent() {
     let folder = tempfile::tempdir().unwrap();
     let mut scene = scene(folder.path(), ROOMY);
-    scene.outage(Mood::IsDown);
     scene.record(1, "B", 40);
-    scene.keep();
+    scene.spill();
     let found = files(folder.path(), ".spool");
     assert_eq!(found.len(), 4);
     let bytes = std::fs::read(&found[0]).unwrap();
@@ -289,6 +296,22 @@ fn a_damaged_file_is_counted_and_the_others_are_sent() {
         1,
         "what a link led to stays"
     );
+}
+
+#[test]
+fn of_files_that_gave_nothing_it_is_not_said_that_they_were_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut first = scene(folder.path(), ROOMY);
+    first.outage(Mood::IsDown);
+    first.record(1, "B", 10);
+    first.end();
+    std::fs::write(&files(folder.path(), ".spool")[0], "").unwrap();
+    let mut second = scene(folder.path(), ROOMY);
+    second.recover(1);
+    let texts = second.texts();
+    assert_eq!(texts.len(), 1, "{texts:?}");
+    assert!(texts[0].starts_with("a file in `/"), "{texts:?}");
+    assert!(files(folder.path(), "").is_empty());
 }
 
 #[test]
@@ -338,9 +361,8 @@ fn a_folder_that_takes_nothing_costs_what_memory_does_not_hold() {
 fn a_store_that_refuses_what_was_in_a_file_loses_it() {
     let folder = tempfile::tempdir().unwrap();
     let mut scene = scene(folder.path(), ROOMY);
-    scene.outage(Mood::IsDown);
     scene.record(1, "B", 30);
-    scene.keep();
+    scene.spill();
     scene.stores[0].with(|inner| (inner.open, inner.write) = (Mood::Takes, Mood::Refuses));
     scene.pipeline.hurry();
     scene.step();
@@ -359,7 +381,7 @@ fn a_flush_while_the_store_is_down_is_over_with_what_is_in_files() {
     scene.pipeline.mark();
     scene.step();
     assert!(!scene.pipeline.is_past_mark());
-    scene.keep();
+    scene.spill();
     assert!(scene.pipeline.is_past_mark());
     // Once it answers, they are waited for.
     scene.outage(Mood::Takes);

@@ -28,6 +28,12 @@ fn a_batch_is_stored_whatever_becomes_of_tidying() {
     scene.pass(0);
     let counters = scene.counters();
     assert_eq!((counters.stored(), counters.lost()), (10, 0));
+    assert_eq!(
+        scene.texts(),
+        [
+            "the driver of `test:0` failed unexpectedly after it had stored what it had in hand (this is a defect): nothing is lost, the program is not affected"
+        ]
+    );
     scene.stores[0].with(|inner| inner.tidy = Mood::Takes);
     scene.record(1, "B", 10);
     scene.pass(60_000);

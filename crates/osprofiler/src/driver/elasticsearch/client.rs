@@ -26,8 +26,22 @@ pub(super) struct Call {
     pub(super) action: &'static str,
     /// What an answer may take where the connection string does not say it.
     pub(super) answer_timeout: Duration,
+    /// What it may take in all, with connecting, whatever the connection string says of longer times.
+    pub(super) most_time: Option<Duration>,
     /// The largest answer that is read, if it is one of success. Parsed, it may take some times as much memory.
     pub(super) most_answer_bytes: u64,
+}
+
+impl Call {
+    /// How long an answer may take, and all of the call.
+    pub(super) fn limits(&self, settings: &Settings) -> Limits {
+        let answer = settings.answer_timeout.unwrap_or(self.answer_timeout);
+        let in_all = match self.most_time {
+            None => settings.connect_timeout + answer,
+            Some(most) => most.min(answer),
+        };
+        Limits { answer, in_all }
+    }
 }
 
 /// What is asked.
@@ -81,19 +95,19 @@ impl Client {
         Err(errors::of_answer(answer.status, text).told(call.action, &self.settings.shown))
     }
 
-    /// Asks the servers, one after the other, until one answers, within the time for connecting and the answer together. Looking up a
+    /// Asks the servers, one after the other, until one answers, within the time for connecting and the answer together, or the call's own. Looking up a
     /// name counts towards it and is not ended by it: see [`http`].
     fn ask(&mut self, call: &Call, ask: Ask<'_>, path: &str) -> Result<Answer> {
         let settings = &self.settings;
         let told = |sorted: errors::Sorted| sorted.told(call.action, &settings.shown);
-        let answer_timeout = settings.answer_timeout.unwrap_or(call.answer_timeout);
-        let deadline = Instant::now() + settings.connect_timeout + answer_timeout;
+        let limits = call.limits(settings);
+        let deadline = Instant::now() + limits.in_all;
         let servers = &settings.servers;
         let mut failure = None;
         for turn in 0..servers.len() {
             let limits = Limits {
-                answer: answer_timeout,
                 in_all: deadline.saturating_duration_since(Instant::now()),
+                ..limits
             };
             if limits.in_all.is_zero() {
                 break;
@@ -140,9 +154,9 @@ fn agent(settings: &Settings) -> Result<Agent> {
 
 /// How long a request may take.
 #[derive(Clone, Copy)]
-struct Limits {
+pub(super) struct Limits {
     answer: Duration,
-    in_all: Duration,
+    pub(super) in_all: Duration,
 }
 
 fn send(

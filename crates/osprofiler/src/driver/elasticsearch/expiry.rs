@@ -16,9 +16,11 @@ const INTERVAL: Duration = Duration::from_secs(600);
 const INTERVAL_BEHIND: Duration = Duration::from_secs(10);
 /// What a request removes at most: it is waited for.
 const MOST_DOCUMENTS: i64 = 10_000;
+/// One that took longer is not given more the next time: that would not be answered in time.
+const SHORT: Duration = Duration::from_millis(500);
 
 /// What came of a removal.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Removal {
     /// Nothing that is too old is left, or it is not to be removed.
     Done,
@@ -73,7 +75,8 @@ impl Expiry {
     pub(super) fn done(&mut self, removal: Removal, took: Duration) {
         self.most = match removal {
             Removal::TooMuch => (self.most / 2).max(LEAST),
-            Removal::Done | Removal::Behind => (self.most * 2).min(MOST_DOCUMENTS),
+            Removal::Done | Removal::Behind if took < SHORT => (self.most * 2).min(MOST_DOCUMENTS),
+            Removal::Done | Removal::Behind => self.most,
         };
         self.is_behind = removal == Removal::Behind;
         let wait = match removal {
@@ -136,8 +139,8 @@ mod tests {
     #[test]
     fn a_server_that_is_slow_gets_less_to_do_and_goes_on() {
         let mut expiry = Expiry::new(WEEK);
-        let mut after = |removal| {
-            expiry.done(removal, MOMENT);
+        let mut after = |removal, took| {
+            expiry.done(removal, took);
             expiry.wrote(100_000);
             // However much is written, one that could not is not asked again at once.
             let is_pressed = removal == Removal::Behind;
@@ -146,9 +149,11 @@ mod tests {
             expiry.next = Instant::now();
             expiry.due().unwrap().1
         };
-        let slow = [(); 5].map(|()| after(Removal::TooMuch));
+        let slow = [(); 5].map(|()| after(Removal::TooMuch, MOMENT));
         assert_eq!(slow, [5_000, 2_500, 1_250, 1_000, 1_000]);
-        assert_eq!([Removal::Behind, Removal::Done].map(after), [2_000, 4_000]);
+        assert_eq!(after(Removal::Behind, SHORT), 1_000);
+        assert_eq!(after(Removal::Behind, MOMENT), 2_000);
+        assert_eq!(after(Removal::Done, MOMENT), 4_000);
     }
 
     #[test]

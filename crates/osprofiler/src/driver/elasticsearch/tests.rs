@@ -5,7 +5,7 @@ use super::client::{Ask, Call, Client};
 use super::reader::ElasticsearchReader;
 use super::settings::Settings;
 use super::writer::ElasticsearchWriter;
-use super::{READ, WRITE};
+use super::{READ, TIDY, WRITE};
 use crate::driver::http::scripted::{Say, Scripted};
 use crate::driver::{ConnectionString, ListFilter, Reader, Writer};
 use crate::{Id, Loss, LossReason, Notification, Notifications, Timestamp};
@@ -84,6 +84,22 @@ fn a_batch_and_a_loss_that_come_again_have_the_ids_they_had() {
         assert_eq!(told[0].0, format!("osprofiler-notifications{index}"));
         assert_eq!(told[0], told[1], "told again");
         assert_ne!(told[1], told[2], "another one");
+    }
+}
+
+#[test]
+fn a_call_takes_no_longer_than_it_may() {
+    for (call, options, in_all_ms) in [
+        (&WRITE, "", 7_000),
+        (&WRITE, "?connect_timeout=1&socket_timeout=0.5", 1_500),
+        (&TIDY, "", 1_000),
+        (&TIDY, "?connect_timeout=1&socket_timeout=0.5", 500),
+        (&TIDY, "?socket_timeout=30", 1_000),
+    ] {
+        let text = format!("elasticsearch://h/{options}");
+        let settings = Settings::of(&ConnectionString::parse(&text).unwrap()).unwrap();
+        let in_all = call.limits(&settings).in_all;
+        assert_eq!(in_all.as_millis(), in_all_ms, "{} {text}", call.action);
     }
 }
 

@@ -15,12 +15,12 @@ use super::documents::{self, Documents, Form};
 use super::errors::{self, Refusal, Sorted};
 use super::expiry::{Expiry, Removal};
 use super::settings::Settings;
-use super::{ERRORS, LOSSES, WRITE, template};
+use super::{ERRORS, LOSSES, TIDY, WRITE, template};
 use crate::driver::Writer;
 use crate::driver::document_ids::DocumentIds;
 use crate::driver::expiry::now;
 use crate::driver::losses::Mark;
-use crate::{Error, Id, Loss, LossReason, Notifications, Result, Timestamp, wire};
+use crate::{Error, ErrorKind, Id, Loss, LossReason, Notifications, Result, Timestamp, wire};
 
 /// A request ends at this many documents, so that a slow server has done it before the answer is due...
 const BULK_LEN: usize = 2_000;
@@ -252,8 +252,8 @@ impl ElasticsearchWriter {
         let _ = self.add(LOSSES, &body, by_trace.len());
     }
 
-    /// Has the server remove so many documents at most of those before that time. It is waited for: what nobody waits for leaves a
-    /// document with the server about itself.
+    /// Has the server remove so many documents at most of those before that time. It is waited for, for a while: what nobody waits for
+    /// at all leaves a document with the server about itself. What is answered later is done all the same, and counted nowhere.
     fn remove(&mut self, oldest: Timestamp, most: i64) -> Removal {
         let index = &self.client.settings.index;
         let path = format!(
@@ -262,8 +262,10 @@ impl ElasticsearchWriter {
         let body = format!(
             r#"{{"query": {{"range": {{"timestamp": {{"lt": "{oldest}"}}}}}}, "max_docs": {most}}}"#
         );
-        let text = match self.client.ask_for(&WRITE, Ask::Post(&body), &path, &[]) {
+        let text = match self.client.ask_for(&TIDY, Ask::Post(&body), &path, &[]) {
             Ok(answer) => answer.text,
+            // It is for those who may, or to be done once an administrator lets us.
+            Err(error) if error.kind() == ErrorKind::Denied => return Removal::Done,
             Err(error) if error.is_temporary() => return Removal::TooMuch,
             Err(_) => None,
         };
@@ -342,5 +344,49 @@ impl Writer for ElasticsearchWriter {
                 reason: LossReason::Refused,
             }],
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::driver::ConnectionString;
+    use crate::driver::http::scripted::{Say, Scripted};
+
+    /// What comes of removing ten documents at most.
+    fn remove(authority: &str) -> Removal {
+        let text = format!("elasticsearch://{authority}");
+        let settings = Settings::of(&ConnectionString::parse(&text).unwrap()).unwrap();
+        ElasticsearchWriter::new(settings).remove(now(), 10)
+    }
+
+    #[test]
+    fn who_may_not_remove_leaves_it_and_who_could_not_asks_for_less() {
+        let refused = |kind| format!(r#"{{"error": {{"type": "{kind}", "reason": "no"}}}}"#);
+        for (status, text, expected) in [
+            (200, r#"{"total": 9}"#.to_owned(), Removal::Done),
+            (200, r#"{"total": 10}"#.to_owned(), Removal::Behind),
+            (400, refused("x_content_parse_exception"), Removal::Done),
+            (401, refused("security_exception"), Removal::Done),
+            (403, refused("security_exception"), Removal::Done),
+            (403, refused("cluster_block_exception"), Removal::Done),
+            (429, refused("circuit_breaking_exception"), Removal::TooMuch),
+            (503, refused("no_shard_available"), Removal::TooMuch),
+        ] {
+            let server = Scripted::new(vec![Say::Answer(status, text)]);
+            assert_eq!(remove(&server.address), expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_removal_that_is_not_answered_in_time_is_not_asked_of_the_next_server() {
+        // It takes the request and says nothing.
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = silent.local_addr().unwrap();
+        let next = Scripted::new(vec![Say::Answer(200, r#"{"total": 0}"#.to_owned())]);
+        let servers = format!("{address},{}/?socket_timeout=0.2", next.address);
+        assert_eq!(remove(&servers), Removal::TooMuch);
     }
 }

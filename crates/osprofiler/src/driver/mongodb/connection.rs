@@ -340,8 +340,14 @@ mod tests {
 
     #[test]
     fn time_outs_are_ours_or_the_clients_or_short() {
+        let told = ["connect_timeout", "socket_timeout"].map(|name| {
+            let mut options = super::super::OPTIONS.iter();
+            let option = options.find(|option| option.name == name).unwrap();
+            format!("{name}={}", option.default)
+        });
         for (options, connect, answer) in [
             ("", 1_500, 5_000),
+            (&*told.join("&"), 1_500, 5_000),
             ("connect_timeout=0.5&socket_timeout=7", 500, 7_000),
             ("connectTimeoutMS=3000&SOCKETTIMEOUTMS=100", 3_000, 100),
             (
