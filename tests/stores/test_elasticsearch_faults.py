@@ -228,7 +228,8 @@ def test_nobody_answers(command):
 def test_a_store_that_comes_late_and_is_killed_and_comes_back(tmp_path, command):
     """Down at the start and in the middle, then there again without its data: what was recorded meanwhile is there."""
     server = OpenSearch(tmp_path)
-    with Service(server.url) as service:
+    # A node that has just started takes its time for a first index.
+    with Service(f"{server.url}/?socket_timeout=60") as service:
         assert service.record(ID, 50)["recorded"] == 100
         service.await_said("nobody listens there")
         assert service.flush(0)["waiting"] == 100
@@ -250,18 +251,18 @@ def test_a_store_that_comes_late_and_is_killed_and_comes_back(tmp_path, command)
 
 def test_a_store_that_hangs(tmp_path, command):
     """A call costs its time-out; what may have been stored twice is read once."""
-    with OpenSearch(tmp_path) as server, Service(f"{server.url}/?socket_timeout=0.5") as service:
+    with OpenSearch(tmp_path) as server, Service(f"{server.url}/?socket_timeout=5") as service:
         service.record(ID, 50)
         assert service.flush()["stored"] == 100
         os.kill(server.server.child.pid, signal.SIGSTOP)
         service.record(ID, 50)
-        counters = service.flush(1)
+        service.await_said("in time")
+        counters = service.flush(0)
         assert (counters["stored"], counters["waiting"]) == (100, 100)
         os.kill(server.server.child.pid, signal.SIGCONT)
         counters = service.flush()
         assert (counters["stored"], counters["lost"]) == (200, 0)
         assert count(command, server.url) == 200
-    assert "in time" in service.log
 
 
 def test_a_store_that_never_answers():

@@ -15,7 +15,7 @@ from house.waiting import wait_until
 from servers.redis import Redis
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
-SECONDS = 30
+SECONDS = 120
 
 
 @pytest.fixture(scope="module")
