@@ -23,7 +23,7 @@ class Caller:
 
     def request(self, method: str, path: str, body: object = None) -> tuple[int, dict]:
         """Make a request; return the status and what came."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         text = None if body is None else json.dumps(body)
         connection.request(method, path, text, {"Content-Type": "application/json", **self.headers})
         answer = connection.getresponse()
@@ -47,25 +47,22 @@ class Tracer(Caller):
         image = {"name": "by-hand", "disk_format": "raw", "container_format": "bare"}
         status, made = Caller(self.cloud).request("POST", "/v2/images", image)
         assert status == 201, made
-        return Upload(self, made["file"])
+        return Upload(self, made["id"], made["file"])
 
 
 class Upload:
     """An upload in mid-request: Glance waits for more data until `finish`."""
 
-    def __init__(self, tracer: Tracer, path: str):
+    def __init__(self, tracer: Tracer, image: str, path: str):
         """Send the request's head and a first piece of data."""
-        self.connection = http.client.HTTPConnection("127.0.0.1", tracer.port, timeout=60)
+        self.image = image
+        self.connection = http.client.HTTPConnection("127.0.0.1", tracer.port, timeout=120)
         self.connection.putrequest("PUT", path)
         headers = {"Content-Type": "application/octet-stream", "Transfer-Encoding": "chunked", **tracer.headers}
         for name, value in headers.items():
             self.connection.putheader(name, value)
         self.connection.endheaders()
         self.connection.send(b"5\r\nfirst\r\n")
-
-    def go_on(self) -> None:
-        """Send a further piece."""
-        self.connection.send(b"4\r\nmore\r\n")
 
     def finish(self) -> int:
         """Send the last piece; return the answer's status."""
