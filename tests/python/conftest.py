@@ -140,12 +140,12 @@ def collected():
 
 
 def run_python(code, *arguments, **environment):
-    """Run a script in a new process and return it, ended, with its output."""
+    """Run a script in a new process and return it, ended, with its output: it may wait for a store meanwhile."""
     return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )

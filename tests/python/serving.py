@@ -19,7 +19,7 @@ from osprofiler import profiler, web
 from house import process
 from house.waiting import wait_until
 
-TIMEOUT_SECONDS = 60
+TIMEOUT_SECONDS = 120
 FOLDER = Path(__file__).parent
 
 

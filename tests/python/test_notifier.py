@@ -236,12 +236,18 @@ UNWRITABLE = """
     import logging, sys
     from osprofiler import _native, notifier, profiler
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    told = []
+    reader = logging.Handler(logging.WARNING)
+    reader.emit = told.append
+    logging.getLogger("osprofiler").addHandler(reader)
     notifier.set(notifier.create(sys.argv[1], project="p", service="s"))
     profiler.init("key", "B")
     for _ in range(3):
         with profiler.Trace("x"):
             pass
         counters = _native.flush(0.5)
+        while not told:
+            _native.log_messages()
     with profiler.Trace("last"):
         print("served")
     print(_native.flush(0.5))
