@@ -27,7 +27,7 @@ class Store:
 
     def report(self, base_id):
         """Return the report of a trace."""
-        counters = _native.flush()
+        counters = _native.flush(60)
         assert counters["waiting"] == 0
         return self.driver.get_report(base_id)
 

@@ -69,7 +69,7 @@ class Serving:
         connection.close()
         return response.status, text
 
-    def counters(self, seconds=5):
+    def counters(self, seconds=60):
         """Return the counters of the process that answers, after a flush."""
         status, text = self.get(f"/counters?seconds={seconds}")
         assert status == 200

@@ -167,7 +167,7 @@ def test_a_service_initialises_from_its_configuration(tmp_path, monkeypatch, con
     profiler.init("key", "B")
     with profiler.Trace("x"):
         pass
-    assert _native.flush()["waiting"] == 0
+    assert _native.flush(60)["waiting"] == 0
     lines = [json.loads(line) for line in (tmp_path / "trace").read_text().splitlines()]
     assert [(line["name"], line["project"], line["service"]) for line in lines] == [
         ("x-start", "cinder", service),
@@ -215,7 +215,7 @@ def test_traces_are_listed_with_the_fields_asked_for(recording, base_id):
     profiler.init(KEY, base_id)
     with pytest.raises(ValueError, match=r"^$"), profiler.Trace("wsgi", info={"request": {"path": "/a"}}):
         raise ValueError
-    assert _native.flush()["waiting"] == 0
+    assert _native.flush(60)["waiting"] == 0
     (plain,) = [trace for trace in recording.driver.list_traces() if trace["base_id"] == base_id]
     assert set(plain) == {"base_id", "timestamp"}
     fields = ["base_id", "timestamp", "name", "info.request.path", "absent", "name.absent"]
@@ -272,7 +272,7 @@ FORK = """
     profiler.init("key", "parent")
     with profiler.Trace("before"):
         pass
-    _native.flush()
+    _native.flush(60)
     profiler.start("open")
     children = []
     for number in range(8):

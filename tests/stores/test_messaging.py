@@ -277,7 +277,7 @@ assert counters["stored"] == counters["recorded"] == 8, counters
 def test_a_trace_expires(bus, rabbitmq):
     written = base.get_driver("messaging://?ttl=10s", transport_url=bus.url, project="p", service="s")
     written.notify({"name": "x-start", "base_id": "B", "trace_id": "1", "info": {}})
-    assert _native.flush()["waiting"] == 0
+    assert _native.flush(60)["waiting"] == 0
     assert bus.messages()[0].properties["expiration"] == "10000"
     wait_until(lambda: bus.depth() == 0, "the broker to remove the trace", SECONDS)
 
