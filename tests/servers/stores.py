@@ -27,7 +27,7 @@ from servers.postgresql import PostgreSQL
 from servers.rabbitmq import RabbitMQ
 from servers.redis_stores import RedisStores
 
-# All servers share a machine here, and no check is about a driver's own time-outs: they'd tell how busy it is.
+# For whoever is not after a driver's own time-outs, which would tell how busy the machine is that all servers share.
 PATIENT = "connect_timeout=20&socket_timeout=60"
 # By driver; each gets a folder of its own.
 STORES: dict[str, Callable[[Path], AbstractContextManager]] = {

@@ -21,6 +21,7 @@ from house.waiting import free_port
 from servers.certificates import Certificates
 from servers.opensearch import OpenSearch
 from servers.opensearch_stores import API_KEY, ENCODED_PASSWORD, USER, Front
+from servers.stores import PATIENT
 
 INDEX = "osprofiler-notifications"
 # Longer than a batch needs that is stored at once, far shorter than any time-out.
@@ -383,7 +384,7 @@ def test_an_index_that_is_removed_meanwhile(empty, command):
 def test_the_next_server_is_asked_when_one_goes_away(empty, command):
     """In the middle of it, and nobody is told; a gateway that has lost its server counts as gone."""
     with Front(empty.port) as first, Front(empty.port) as second:
-        url = f"elasticsearch://127.0.0.1:{first.port},127.0.0.1:{second.port}"
+        url = f"elasticsearch://127.0.0.1:{first.port},127.0.0.1:{second.port}/?{PATIENT}"
         with Service(url) as service:
             service.record(ID, 5)
             assert service.flush()["stored"] == 10
@@ -405,7 +406,7 @@ def test_a_connection_that_the_server_closed(empty, command):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         connections = []
         with passing(listener, empty.port, connections):
-            url = f"elasticsearch://127.0.0.1:{listener.getsockname()[1]}"
+            url = f"elasticsearch://127.0.0.1:{listener.getsockname()[1]}/?{PATIENT}"
             with Service(url) as service:
                 service.record(ID, 5)
                 service.flush()

@@ -11,6 +11,7 @@ import pytest
 from recording import Service
 
 from servers.loginsight import PASSWORD, LogInsight, contents
+from servers.stores import PATIENT
 
 ID = "4e3e0ec6-2938-40b1-8504-09eb1d4b0dee"
 
@@ -66,7 +67,7 @@ def test_a_store_that_is_restarted(server, command):
 
 def test_a_connection_that_the_server_closed(server, command):
     """As servers do with those that are idle for long: nobody is told."""
-    with server, Service(server.url()) as service:
+    with server, Service(server.url(PATIENT)) as service:
         service.record(ID, 5)
         service.flush()
         server.hang_up()

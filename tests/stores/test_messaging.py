@@ -206,7 +206,7 @@ def test_a_trace_that_goes_on_is_waited_for(bus, trace):
     body["payload"]["trace_id"] = body["message_id"] = str(uuid.uuid4())
     body["payload"]["name"] = "late-start"
     reports = []
-    reader = threading.Thread(target=lambda: reports.append(driver(bus.url, idle_timeout=5).get_report(base_id)))
+    reader = threading.Thread(target=lambda: reports.append(driver(bus.url, idle_timeout=10).get_report(base_id)))
     reader.start()
     wait_until(lambda: bus.depth() == 0, "the reader to have the queue in hand", SECONDS)
     bus.publish(json.dumps(body))

@@ -18,6 +18,7 @@ from servers.certificates import Certificates
 from servers.redis import Redis
 from servers.redis_questions import ask
 from servers.redis_sentinels import MASTER, PASSWORD, SENTINEL_PASSWORD, Sentinels
+from servers.stores import PATIENT, with_options
 
 LIST = f"osprofiler_opt:{ID}"
 
@@ -318,7 +319,7 @@ def test_somebody_elses_keys(server, database, command):
 
 def test_a_connection_that_the_server_closed(server, database, command):
     """As servers do with those that are idle for long: nobody is told."""
-    with Service(server.url) as service:
+    with Service(with_options(server.url, PATIENT)) as service:
         service.record(ID, 5)
         service.flush()
         database.client_kill_filter(_type="normal", skipme=True)
