@@ -356,7 +356,7 @@ HOST = """
     import threading
     from osprofiler import notifier, profiler
 
-    both = threading.Barrier(2, timeout=30)
+    both = threading.Barrier(2, timeout=120)
 
     def gethostname():
         both.wait()
