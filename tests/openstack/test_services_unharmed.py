@@ -14,15 +14,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from by_hand import Tracer
+from by_hand import EMPTY, GLANCE, SECONDS, Tracer, await_stored, read_report
 
 from demo import scenario
 from demo.cloud import Cloud
 from demo.settings import clean_environment
 from house.waiting import wait_until
 from servers.disk import SmallDisk
-
-SECONDS = 120
 
 
 class Store:
@@ -42,20 +40,16 @@ class Store:
 
     def report(self, trace_id: str) -> dict | None:
         """Return the report of a trace, None as long as the store has nothing of it."""
-        show = [self.command, *scenario.show("--json", trace_id, self.connection_string)]
-        shown = subprocess.run(show, capture_output=True, text=True, check=False)
-        return json.loads(shown.stdout) if shown.returncode == 0 else None
+        return read_report(self.command, trace_id, self.connection_string)
 
     def points(self, trace_id: str) -> list[tuple[str, bool]]:
         """Return each point of a trace as its service, and whether it has ended."""
         report = self.report(trace_id)
-        return [
-            (path[-1][0], bool(scenario.payloads(node, "-stop"))) for node, path in scenario.nodes(report or _EMPTY)
-        ]
+        return [(path[-1][0], bool(scenario.payloads(node, "-stop"))) for node, path in scenario.nodes(report or EMPTY)]
 
     def accounted(self, trace_id: str) -> tuple[int, int]:
         """Return how many notifications of a trace are stored, and how many are counted as lost."""
-        report = self.report(trace_id) or _EMPTY
+        report = self.report(trace_id) or EMPTY
         kinds = ("-start", "-stop")
         stored = sum(len(scenario.payloads(node, kind)) for node, _ in scenario.nodes(report) for kind in kinds)
         return stored, report["info"].get("lost", 0)
@@ -73,9 +67,6 @@ class Store:
         shown = subprocess.run(doctor, env=env, capture_output=True, text=True, check=False)
         stores = [store for process in json.loads(shown.stdout)["processes"] for store in process["stores"]]
         return sum(store["recorded"] for store in stores if store["store"] == self.connection_string)
-
-
-_EMPTY: dict = {"info": {}, "children": []}
 
 
 @pytest.fixture
@@ -108,9 +99,6 @@ def cloud(ours, template, tmp_path, store) -> Iterator[Cloud]:
 def await_open_upload(store: Store, tracer: Tracer) -> None:
     """Wait until the upload's own point is in the store, begun and not ended; before it the trace has none."""
     wait_until(lambda: (GLANCE, False) in store.points(tracer.base_id), "the upload's point in the store", SECONDS)
-
-
-GLANCE, KEYSTONE = "api", "public"
 
 
 def test_a_service_ended_in_mid_request_leaves_its_open_points(cloud, store, capsys):
@@ -205,17 +193,5 @@ def record(cloud: Cloud, store: Store, harm: Callable[[Store], None]) -> str:
 
 def settled(cloud: Cloud, store: Store, trace_id: str) -> tuple[int, int]:
     """Return how many notifications are stored and lost, once a later request of both services is in the store."""
-    later = Tracer(cloud)
-    assert later.request("GET", "/v2/images")[0] == 200
-
-    def stored() -> bool:
-        # A service stores in order: with the end of its later request, all that it recorded before is there.
-        ended = {
-            path[-1][0]
-            for node, path in scenario.nodes(store.report(later.base_id) or _EMPTY)
-            if path[0] == (GLANCE, "wsgi") and path[-1][1] == "wsgi" and scenario.payloads(node, "-stop")
-        }
-        return ended == {GLANCE, KEYSTONE}
-
-    wait_until(stored, "a later request to be stored", SECONDS)
+    await_stored(cloud, store.command)
     return store.accounted(trace_id)
