@@ -8,7 +8,7 @@ from pathlib import Path
 from house.environments import Environment
 from house.process import Server
 
-READY_SECONDS = 90
+READY_SECONDS = 180
 
 
 class Api:

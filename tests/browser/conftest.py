@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from browser.reading import Reports
 
 CHROMIUM = "/usr/bin/chromium"
+# Far longer than anything takes here; Playwright's own 30 s, and 5 s for what is expected, are not on a busy machine.
+MILLISECONDS = 120_000
 ARGUMENTS = [
     "--headless",
     "--no-sandbox",
@@ -34,7 +36,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     launcher.write_text(f'#!/bin/sh\nexec {offline} -- {CHROMIUM} "$@"\n')
     launcher.chmod(0o755)
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=str(launcher), args=ARGUMENTS)
+        chromium = playwright.chromium.launch(executable_path=str(launcher), args=ARGUMENTS, timeout=MILLISECONDS)
+        expect.set_options(timeout=MILLISECONDS)
         yield chromium
         chromium.close()
 
@@ -42,7 +45,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 @pytest.fixture
 def reports(browser: Browser, tmp_path: Path) -> Iterator[Reports]:
     """Give reports whose pages must neither log, nor throw, nor request."""
-    made = Reports(browser, tmp_path)
+    made = Reports(browser, tmp_path, MILLISECONDS)
     yield made
     for context in made.contexts:
         context.close()

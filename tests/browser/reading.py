@@ -23,6 +23,8 @@ class Reports:
 
     browser: Browser
     folder: Path
+    # How long anything may take.
+    milliseconds: float
     faults: list[str] = field(default_factory=list)
     contexts: list = field(default_factory=list)
 
@@ -41,6 +43,7 @@ class Reports:
         """Open a page and wait until what the selector `ready` means is in sight."""
         address = path.as_uri()
         context = self.browser.new_context(viewport=viewport, color_scheme=scheme)
+        context.set_default_timeout(self.milliseconds)
         self.contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: self.faults.append(f"console: {message.text}"))

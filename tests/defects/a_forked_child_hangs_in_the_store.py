@@ -9,7 +9,7 @@ import signal
 import seen
 from osprofiler import profiler
 
-SECONDS = 10
+SECONDS = 30
 
 
 class Told(logging.Handler):

@@ -20,7 +20,7 @@ from servers.redis import Redis
 
 FOLDER = Path(__file__).parent
 DEFECTS = tomllib.loads((FOLDER / "defects.toml").read_text())
-SECONDS = 60
+SECONDS = 120
 
 
 class Servers:

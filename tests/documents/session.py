@@ -47,7 +47,7 @@ class Session:
 
     def _recorded(self) -> str:
         """Draw the traces that were not there before."""
-        _native.flush()
+        _native.flush(60)
         if not self.store.exists():
             return ""
         driver = base.get_driver(self.connection_string)

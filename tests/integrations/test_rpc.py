@@ -283,10 +283,10 @@ def test_services_of_both_kinds_understand_each_other(rabbitmq, store, base_id, 
     try:
         assert server.stdout.readline() == "ready\n"
         client = service(rabbitmq, store, base_id, caller, topic, "client")
-        _, errors = client.communicate(timeout=60)
+        _, errors = client.communicate(timeout=120)
         assert client.returncode == 0, errors
     finally:
-        _, errors = server.communicate(timeout=60)
+        _, errors = server.communicate(timeout=120)
     assert server.returncode == 0, errors
     assert store.tree(base_id) == TREES[caller, called]
 

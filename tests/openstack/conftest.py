@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from by_hand import await_stored
 
 from demo import cloud, scenario
 from demo.client import Client
@@ -36,6 +37,7 @@ def record(environment: Environment, template: Path, folder: Path, store: str, c
         scenario.upload_image(client, folder)
         scenario.warm_up(client)
         recording = scenario.record(client)
+        await_stored(running, command)
         report = scenario.report(command, recording.trace_id, store, folder / "report.log")
     return Recorded(recording.output.data, recording.trace_id, report)
 

@@ -10,22 +10,17 @@ import json
 import signal
 import sqlite3
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from by_hand import Tracer
+from by_hand import EMPTY, GLANCE, SECONDS, Tracer, await_stored, read_report
 
 from demo import scenario
 from demo.cloud import Cloud
 from demo.settings import clean_environment
 from house.waiting import wait_until
 from servers.disk import SmallDisk
-
-SECONDS = 60
-# A process that has recorded more publishes its numbers within less: once a second at most.
-PUBLISHED_SECONDS = 3
 
 
 class Store:
@@ -39,23 +34,22 @@ class Store:
         self.away = folder.with_name("away")
         self.command = command
         self.connection_string = f"sqlite://{folder}/traces.db"
+        # Where services publish their numbers: a place that nobody else can have spoilt.
+        self.runtime = disk.folder.with_name("runtime")
+        self.runtime.mkdir()
 
     def report(self, trace_id: str) -> dict | None:
         """Return the report of a trace, None as long as the store has nothing of it."""
-        show = [self.command, *scenario.show("--json", trace_id, self.connection_string)]
-        shown = subprocess.run(show, capture_output=True, text=True, check=False)
-        return json.loads(shown.stdout) if shown.returncode == 0 else None
+        return read_report(self.command, trace_id, self.connection_string)
 
     def points(self, trace_id: str) -> list[tuple[str, bool]]:
         """Return each point of a trace as its service, and whether it has ended."""
         report = self.report(trace_id)
-        return [
-            (path[-1][0], bool(scenario.payloads(node, "-stop"))) for node, path in scenario.nodes(report or _EMPTY)
-        ]
+        return [(path[-1][0], bool(scenario.payloads(node, "-stop"))) for node, path in scenario.nodes(report or EMPTY)]
 
     def accounted(self, trace_id: str) -> tuple[int, int]:
         """Return how many notifications of a trace are stored, and how many are counted as lost."""
-        report = self.report(trace_id) or _EMPTY
+        report = self.report(trace_id) or EMPTY
         kinds = ("-start", "-stop")
         stored = sum(len(scenario.payloads(node, kind)) for node, _ in scenario.nodes(report) for kind in kinds)
         return stored, report["info"].get("lost", 0)
@@ -69,12 +63,10 @@ class Store:
     def recorded(self) -> int:
         """Return how many notifications the services that run have recorded into it, as they publish it themselves."""
         doctor = [self.command, "doctor", "--processes", "--json"]
-        shown = subprocess.run(doctor, env=clean_environment(), capture_output=True, text=True, check=False)
+        env = clean_environment(OSPROFILER_RUNTIME_DIR=str(self.runtime))
+        shown = subprocess.run(doctor, env=env, capture_output=True, text=True, check=False)
         stores = [store for process in json.loads(shown.stdout)["processes"] for store in process["stores"]]
         return sum(store["recorded"] for store in stores if store["store"] == self.connection_string)
-
-
-_EMPTY: dict = {"info": {}, "children": []}
 
 
 @pytest.fixture
@@ -95,7 +87,12 @@ def balance(capsys, recorded: int, accounted: tuple[int, int]) -> None:
 @pytest.fixture
 def cloud(ours, template, tmp_path, store) -> Iterator[Cloud]:
     """Run Keystone and Glance with our wheel, recording into the store."""
-    with Cloud(ours, template, tmp_path / "cloud", store.connection_string) as running:
+    described = Cloud(ours, template, tmp_path / "cloud", store.connection_string)
+    for api in described.apis:
+        api.server.env = {**api.server.env, "OSPROFILER_RUNTIME_DIR": str(store.runtime)}
+        # An upload waits here for what the test looks at; uWSGI gives it up after some seconds.
+        api.server.command = [*api.server.command, "--chunked-input-timeout", str(SECONDS)]
+    with described as running:
         yield running
 
 
@@ -104,27 +101,18 @@ def await_open_upload(store: Store, tracer: Tracer) -> None:
     wait_until(lambda: (GLANCE, False) in store.points(tracer.base_id), "the upload's point in the store", SECONDS)
 
 
-GLANCE, KEYSTONE = "api", "public"
-
-
 def test_a_service_ended_in_mid_request_leaves_its_open_points(cloud, store, capsys):
     """SIGTERM: uWSGI decides about the request; what was open is in the store, and shown as never ended."""
     tracer = Tracer(cloud)
     upload = tracer.begin_upload()
     await_open_upload(store, tracer)
-
-    seen: dict[tuple[int, int], float] = {}
-
-    def published() -> int | None:
-        # A pause of some seconds would be the end of the upload for uWSGI.
-        upload.go_on()
-        recorded, held = numbers = store.recorded(), sum(store.held())
-        # They only grow; the same again later than any publication, they are the last.
-        first = seen.setdefault(numbers, time.monotonic())
-        return recorded if recorded >= held and time.monotonic() - first > PUBLISHED_SECONDS else None
-
-    # Before long Glance waits for more of the upload, and Keystone for requests.
-    recorded = wait_until(published, "the services' last numbers", SECONDS)
+    # Glance has made the image's file, so it waits for more of the upload; what it recorded before, and Keystone, is
+    # in the store with a later request.
+    wait_until((cloud.folder / "images" / upload.image).exists, "Glance to write what it has of the upload", SECONDS)
+    settled(cloud, store, tracer.base_id)
+    # They publish what they have recorded some moments later, and it is all there.
+    wait_until(lambda: store.recorded() == sum(store.held()), "the services' numbers to be those of the store", SECONDS)
+    recorded = store.recorded()
     service = cloud.glance.server.child
     service.send_signal(signal.SIGTERM)
     service.wait(SECONDS)
@@ -205,17 +193,5 @@ def record(cloud: Cloud, store: Store, harm: Callable[[Store], None]) -> str:
 
 def settled(cloud: Cloud, store: Store, trace_id: str) -> tuple[int, int]:
     """Return how many notifications are stored and lost, once a later request of both services is in the store."""
-    later = Tracer(cloud)
-    assert later.request("GET", "/v2/images")[0] == 200
-
-    def stored() -> bool:
-        # A service stores in order: with the end of its later request, all that it recorded before is there.
-        ended = {
-            path[-1][0]
-            for node, path in scenario.nodes(store.report(later.base_id) or _EMPTY)
-            if path[0] == (GLANCE, "wsgi") and path[-1][1] == "wsgi" and scenario.payloads(node, "-stop")
-        }
-        return ended == {GLANCE, KEYSTONE}
-
-    wait_until(stored, "a later request to be stored", SECONDS)
+    await_stored(cloud, store.command)
     return store.accounted(trace_id)

@@ -179,7 +179,7 @@ fn a_store_that_is_down_at_exit_costs_the_deadline_once_and_is_told() {
     for store in stores(&folder.path().join("missing")) {
         let mut program = Program::start(&store);
         program.ask("record 10");
-        program.ask("exit-deadline 1000");
+        program.ask("exit-deadline 3000");
         let end = program.end("return");
         assert!(end.status.success(), "{store}");
         // Why, before how many.

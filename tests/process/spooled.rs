@@ -183,7 +183,7 @@ fn a_folder_that_is_not_there_is_told_and_costs_the_program_nothing() {
     for store in scene.stores() {
         scene.set_down();
         let mut program = start(&store, 64, &missing);
-        program.ask("exit-deadline 100");
+        program.ask("exit-deadline 3000");
         program.ask("record 50");
         let end = program.end("return");
         assert!(end.status.success());

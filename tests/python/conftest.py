@@ -27,7 +27,7 @@ class Store:
 
     def report(self, base_id):
         """Return the report of a trace."""
-        counters = _native.flush()
+        counters = _native.flush(60)
         assert counters["waiting"] == 0
         return self.driver.get_report(base_id)
 
@@ -140,12 +140,12 @@ def collected():
 
 
 def run_python(code, *arguments, **environment):
-    """Run a script in a new process and return it, ended, with its output."""
+    """Run a script in a new process and return it, ended, with its output: it may wait for a store meanwhile."""
     return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )

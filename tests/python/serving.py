@@ -19,7 +19,7 @@ from osprofiler import profiler, web
 from house import process
 from house.waiting import wait_until
 
-TIMEOUT_SECONDS = 60
+TIMEOUT_SECONDS = 120
 FOLDER = Path(__file__).parent
 
 
@@ -69,7 +69,7 @@ class Serving:
         connection.close()
         return response.status, text
 
-    def counters(self, seconds=5):
+    def counters(self, seconds=60):
         """Return the counters of the process that answers, after a flush."""
         status, text = self.get(f"/counters?seconds={seconds}")
         assert status == 200

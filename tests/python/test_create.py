@@ -27,7 +27,7 @@ def record(base_id, name="x"):
     with profiler.Trace(name):
         pass
     profiler.clean()
-    assert _native.flush()["waiting"] == 0
+    assert _native.flush(60)["waiting"] == 0
 
 
 def names(connection_string, base_id):
@@ -219,7 +219,7 @@ def test_a_store_that_hangs_holds_nobody_up(tmp_path):
     base.get_driver(f"sqlite://{tmp_path}/trace", project="p", service="hanging").notify(
         {"name": "x-start", "base_id": "A", "trace_id": "A", "parent_id": "A"}
     )
-    assert _native.flush()["waiting"] == 0
+    assert _native.flush(60)["waiting"] == 0
     other = sqlite3.connect(tmp_path / "trace", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     ended = run_python(HANGING, f"sqlite://{tmp_path}/trace")

@@ -85,8 +85,8 @@ def test_the_folder_for_what_waits_is_looked_at(tmp_path):
 
 @pytest.fixture
 def open_folder():
-    """Make a folder that any user may enter, with the command in it."""
-    with tempfile.TemporaryDirectory() as folder:
+    """Make a folder that any user may enter, whoever may enter those of TMPDIR, with the command in it."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         Path(folder).chmod(0o755)
         shutil.copy(DOCTOR[0], folder)
         yield Path(folder)
@@ -243,10 +243,11 @@ SERVICE = """
     initializer.init_from_conf(conf, project="p", service=sys.argv[4])
     profiler.init("key", "B")
     for line in sys.stdin:
-        for _ in range(int(line)):
+        count, seconds = line.split()
+        for _ in range(int(count)):
             with profiler.Trace("x"):
                 pass
-        print(json.dumps(_native.flush(0.2)), flush=True)
+        print(json.dumps(_native.flush(float(seconds))), flush=True)
 """
 
 
@@ -262,9 +263,9 @@ class Service:
             text=True,
         )
 
-    def record(self, count):
-        """Record points, and return the counters."""
-        print(count, file=self.process.stdin, flush=True)
+    def record(self, count, seconds=0):
+        """Record points, wait at most so long until they are stored, and return the counters."""
+        print(count, seconds, file=self.process.stdin, flush=True)
         return json.loads(self.process.stdout.readline())
 
     def end(self):
@@ -333,7 +334,8 @@ def test_what_a_service_sends_for_one_that_ended_is_told(tmp_path):
     store = f"file://{tmp_path}/gone/x"
     options = f"True\nspool_folder = {spool}"
     ended = Service(store, tmp_path / "conf", folder, options)
-    assert ended.record(10)["spooled"] == 20
+    ended.record(10)
+    awaited(lambda: ended.record(0), lambda counters: counters["spooled"] == 20)
     ended.end()
     (tmp_path / "gone").mkdir()
     service = Service(store, tmp_path / "conf", folder, options)
@@ -388,7 +390,7 @@ def test_a_service_whose_configuration_says_so_publishes_nothing(tmp_path):
     silent = Service(f"file://{tmp_path}/x", tmp_path / "conf", folder, publish="False")
     other = Service(f"file://{tmp_path}/y", tmp_path / "other", tmp_path, publish="True")
     try:
-        assert silent.record(1)["stored"] == 2
+        assert silent.record(1, LONG)["stored"] == 2
         # By the time that one published which began later, the other would have, too.
         other.record(1)
         awaited(lambda: list(tmp_path.glob("counters-*")), lambda found: found)

@@ -85,7 +85,7 @@ def test_traces_are_listed_and_shown_as_horizon_does(recording, base_id):
     profiler.init("key", base_id)
     with profiler.Trace("wsgi", info={"request": {"path": "/servers", "method": "GET"}}), profiler.Trace("db"):
         pass
-    assert _native.flush()["waiting"] == 0
+    assert _native.flush(60)["waiting"] == 0
     fields = ["base_id", "timestamp", "info.request.path", "info"]
     driver = base.get_driver(recording.connection_string)
     (trace,) = [trace for trace in driver.list_traces(fields) if trace["base_id"] == base_id]

@@ -167,7 +167,7 @@ def test_a_service_initialises_from_its_configuration(tmp_path, monkeypatch, con
     profiler.init("key", "B")
     with profiler.Trace("x"):
         pass
-    assert _native.flush()["waiting"] == 0
+    assert _native.flush(60)["waiting"] == 0
     lines = [json.loads(line) for line in (tmp_path / "trace").read_text().splitlines()]
     assert [(line["name"], line["project"], line["service"]) for line in lines] == [
         ("x-start", "cinder", service),
@@ -215,7 +215,7 @@ def test_traces_are_listed_with_the_fields_asked_for(recording, base_id):
     profiler.init(KEY, base_id)
     with pytest.raises(ValueError, match=r"^$"), profiler.Trace("wsgi", info={"request": {"path": "/a"}}):
         raise ValueError
-    assert _native.flush()["waiting"] == 0
+    assert _native.flush(60)["waiting"] == 0
     (plain,) = [trace for trace in recording.driver.list_traces() if trace["base_id"] == base_id]
     assert set(plain) == {"base_id", "timestamp"}
     fields = ["base_id", "timestamp", "name", "info.request.path", "absent", "name.absent"]
@@ -236,12 +236,18 @@ UNWRITABLE = """
     import logging, sys
     from osprofiler import _native, notifier, profiler
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    told = []
+    reader = logging.Handler(logging.WARNING)
+    reader.emit = told.append
+    logging.getLogger("osprofiler").addHandler(reader)
     notifier.set(notifier.create(sys.argv[1], project="p", service="s"))
     profiler.init("key", "B")
     for _ in range(3):
         with profiler.Trace("x"):
             pass
         counters = _native.flush(0.5)
+        while not told:
+            _native.log_messages()
     with profiler.Trace("last"):
         print("served")
     print(_native.flush(0.5))
@@ -266,7 +272,7 @@ FORK = """
     profiler.init("key", "parent")
     with profiler.Trace("before"):
         pass
-    _native.flush()
+    _native.flush(60)
     profiler.start("open")
     children = []
     for number in range(8):
@@ -350,7 +356,7 @@ HOST = """
     import threading
     from osprofiler import notifier, profiler
 
-    both = threading.Barrier(2, timeout=30)
+    both = threading.Barrier(2, timeout=120)
 
     def gethostname():
         both.wait()

@@ -535,7 +535,7 @@ def test_open_points_and_long_chains_leave_no_trouble(recording, base_id):
     profiler.clean()
     gc.collect()
     profiler.init("key", base_id)
-    assert _native.flush(30)["waiting"] == 0
+    assert _native.flush(60)["waiting"] == 0
     listed = [trace for trace in recording.driver.list_traces() if trace["base_id"] == base_id]
     assert len(listed) == 1
 

@@ -143,7 +143,7 @@ SWITCHED = """
     profiler.init("key", "B")
     with profiler.Trace("x", info={"password": "hunter2"}):
         pass
-    assert _native.flush()["waiting"] == 0
+    assert _native.flush(60)["waiting"] == 0
     print(json.loads(open(sys.argv[1].removeprefix("file://")).readline())["info"]["password"])
 """
 

@@ -21,7 +21,7 @@ SERVICE = """
             with profiler.Trace("x"):
                 pass
         profiler.clean()
-        return _native.flush(30)
+        return _native.flush(60)
 
     counters = record()
     while sys.argv[2:] and counters["adopted"] < int(sys.argv[2]):

@@ -216,12 +216,7 @@ def go_and_come_back(server, folder, capsys, spoil):
     for _ in range(5):
         assert server.get("/work?count=10", base_id) == (200, "worked")
 
-    def is_told():
-        # The store is tried within some moments of a request, and what is wrong with it is logged with a later one.
-        assert server.get("/work", base_id) == (200, "worked")
-        return "cannot store" in server.output
-
-    wait_until(is_told, "the service to tell what is wrong", serving.TIMEOUT_SECONDS, server.server.log)
+    await_told(server, base_id)
     broken = server.counters(seconds=0.5)
     assert broken["waiting"] + broken["lost"] > 0
     assert broken["recorded"] == broken["stored"] + broken["lost"] + broken["waiting"]
@@ -235,6 +230,17 @@ def go_and_come_back(server, folder, capsys, spoil):
     return balance(capsys, counters["recorded"], report)
 
 
+def await_told(server, base_id):
+    """Make requests until the service tells what is wrong with its store."""
+
+    def is_told():
+        # The store is tried within some moments of a request, and what is wrong with it is logged with a later one.
+        assert server.get("/work", base_id) == (200, "worked")
+        return "cannot store" in server.output
+
+    wait_until(is_told, "the service to tell what is wrong", serving.TIMEOUT_SECONDS, server.server.log)
+
+
 @pytest.mark.parametrize("scheme", ["sqlite", "file"])
 @pytest.mark.parametrize("folder", [unwritable], indirect=True, ids=["unwritable"])
 def test_a_store_that_stays_away_is_told_once(serve, folder, capsys, scheme):
@@ -244,6 +250,7 @@ def test_a_store_that_stays_away_is_told_once(serve, folder, capsys, scheme):
     before = server.counters()
     assert (before["recorded"], before["waiting"]) == (before["stored"], 0)
     repair = unwritable(folder)
+    await_told(server, base_id)
     for _ in range(3):
         assert server.get("/work?count=5", base_id) == (200, "worked")
         counters = server.counters(seconds=0.2)

@@ -63,4 +63,4 @@ def test_what_a_killed_run_left_is_ended(template, tmp_path):
     left = Server("glance", [sys.executable, "-c", "import signal; signal.pause()"], folder)
     left.begin()
     Cloud(Environment(tmp_path), template, folder, STORE)
-    wait_until(lambda: left.child.poll() is not None, "the server to end", 20)
+    wait_until(lambda: left.child.poll() is not None, "the server to end", 60)

@@ -16,6 +16,8 @@ from house.process import Server
 from house.waiting import free_port, wait_until
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+# Longer than anything takes here.
+SECONDS = 60
 # A program that starts one of its own, names it in a file, and ignores a polite request to end.
 PARENT = """
 import pathlib, signal, subprocess, sys
@@ -35,7 +37,7 @@ def started(tmp_path: Path) -> tuple[Server, int]:
     """Start a server with a child; return the child's process id too."""
     told = tmp_path / "child"
     server = Server("parent", [sys.executable, "-c", PARENT, told], tmp_path)
-    server.start(lambda: told.exists() and told.read_text(), 20)
+    server.start(lambda: told.exists() and told.read_text(), SECONDS)
     return server, int(told.read_text())
 
 
@@ -45,7 +47,7 @@ def test_ending_a_server_ends_its_children(tmp_path, monkeypatch):
     server, child = started(tmp_path)
     parent = server.child.pid
     server.end()
-    wait_until(lambda: not alive(parent) and not alive(child), "both to end", 20)
+    wait_until(lambda: not alive(parent) and not alive(child), "both to end", SECONDS)
     assert not server.pid_file.exists()
 
 
@@ -55,8 +57,8 @@ def test_what_an_earlier_run_left_behind_is_ended(tmp_path, monkeypatch):
     server, child = started(tmp_path)
     parent = server.child
     process.end_recorded(server.pid_file)
-    parent.wait(20)
-    wait_until(lambda: not alive(child), "the child to end", 20)
+    parent.wait(SECONDS)
+    wait_until(lambda: not alive(child), "the child to end", SECONDS)
 
 
 def test_a_stranger_with_a_recorded_number_is_left_alone(tmp_path):
@@ -76,7 +78,7 @@ def test_a_server_that_ends_early_shows_its_log(tmp_path):
     """Nobody waits for a port that nobody will open."""
     server = Server("short", [sys.executable, "-c", "raise SystemExit('no such table')"], tmp_path)
     with pytest.raises(Failure, match="no such table"):
-        server.start(lambda: False, 20)
+        server.start(lambda: False, SECONDS)
 
 
 def test_a_failing_step_shows_the_end_of_its_log(tmp_path):
@@ -122,7 +124,7 @@ def test_a_signal_ends_everything(tmp_path, number):
         "sys.exit(ending.framed(work))\n"
     )
     target = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
-    wait_until(lambda: told.exists() and told.read_text(), "the child to start", 20)
+    wait_until(lambda: told.exists() and told.read_text(), "the child to start", SECONDS)
     child = int(told.read_text())
 
     def ended() -> bool:
@@ -130,8 +132,8 @@ def test_a_signal_ends_everything(tmp_path, number):
         return target.poll() is not None
 
     try:
-        wait_until(ended, "the target to end", 20)
-        wait_until(lambda: not alive(child), "the child to end", 20)
+        wait_until(ended, "the target to end", SECONDS)
+        wait_until(lambda: not alive(child), "the child to end", SECONDS)
     except Failure:
         os.killpg(os.getpgid(child), signal.SIGKILL)
         raise

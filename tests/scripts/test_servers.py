@@ -15,7 +15,7 @@ from servers.rabbitmq import RabbitMQ
 from servers.redis import Redis
 from servers.redis_stores import RedisStores
 
-SECONDS = 20
+SECONDS = 60
 
 
 def left_running(folder: Path) -> list[str]:

@@ -17,7 +17,7 @@ from house.tools import need
 from house.waiting import answers, free_port
 from servers.certificates import Certificates
 
-READY_SECONDS = 20
+READY_SECONDS = 120
 MODULE = Path(__file__).with_suffix("")
 
 

@@ -22,9 +22,9 @@ from house.tools import need
 from house.waiting import answers, free_port, wait_until
 from servers.certificates import Certificates
 
-READY_SECONDS = 30
+READY_SECONDS = 120
 # How long it may take from the collector to the query.
-FOUND_SECONDS = 30
+FOUND_SECONDS = 120
 MODULE = Path(__file__).with_suffix("")
 PROGRAM = "github.com/jaegertracing/jaeger/cmd/all-in-one"
 # What else it would listen at, on ports of other people's: wherever the system chooses.

@@ -27,7 +27,7 @@ ENCODED_PASSWORD = "postgresql%40secret%2F1%3F"
 DATABASE = "osprofiler"
 # Who has the certificate is this user, which nobody makes here.
 CERTIFIED = "localhost"
-READY_SECONDS = 60
+READY_SECONDS = 120
 # Who may come in which way.
 ADDRESSES = f"""
 local   all {OWNER} trust

@@ -18,7 +18,7 @@ from house.ending import framed
 from house.process import Server
 from house.waiting import answers, free_port
 
-READY_SECONDS = 20
+READY_SECONDS = 120
 
 
 class Redis:

@@ -3,7 +3,7 @@
 
 import socket
 
-SECONDS = 10
+SECONDS = 60
 
 
 class Refused(Exception):

@@ -15,10 +15,10 @@ from servers.redis_questions import Refused, ask, facts
 MASTER = "kolla"
 PASSWORD = "data-secret"
 SENTINEL_PASSWORD = "sentinel-secret"
-FAIL_OVER_SECONDS = 60
+FAIL_OVER_SECONDS = 120
 # A busy machine is no reason for another master, and takes its time until all know each other.
 DOWN_AFTER_MILLISECONDS = 5000
-READY_SECONDS = 60
+READY_SECONDS = 120
 
 
 class Sentinels:

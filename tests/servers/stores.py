@@ -27,6 +27,8 @@ from servers.postgresql import PostgreSQL
 from servers.rabbitmq import RabbitMQ
 from servers.redis_stores import RedisStores
 
+# For whoever is not after a driver's own time-outs, which would tell how busy the machine is that all servers share.
+PATIENT = "connect_timeout=20&socket_timeout=60"
 # By driver; each gets a folder of its own.
 STORES: dict[str, Callable[[Path], AbstractContextManager]] = {
     "mongodb": ferretdb.Stores,
@@ -41,10 +43,19 @@ STORES: dict[str, Callable[[Path], AbstractContextManager]] = {
 
 
 @contextmanager
-def running(driver: str, folder: Path) -> Iterator[dict[str, str]]:
-    """Have the server of a driver for as long as the block lasts; give the variables that tell of its stores."""
+def running(driver: str, folder: Path, options: str = "") -> Iterator[dict[str, str]]:
+    """Have the server of a driver for as long as the block lasts; give the variables that tell of its stores.
+
+    Each store's connection string has the options besides its own.
+    """
     with STORES[driver](folder / driver) as server:
-        yield {f"OSPROFILER_TEST_{driver.upper()}": "\n".join(server.stores)} | getattr(server, "environment", {})
+        stores = "\n".join(with_options(store, options) for store in server.stores)
+        yield {f"OSPROFILER_TEST_{driver.upper()}": stores} | getattr(server, "environment", {})
+
+
+def with_options(store: str, options: str) -> str:
+    """Return a connection string with more options."""
+    return f"{store}{'&' if '?' in store else '?'}{options}" if options else store
 
 
 def main() -> int:
@@ -53,7 +64,7 @@ def main() -> int:
     env = os.environ | {"OSPROFILER_TEST_SERVERS": "required"}
     with ExitStack() as servers:
         for driver in STORES:
-            env |= servers.enter_context(running(driver, folder))
+            env |= servers.enter_context(running(driver, folder, PATIENT))
         return subprocess.run(command, env=env, check=False).returncode
 
 

@@ -17,6 +17,7 @@ from servers.mariadb_stores import MariaDBStores
 from servers.opensearch import OpenSearch
 from servers.postgresql import PostgreSQL
 from servers.redis import Redis
+from servers.stores import PATIENT, with_options
 
 OTHER = "another application's"
 
@@ -52,8 +53,8 @@ class OfRedis(Server):
 
     def clear(self) -> None:
         """Empty it."""
-        self.url = self.server.url
-        self.client = redis.Redis.from_url(self.url, decode_responses=True)
+        self.url = with_options(self.server.url, PATIENT)
+        self.client = redis.Redis.from_url(self.server.url, decode_responses=True)
         self.client.flushall()
         for key in self.KEYS:
             self.client.set(key, OTHER)
@@ -78,8 +79,8 @@ class OfMongodb(Server):
 
     def clear(self) -> None:
         """Empty it."""
-        self.url = self.server.url
-        self.database = pymongo.MongoClient(self.url)["osprofiler"]
+        self.url = with_options(self.server.url, PATIENT)
+        self.database = pymongo.MongoClient(self.server.url)["osprofiler"]
         self.database.client.drop_database("osprofiler")
         self.database["other"].insert_one({"base_id": OTHER})
 
@@ -99,7 +100,7 @@ class OfSql(Server):
     def clear(self) -> None:
         """Make an empty one."""
         self.database = Database(self.server)
-        self.url = self.database.url()
+        self.url = self.database.url(PATIENT)
         self.database.ask(f"CREATE TABLE other (base_id VARCHAR(255)); INSERT INTO other VALUES ('{quoted(OTHER)}')")
 
     def strangers(self) -> bool:
@@ -140,7 +141,7 @@ class OfElasticsearch(Server):
 
     def clear(self) -> None:
         """Empty it."""
-        self.url = self.server.url
+        self.url = with_options(self.server.url, PATIENT)
         for index in (f"{self.INDEXES[0]}*", "other"):
             with suppress(HTTPError):  # there is none
                 self.server.ask("DELETE", f"/{index}")

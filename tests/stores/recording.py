@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 from house.waiting import wait_until
 
 # Far longer than anything takes here.
-SECONDS = 30
+SECONDS = 120
 MOST_LOG_BYTES = 1 << 24
 
 PROGRAM = """
@@ -85,7 +85,7 @@ class Service:
 
     def end(self) -> str:
         """End it in good order; return what it logged, which no password is in."""
-        self.process.communicate(timeout=4 * SECONDS)
+        self.process.communicate(timeout=2 * SECONDS)
         assert self.process.returncode == 0, self.log
         for password in self.passwords:
             assert password not in self.log
@@ -121,6 +121,6 @@ class Service:
     def _ask(self, *words):
         self.process.stdin.write(json.dumps(words) + "\n")
         self.process.stdin.flush()
-        ready, _, _ = select.select([self.process.stdout], [], [], 4 * SECONDS)
+        ready, _, _ = select.select([self.process.stdout], [], [], 2 * SECONDS)
         assert ready, f"{words} was not answered"
         return json.loads(self.process.stdout.readline())

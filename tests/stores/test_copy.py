@@ -21,6 +21,7 @@ from servers.opensearch import OpenSearch
 from servers.opensearch_stores import Front
 from servers.postgresql import PostgreSQL
 from servers.redis import Redis
+from servers.stores import PATIENT, with_options
 
 SECONDS = 120
 # Some batches' worth: a batch is 10,000 notifications or 4 MiB.
@@ -73,7 +74,8 @@ def redis_to_opensearch(folder):
     with Redis(folder / "redis") as redis, OpenSearch(folder / "opensearch") as node, Front(node.port) as front:
         front.answer = answer
         try:
-            yield redis.url, redis.url, f"opensearch://127.0.0.1:{front.port}/?socket_timeout=100", holds, over
+            source = with_options(redis.url, PATIENT)
+            yield source, source, f"opensearch://127.0.0.1:{front.port}/?{PATIENT}", holds, over
         finally:
             over.set()
 
@@ -83,7 +85,7 @@ def database_to_file(server, folder):
     """Give both; it is held at a byte of what the database says."""
     with server(folder / "server") as running, Cutting(running.port) as holding:
         holding.hold_after(HELD_AT_BYTES)
-        url = Database(running).url()
+        url = Database(running).url(PATIENT)
         held = url.replace(f":{running.port}/", f":{holding.port}/")
         yield url, held, f"file://{folder}/copied.jsonl", holding.holds, holding.over
 

@@ -24,7 +24,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "stores" / "elasticsearch.md"
 INDEX = "osprofiler-notifications"
 INDEXES = (INDEX, f"{INDEX}-error", f"{INDEX}-lost")
 NUMBERS = count(1)
-SECONDS = 30
+SECONDS = 120
 POINTS_A_SERVICE = 25
 # Servers of this time know no types of documents: upstream writes with the one name that stands for none, and reads
 # without any.

@@ -21,6 +21,7 @@ from house.waiting import free_port
 from servers.certificates import Certificates
 from servers.opensearch import OpenSearch
 from servers.opensearch_stores import API_KEY, ENCODED_PASSWORD, USER, Front
+from servers.stores import PATIENT
 
 INDEX = "osprofiler-notifications"
 # Longer than a batch needs that is stored at once, far shorter than any time-out.
@@ -228,7 +229,8 @@ def test_nobody_answers(command):
 def test_a_store_that_comes_late_and_is_killed_and_comes_back(tmp_path, command):
     """Down at the start and in the middle, then there again without its data: what was recorded meanwhile is there."""
     server = OpenSearch(tmp_path)
-    with Service(server.url) as service:
+    # A node that has just started takes its time for a first index.
+    with Service(f"{server.url}/?socket_timeout=60") as service:
         assert service.record(ID, 50)["recorded"] == 100
         service.await_said("nobody listens there")
         assert service.flush(0)["waiting"] == 100
@@ -250,18 +252,18 @@ def test_a_store_that_comes_late_and_is_killed_and_comes_back(tmp_path, command)
 
 def test_a_store_that_hangs(tmp_path, command):
     """A call costs its time-out; what may have been stored twice is read once."""
-    with OpenSearch(tmp_path) as server, Service(f"{server.url}/?socket_timeout=0.5") as service:
+    with OpenSearch(tmp_path) as server, Service(f"{server.url}/?socket_timeout=5") as service:
         service.record(ID, 50)
         assert service.flush()["stored"] == 100
         os.kill(server.server.child.pid, signal.SIGSTOP)
         service.record(ID, 50)
-        counters = service.flush(1)
+        service.await_said("in time")
+        counters = service.flush(0)
         assert (counters["stored"], counters["waiting"]) == (100, 100)
         os.kill(server.server.child.pid, signal.SIGCONT)
         counters = service.flush()
         assert (counters["stored"], counters["lost"]) == (200, 0)
         assert count(command, server.url) == 200
-    assert "in time" in service.log
 
 
 def test_a_store_that_never_answers():
@@ -382,7 +384,7 @@ def test_an_index_that_is_removed_meanwhile(empty, command):
 def test_the_next_server_is_asked_when_one_goes_away(empty, command):
     """In the middle of it, and nobody is told; a gateway that has lost its server counts as gone."""
     with Front(empty.port) as first, Front(empty.port) as second:
-        url = f"elasticsearch://127.0.0.1:{first.port},127.0.0.1:{second.port}"
+        url = f"elasticsearch://127.0.0.1:{first.port},127.0.0.1:{second.port}/?{PATIENT}"
         with Service(url) as service:
             service.record(ID, 5)
             assert service.flush()["stored"] == 10
@@ -404,7 +406,7 @@ def test_a_connection_that_the_server_closed(empty, command):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         connections = []
         with passing(listener, empty.port, connections):
-            url = f"elasticsearch://127.0.0.1:{listener.getsockname()[1]}"
+            url = f"elasticsearch://127.0.0.1:{listener.getsockname()[1]}/?{PATIENT}"
             with Service(url) as service:
                 service.record(ID, 5)
                 service.flush()

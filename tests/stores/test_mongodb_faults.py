@@ -169,9 +169,10 @@ def test_certificates(command, server, tls_server, certificates):
 def test_a_store_that_comes_late(tmp_path):
     """Down at the start: what was recorded waits."""
     server = FerretDB(tmp_path)
-    service = Service(f"{server.url}/?connect_timeout=0.2")
+    service = Service(f"{server.url}/?connect_timeout=2")
     assert service.record(ID, 50)["recorded"] == 100
-    assert service.flush(3)["waiting"] == 100
+    service.await_said("cannot store trace notifications")
+    assert service.flush(0)["waiting"] == 100
     with server:
         assert service.flush()["stored"] == 100
         with pymongo.MongoClient(server.url) as client:

@@ -20,6 +20,7 @@ from servers.jaeger import Jaeger
 from servers.loginsight import LogInsight
 from servers.opensearch import OpenSearch
 from servers.rabbitmq import RabbitMQ
+from servers.stores import PATIENT, with_options
 
 WORKERS, TRACES, STEPS = 2, 12, 20
 
@@ -48,7 +49,7 @@ def prunable(kind, folder, command):
 def bus(folder, command):
     """Run a message bus."""
     with RabbitMQ(folder) as broker:
-        url = f"messaging://?transport_url={broker.url}&idle_timeout=0"
+        url = f"messaging://?transport_url={broker.url}&idle_timeout=0&{PATIENT}"
         yield url, exported(command, url)
 
 
@@ -56,7 +57,7 @@ def bus(folder, command):
 def loginsight(folder, command):
     """Run the stand-in."""
     with LogInsight(folder) as server:
-        url = server.url("ingest_tls=true")
+        url = server.url(f"ingest_tls=true&{PATIENT}")
         yield url, exported(command, url)
 
 
@@ -64,7 +65,8 @@ def loginsight(folder, command):
 def elasticsearch(folder, command):
     """Run a node."""
     with OpenSearch(folder) as node:
-        yield node.url, exported(command, node.url)
+        url = with_options(node.url, PATIENT)
+        yield url, exported(command, url)
 
 
 @contextmanager
@@ -77,7 +79,7 @@ def otlp(way, folder, command):
             ends = ("stop",), ("start", "stop")
             return Counter((span.id, end) for span in spans for end in ends["osprofiler.incomplete" not in span.tags])
 
-        yield server.url(way), read
+        yield with_options(server.url(way), PATIENT), read
 
 
 STORES = {kind: partial(prunable, kind) for kind in SERVERS}
