@@ -554,7 +554,7 @@ def test_what_memory_does_not_hold_is_counted_and_told(broker, service, upstream
     service.record("B", 16_000, 8_000)
     assert service.flush(0)["recorded"] == 32_000
     broker.start_again()
-    counters = service.flush(120)
+    counters = service.flush(200)
     assert counters["stored"] + counters["lost"] == counters["recorded"]
     assert counters["lost"] > 0
     report = driver(broker.url).get_report("B")
