@@ -153,7 +153,7 @@ def forwarding(listener, port):
 def test_tls_where_there_is_none_and_the_other_way_round(server, command):
     """Each is told with the other's scheme."""
     # It waits for more of what it takes for a command.
-    assert "`redis://`" in told(command, f"rediss://127.0.0.1:{server.port}?connect_timeout=0.5&socket_timeout=0.5")
+    assert "`redis://`" in told(command, f"rediss://127.0.0.1:{server.port}?connect_timeout=3&socket_timeout=3")
     assert "`rediss://`" in told(command, f"redis://127.0.0.1:{server.tls_port}")
 
 

@@ -115,7 +115,7 @@ def test_a_server_that_never_answers_is_left(database, command):
 def test_a_server_of_another_kind_is_told(database, server, redis, tmp_path, command):
     """Redis, and the other kind of database."""
     port = str(server.port)
-    fast = database.url("connect_timeout=1&socket_timeout=1")
+    fast = database.url("connect_timeout=5&socket_timeout=5")
     message = told(command, fast.replace(port, redis.url.rsplit(":", 1)[1]))
     assert "is it" in message
     with (MariaDB if database.is_postgresql else PostgreSQL)(tmp_path / "other") as other:
