@@ -87,7 +87,7 @@ fn explain_answer(settings: &Settings, error: &RedisError) -> Cause {
         "WRONGPASS" => (
             ErrorKind::Denied,
             "the server knows no such user and password".to_owned(),
-            "try them: `redis-cli -u redis://USER@host --askpass ping`",
+            "try them: `redis-cli -h HOST -p PORT --user USER --askpass ping`",
         ),
         "NOPERM" => (
             ErrorKind::Denied,
