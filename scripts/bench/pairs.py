@@ -6,6 +6,10 @@ round makes each request in each cloud plain, profiled, and plain again for cont
 to round; so whatever else the machine does meets all of them alike. What a request costs is then the ratio of medians,
 and the median of the ratios within a round; the control says how far two equal things lie apart.
 
+Between two clouds that control says too little: one process of a program differs from the next, by its hash seed and by
+where its memory lies. So both clouds are started anew several times, and how far one of them then lies from itself
+counts as a control where the two are compared.
+
     PYTHONPATH=scripts:tests python3 -m bench.pairs [--pairs N]     (also OSPROFILER_BENCH_PAIRS=N make bench)
 
 On a machine that does other things, `chrt -f 10` before it puts all of it in front of them.
@@ -41,6 +45,7 @@ PAIRS = 40
 OURS = "ours"
 AT_MOST = 1.02
 WARM_UPS = 3
+STARTS = 4
 PLAIN, PROFILED, CONTROL = "plain", "profiled", "plain again"
 KINDS = (PLAIN, PROFILED, CONTROL)
 FOLDER = TARGET / "pairs"
@@ -52,15 +57,24 @@ class Series:
     """A request in one cloud: how to make it, its seconds by kind and round, the traces it made.
 
     Beside the seconds on the wall it keeps those that the thread which serves the request spent on a processor: they
-    leave out what else the machine does.
+    leave out what else the machine does. `begins` has the round that each start of the cloud began with.
     """
 
-    name: str
-    make: Callable[[bool], str | None]
-    thread: Path
+    side: "Side"
+    request: Callable[["Side", bool], str | None]
+    begins: list[int] = field(default_factory=list)
     seconds: dict[str, list[float]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
     served: dict[str, list[float]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
     traces: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """The cloud's name."""
+        return self.side.name
+
+    def make(self, profiled: bool) -> str | None:
+        """Make the request; return the trace's id when there is one."""
+        return self.request(self.side, profiled)
 
     def take(self, kind: str) -> None:
         """Make the request, and keep what it took."""
@@ -73,7 +87,16 @@ class Series:
 
     def _on_a_processor(self) -> float:
         """Return the seconds that Keystone's thread has spent on a processor so far."""
-        return int(self.thread.read_text().split()[0]) / 1e9
+        keystone = self.side.cloud.keystone.server.child.pid  # its only thread that serves has the process's own id
+        return int(Path(f"/proc/{keystone}/task/{keystone}/schedstat").read_text().split()[0]) / 1e9
+
+    def plain_by_start(self) -> list[float]:
+        """Return the median seconds of the plain requests of each start."""
+        ends = [*self.begins[1:], len(self.seconds[PLAIN])]
+        return [
+            statistics.median(self.seconds[PLAIN][begin:end] + self.seconds[CONTROL][begin:end])
+            for begin, end in zip(self.begins, ends, strict=True)
+        ]
 
 
 class Side:
@@ -86,12 +109,6 @@ class Side:
         self.command = command
         self.cloud = Cloud(environment, template, FOLDER / name, store)
         self.client = Client(self.cloud)
-
-    def series(self, request: Callable[["Side", bool], str | None]) -> Series:
-        """Return the series of a request in this cloud, still empty."""
-        keystone = self.cloud.keystone.server.child.pid  # its only thread that serves has the process's own id
-        thread = Path(f"/proc/{keystone}/task/{keystone}/schedstat")
-        return Series(self.name, lambda profiled: request(self, profiled), thread)
 
     def token(self, profiled: bool) -> str | None:
         """Log in as the administrator; return the trace's id when there is one."""
@@ -145,7 +162,7 @@ def measure(wheel: Path, upstream: Environment, command: Path, pairs: int) -> No
         running = ending.pop_all()
     with running:
         for name, request in REQUESTS.items():
-            every = [side.series(request) for side in sides]
+            every = [Series(side, request) for side in sides]
             with step(f"{pairs} rounds of {name}"):
                 _rounds(every, pairs)
             with step("nothing was lost"):
@@ -154,12 +171,20 @@ def measure(wheel: Path, upstream: Environment, command: Path, pairs: int) -> No
 
 
 def _rounds(every: list[Series], pairs: int) -> None:
-    for series, kind in itertools.product(every, KINDS):
-        for _ in range(WARM_UPS):
-            series.make(kind == PROFILED)
-    for order in itertools.islice(_orders(every), pairs):
-        for series, kind in order:
-            series.take(kind)
+    starts = min(STARTS, pairs)
+    orders = itertools.islice(_orders(every), pairs)
+    for start in range(starts):
+        for series in every:
+            if start:
+                series.side.cloud.end()
+                series.side.cloud.start()
+            series.begins.append(len(series.seconds[PLAIN]))
+        for series, kind in itertools.product(every, KINDS):
+            for _ in range(WARM_UPS):
+                series.make(kind == PROFILED)
+        for order in itertools.islice(orders, pairs * (start + 1) // starts - pairs * start // starts):
+            for series, kind in order:
+                series.take(kind)
 
 
 def _orders(every: list[Series]) -> Iterator[list[tuple[Series, str]]]:
@@ -192,11 +217,14 @@ def _print(name: str, every: list[Series], counts: list[int]) -> None:
         say(f"  {f'{series.name}, {kind}':<46} {least:10.1f} {median:10.1f} {len(taken):10d}")
     _print_ratios("times the plain request, on the wall", every, [series.seconds for series in every], counts)
     _print_ratios("the same, Keystone's thread on a processor", every, [series.served for series in every], counts)
+    say("\n  plain, median ms of each start")
+    for series in every:
+        say(f"  {series.name:<46} {' '.join(f'{seconds * 1e3:10.1f}' for seconds in series.plain_by_start())}")
     ours, theirs = every
     say("")
     say(_verdict("ours, profiled : plain, paired", _ratios(ours.seconds[PLAIN], ours.seconds[PROFILED])[1], AT_MOST))
     plain = _ratios(_unprofiled(theirs), _unprofiled(ours))[1]
-    say(_verdict("plain, ours : upstream's, paired", plain, 1 + _apart(every)))
+    say(_verdict("plain, ours : upstream's, paired", plain, 1 + max(_apart(every), _starts_apart(every))))
 
 
 def _print_ratios(title: str, every: list[Series], takens: list[dict[str, list[float]]], counts: list[int]) -> None:
@@ -218,6 +246,12 @@ def _unprofiled(series: Series) -> list[float]:
 def _apart(every: list[Series]) -> float:
     """Return how far the control lay from the plain requests, which are the same: nothing nearer can be told apart."""
     return max(abs(_ratios(series.seconds[PLAIN], series.seconds[CONTROL])[1] - 1) for series in every)
+
+
+def _starts_apart(every: list[Series]) -> float:
+    """Return how far the plain requests of one start of a cloud lay at most from the median of its starts."""
+    starts = [series.plain_by_start() for series in every]
+    return max(abs(seconds / statistics.median(each) - 1) for each in starts for seconds in each)
 
 
 def _verdict(name: str, ratio: float, at_most: float) -> str:
