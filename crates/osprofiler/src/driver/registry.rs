@@ -289,6 +289,7 @@ fn list(schemes: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Id, Notifications};
 
     /// `expected` is the error's text and its help, joined by ` | `.
     fn check(connection: &str, expected: &str) {
@@ -383,6 +384,32 @@ mod tests {
                 &format!("sqlite:///x?{written}"),
                 &format!("the driver `sqlite` has no option `{name}` | {help}"),
             );
+        }
+    }
+
+    #[test]
+    fn every_driver_says_alike_that_nobody_listens() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        for connection in [
+            format!("redis://{address}"),
+            format!("mongodb://{address}/?connect_timeout=1"),
+            format!("elasticsearch://{address}"),
+            format!("mysql://{address}/x"),
+            format!("postgresql://{address}/x"),
+            format!("messaging://?transport_url=rabbit://u:p@{address}/"),
+            format!("loginsight://u:p@{address}"),
+        ] {
+            let connection = ConnectionString::parse(&connection).unwrap();
+            // What is not part of this build has nothing to say.
+            if let Ok(mut reader) = open_reader(&connection) {
+                let read = reader.read(Id::from_u128(1), &mut Notifications::default());
+                let error = read.unwrap_err();
+                let said = error.to_string();
+                assert!(said.ends_with(": nobody listens there"), "{said}");
+                assert!(error.help().is_some(), "{said}");
+            }
         }
     }
 
