@@ -117,7 +117,7 @@ def test_a_driver_that_cannot_be_is_told_and_tried_again(caplog, connection_stri
 def test_the_advice_for_a_mistyped_store_is_left_whole(caplog, connection_string):
     notifier.create(connection_string)
     assert f"`{connection_string}`" in caplog.text
-    assert "`sqlite:///var/lib/osprofiler/trace.db`" in caplog.text
+    assert "`sqlite:///var/lib/osprofiler/traces.db`" in caplog.text
 
 
 def test_passwords_stay_out_of_the_log(caplog):

@@ -96,12 +96,25 @@ impl<'a> Printer<'a> {
     /// Says why a command failed and what to do next.
     pub(crate) fn failure(&mut self, failure: &Failure) {
         self.talk(RED, "error", &failure.message);
+        self.why_and_help(RED, failure);
+    }
+
+    fn why_and_help(&mut self, color: &str, failure: &Failure) {
         for cause in &failure.causes {
-            self.talk(RED, "cause", cause);
+            self.talk(color, "cause", cause);
         }
         for help in &failure.help {
             self.talk(CYAN, "help", help);
         }
+    }
+
+    /// Says why one of several stores is not asked, which the failure names, and what to do about it.
+    pub(crate) fn passed_over(&mut self, failure: &Failure) {
+        self.warning(&format!(
+            "one of the stores is passed over: {}",
+            failure.message
+        ));
+        self.why_and_help(YELLOW, failure);
     }
 
     /// Says what is wrong although the command goes on.

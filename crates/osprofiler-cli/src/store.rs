@@ -31,8 +31,7 @@ pub(crate) struct StoreArguments {
 pub(crate) const HELP: &str = "Where the traces are, for example `sqlite:///var/lib/osprofiler/traces.db` \
                     [default: $OSPROFILER_CONNECTION_STRING]";
 
-pub(crate) const FIRST_COUNTS: &str =
-    "the first one counts that can be read and has what is asked for";
+pub(crate) const FIRST_COUNTS: &str = "Of several, separated by commas, the first one counts that can be read and has what is asked for.";
 
 impl StoreArguments {
     /// Opens for reading what can be read of the store, or of the stores of a list.
@@ -60,7 +59,7 @@ impl StoreArguments {
 
     /// The store, for a command that changes it: one, and opened by whoever does so.
     pub(crate) fn single(&self, session: &Session<'_>) -> Result<ConnectionString, Failure> {
-        single(&self.text(session)?)
+        single(&self.text(session)?, "--connection-string")
     }
 
     fn text(&self, session: &Session<'_>) -> Result<String, Failure> {
@@ -85,13 +84,15 @@ impl StoreArguments {
     }
 }
 
-/// The one connection string that `text` is.
-pub(crate) fn single(text: &str) -> Result<ConnectionString, Failure> {
+/// The one connection string that `text` is; the option `name` is what gives one.
+pub(crate) fn single(text: &str, name: &str) -> Result<ConnectionString, Failure> {
     match ConnectionStrings::split(text)[..] {
         [text] => Ok(ConnectionString::parse(text)?),
         _ => Err(
             Failure::usage("the connection string names several stores, and one is wanted")
-                .with_help("give one after the other"),
+                .with_help(format!(
+                    "run it once for each that is meant: `{name} STORE`"
+                )),
         ),
     }
 }
@@ -123,11 +124,11 @@ fn has_option(connection: &ConnectionString, name: &str) -> bool {
         if implementation.options.iter().any(|option| option.name == name))
 }
 
-/// The drivers with their schemes, from the registry; `of_several` says what becomes of a list.
+/// The drivers with their schemes, from the registry; `of_several` is the sentence that says what becomes of a list.
 pub(crate) fn long_help(of_several: &str) -> String {
     let mut text = format!(
         "Where the traces are, as `connection_string` in the services' section `[profiler]` has it. Without it, \
-         `OSPROFILER_CONNECTION_STRING` is read. Of several, separated by commas, {of_several}.\n",
+         `OSPROFILER_CONNECTION_STRING` is read. {of_several}\n",
     );
     let scheme_of =
         |driver: &Driver| format!("{}://", driver.schemes.first().unwrap_or(&driver.name));

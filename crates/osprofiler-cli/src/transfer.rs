@@ -342,10 +342,16 @@ pub(crate) enum Step {
     Brought,
 }
 
-/// A store that is not there yet holds nothing.
+/// A target that is not there yet holds nothing. One that cannot be looked at is not written, and that is what was wanted of it.
 fn absent_is_empty(outcome: Result<u64, Error>) -> Result<(), Failure> {
     match outcome {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            let mut failure = Failure::from(error);
+            if let Some(on_what) = failure.message.strip_prefix("cannot read ") {
+                failure.message = format!("cannot write {on_what}");
+            }
+            Err(failure)
+        }
         _ => Ok(()),
     }
 }

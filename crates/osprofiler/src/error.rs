@@ -30,7 +30,7 @@ pub enum ErrorKind {
 
 /// A failure, with what it was about and what to do next.
 ///
-/// Displays as one line, lower case, without a final period: ``cannot open `/srv/trace.db`: permission denied``.
+/// Displays as one line, lower case, without a final period: ``cannot open `/srv/traces.db`: permission denied``.
 /// One word wide, so that a `Result` on a warm path stays in registers.
 pub struct Error(Box<Inner>);
 

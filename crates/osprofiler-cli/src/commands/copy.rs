@@ -41,7 +41,7 @@ pub(crate) struct Copy {
     #[arg(long, value_name = "STORE", help = store::HELP, long_help = store::long_help(store::FIRST_COUNTS))]
     from: Option<String>,
 
-    /// The store that gets the traces, a connection string like the source's
+    /// The one store that gets the traces, a connection string like the source's
     #[arg(long, value_name = "STORE")]
     to: String,
 
@@ -59,7 +59,7 @@ impl Command for Copy {
 
     fn run(self, session: &mut Session<'_>) -> Outcome {
         let from = store::given_or_set(self.from.as_deref(), "--from", session)?;
-        let to = store::single(&self.to)?;
+        let to = store::single(&self.to, "--to")?;
         let mut stores = Stores::open(&ConnectionStrings::parse(&from)?, session)?;
         if let Some(same) = stores.connections().find(|from| is_same_store(from, &to)) {
             let message = format!("`{same}` is the source and the target");

@@ -26,7 +26,7 @@ use crate::{Failure, Outcome, Session, Status, out};
     clippy::struct_excessive_bools,
     reason = "they are options of a command line, each with a name of its own"
 )]
-#[command(mut_arg("connection_string", |argument| argument.long_help(long_help("each is tried"))))]
+#[command(mut_arg("connection_string", |argument| argument.long_help(long_help("Of several, separated by commas, each is tried."))))]
 pub(crate) struct Doctor {
     /// A configuration file of the service, as it is started with; of several, later ones win
     #[arg(long, value_name = "FILE")]

@@ -12,17 +12,17 @@ use osprofiler::{ErrorKind, Id, Timestamp};
 use crate::printer::{plural, visible};
 use crate::registry::Command;
 use crate::source::{Asked, Source};
-use crate::store::StoreArguments;
+use crate::store::{StoreArguments, long_help};
 use crate::stores::Stores;
 use crate::{Failure, Outcome, Session, Status};
 
 /// Remove old traces, or some traces, from a store
 ///
 /// A trace goes as a whole, with what is known to be lost of it. Each that went is a line on stdout: its time and its id. At a
-/// terminal you are asked before; elsewhere, as from cron, you are not. What is broken off goes on when it is run again. Only
-/// one store is changed: several are refused.
+/// terminal you are asked before; elsewhere, as from cron, you are not. What is broken off goes on when it is run again.
 #[derive(clap::Args)]
 #[command(group(clap::ArgGroup::new("which").required(true)))]
+#[command(mut_arg("connection_string", |argument| argument.long_help(long_help(ONE_IS_CHANGED))))]
 pub(crate) struct Prune {
     /// The traces' ids
     #[arg(group = "which", value_name = "ID")]
@@ -43,6 +43,9 @@ pub(crate) struct Prune {
     #[arg(short, long)]
     yes: bool,
 }
+
+const ONE_IS_CHANGED: &str =
+    "Only one store is changed: several, separated by commas, are refused.";
 
 /// A span of time, and how it was written.
 #[derive(Clone)]

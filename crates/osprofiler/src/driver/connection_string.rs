@@ -16,7 +16,7 @@ use crate::{Error, ErrorKind, Result};
 
 /// A connection string, parsed. Shows `***` for the password and for options that look secret.
 ///
-/// A path is absolute and begins after the empty host: `sqlite:///srv/trace.db` is the file `/srv/trace.db`. The form with
+/// A path is absolute and begins after the empty host: `sqlite:///srv/traces.db` is the file `/srv/traces.db`. The form with
 /// four slashes (`SQLAlchemy`'s for an absolute path) means the same file.
 ///
 /// ```
@@ -51,7 +51,7 @@ impl ConnectionString {
                 "the connection string does not begin with a scheme"
             })
             .with_help(
-                "write `scheme://...`, for example `sqlite:///var/lib/osprofiler/trace.db`",
+                "write `scheme://...`, for example `sqlite:///var/lib/osprofiler/traces.db`",
             ));
         }
         let scheme = scheme.to_ascii_lowercase();
@@ -188,7 +188,7 @@ impl ConnectionString {
     /// The file a driver of files works on. A relative path is refused: it would depend on where a service was started.
     pub fn file_path(&self) -> Result<&Path> {
         let scheme = &self.scheme;
-        let example = format!("write three slashes: `{scheme}:///var/lib/osprofiler/trace`");
+        let example = format!("write three slashes: `{scheme}:///var/lib/osprofiler/traces`");
         if !self.authority.is_empty() || self.user.is_some() || self.password.is_some() {
             return Err(usage(&format!(
                 "`{self}` names a host or a relative path, `{scheme}` needs an absolute path"

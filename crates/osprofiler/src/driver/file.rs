@@ -35,7 +35,7 @@ pub(super) const IMPLEMENTATION: Implementation = Implementation {
     ],
     options: &[],
     client_options: &[],
-    example: "file:///var/lib/osprofiler/trace.jsonl",
+    example: "file:///var/lib/osprofiler/traces.jsonl",
     open_writer: |connection| Ok(Box::new(FileWriter::new(connection.file_path()?))),
     open_reader: |connection: &ConnectionString| {
         Ok(Box::new(FileReader {

@@ -149,39 +149,36 @@ pub fn find(scheme: &str) -> Result<&'static Driver> {
             let ready: Vec<&str> = ready.collect();
             let message = format!("no driver for the scheme `{scheme}://`");
             let help = match nearest(scheme, &ready) {
-                Some(meant) => {
-                    let others = ready.iter().copied().filter(|&other| other != meant);
-                    format!("did you mean `{meant}://`? there are also {}", list(others))
-                }
-                None => format!("use one of {}", list(ready.iter().copied())),
+                Some(meant) => format!(
+                    "did you mean `{meant}://`? `osprofiler trace list --help` lists the stores"
+                ),
+                None => format!("use one of {}", list(&ready)),
             };
             Error::new(ErrorKind::Usage, message).with_help(help)
         })
 }
 
-/// The one of `schemes` that somebody meant who wrote `scheme`: the first that it begins, or one of which at most a third, and
-/// never more than three letters, has to be changed, put in or left out.
-fn nearest<'a>(scheme: &str, schemes: &[&'a str]) -> Option<&'a str> {
-    let begins = |known: &&&str| scheme.len() >= 3 && known.starts_with(scheme);
-    if let Some(meant) = schemes.iter().find(begins) {
+/// The one of `names`, of schemes or options, that somebody meant who wrote `written`: the first that it begins, or one of which at
+/// most a third, and never more than three letters, has to be changed, put in or left out.
+fn nearest<'a>(written: &str, names: &[&'a str]) -> Option<&'a str> {
+    let begins = |known: &&&str| written.len() >= 3 && known.starts_with(written);
+    if let Some(meant) = names.iter().find(begins) {
         return Some(meant);
     }
-    let most = (scheme.len() / 3).min(3);
-    let distances = schemes
-        .iter()
-        .map(|&known| (distance(scheme, known), known));
+    let most = (written.len() / 3).min(3);
+    let distances = names.iter().map(|&known| (distance(written, known), known));
     let (distance, meant) = distances.min_by_key(|&(distance, _)| distance)?;
     (distance <= most).then_some(meant)
 }
 
-/// How many letters have to be changed, put in or left out to make `one` of `other` (Levenshtein's distance). Both are schemes, so
-/// short.
+/// How many letters have to be changed, put in or left out to make `one` of `other` (Levenshtein's distance), in upper
+/// case or lower.
 fn distance(one: &str, other: &str) -> usize {
     let mut above: Vec<usize> = (0..=other.len()).collect();
     for (row, letter) in one.bytes().enumerate() {
         let mut left_above = std::mem::replace(&mut above[0], row + 1);
         for (column, wanted) in other.bytes().enumerate() {
-            let changed = left_above + usize::from(letter != wanted);
+            let changed = left_above + usize::from(!letter.eq_ignore_ascii_case(&wanted));
             left_above = above[column + 1];
             above[column + 1] = changed.min(left_above + 1).min(above[column] + 1);
         }
@@ -249,37 +246,41 @@ fn implementation(connection: &ConnectionString) -> Result<&'static Implementati
             return Err(usage(format!("the driver `{name}` is gone")).with_help(instead));
         }
     };
-    match connection
+    let unknown = connection
         .options()
-        .find(|(name, _)| !implementation.has_option(name))
-    {
+        .find(|(name, _)| !implementation.has_option(name));
+    match unknown {
         None => Ok(implementation),
         Some((unknown, _)) => {
-            let error = usage(format!("the driver `{name}` has no option `{unknown}`"));
-            if unknown == "ttl" && implementation.open_pruner.is_some() {
-                return Err(error.with_help(
-                    "it keeps a trace until somebody removes it: `osprofiler trace prune --older-than 7d`, for example from cron",
-                ));
-            }
-            Err(if implementation.options.is_empty() {
-                error.with_help("it has no options")
-            } else {
-                error.with_help(format!(
-                    "its options are {}",
-                    implementation
-                        .options
-                        .iter()
-                        .map(|option| format!("`{}`", option.name))
-                        .collect::<Vec<_>>()
-                        .join(", ")
-                ))
-            })
+            let message = format!("the driver `{name}` has no option `{unknown}`");
+            Err(usage(message).with_help(options_help(unknown, implementation)))
         }
     }
 }
 
-fn list<'a>(schemes: impl Iterator<Item = &'a str>) -> String {
+/// What to write instead of the option `unknown`.
+fn options_help(unknown: &str, implementation: &Implementation) -> String {
+    if unknown == "ttl" && implementation.open_pruner.is_some() {
+        return "it keeps a trace until somebody removes it: `osprofiler trace prune --older-than 7d`, for example from cron"
+            .to_owned();
+    }
+    let own: Vec<&str> = implementation.options.iter().map(|one| one.name).collect();
+    if own.is_empty() {
+        return "it has no options".to_owned();
+    }
+    let known = [&own, implementation.client_options].concat();
+    let meant = nearest(unknown, &known).map(|meant| format!("did you mean `{meant}`? "));
+    let own: Vec<_> = own.iter().map(|name| format!("`{name}`")).collect();
+    format!(
+        "{}its options are {}",
+        meant.unwrap_or_default(),
+        own.join(", ")
+    )
+}
+
+fn list(schemes: &[&str]) -> String {
     schemes
+        .iter()
         .map(|scheme| format!("`{scheme}://`"))
         .collect::<Vec<_>>()
         .join(", ")
@@ -288,6 +289,7 @@ fn list<'a>(schemes: impl Iterator<Item = &'a str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Id, Notifications};
 
     /// `expected` is the error's text and its help, joined by ` | `.
     fn check(connection: &str, expected: &str) {
@@ -355,15 +357,60 @@ mod tests {
             assert_eq!(nearest(written, &schemes), expected, "{written}");
         }
         assert_eq!(nearest("sqlite", &[]), None);
+        let options = ["database", "connectTimeoutMS"];
+        assert_eq!(nearest("conecttimeoutms", &options), Some(options[1]));
     }
 
     #[cfg(all(feature = "file", feature = "sqlite"))]
     #[test]
-    fn the_others_follow_the_nearest() {
-        check(
-            "sqllite:///x",
-            "no driver for the scheme `sqllite://` | did you mean `sqlite://`? there are also `file://`",
-        );
+    fn of_a_misspelt_scheme_the_nearest_is_named_and_where_all_are() {
+        let help = "did you mean `sqlite://`? `osprofiler trace list --help` lists the stores";
+        let expected = format!("no driver for the scheme `sqllite://` | {help}");
+        check("sqllite:///x", &expected);
+    }
+
+    #[cfg(feature = "sqlite")]
+    #[test]
+    fn of_a_misspelt_option_the_nearest_is_named_first() {
+        for (written, help) in [
+            (
+                "max_siez=1",
+                "did you mean `max_size`? its options are `max_size`, ",
+            ),
+            ("nonsense=1", "its options are `max_size`, "),
+        ] {
+            let (name, _) = written.split_once('=').unwrap();
+            check(
+                &format!("sqlite:///x?{written}"),
+                &format!("the driver `sqlite` has no option `{name}` | {help}"),
+            );
+        }
+    }
+
+    #[test]
+    fn every_driver_says_alike_that_nobody_listens() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        for connection in [
+            format!("redis://{address}"),
+            format!("mongodb://{address}/?connect_timeout=1"),
+            format!("elasticsearch://{address}"),
+            format!("mysql://{address}/x"),
+            format!("postgresql://{address}/x"),
+            format!("messaging://?transport_url=rabbit://u:p@{address}/"),
+            format!("loginsight://u:p@{address}"),
+        ] {
+            let connection = ConnectionString::parse(&connection).unwrap();
+            // What is not part of this build has nothing to say.
+            if let Ok(mut reader) = open_reader(&connection) {
+                let read = reader.read(Id::from_u128(1), &mut Notifications::default());
+                let error = read.unwrap_err();
+                let said = error.to_string();
+                assert!(said.ends_with(": nobody listens there"), "{said}");
+                assert!(error.help().is_some(), "{said}");
+            }
+        }
     }
 
     #[cfg(not(feature = "redis"))]

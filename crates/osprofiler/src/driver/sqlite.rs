@@ -58,7 +58,7 @@ pub(super) const IMPLEMENTATION: Implementation = Implementation {
         },
     ],
     client_options: &[],
-    example: "sqlite:///var/lib/osprofiler/trace.db?max_size=1GiB",
+    example: "sqlite:///var/lib/osprofiler/traces.db?max_size=1GiB",
     open_writer: |connection| {
         Ok(Box::new(writer::SqliteWriter::new(Settings::of(
             connection,

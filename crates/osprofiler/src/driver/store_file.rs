@@ -145,7 +145,7 @@ pub(super) fn share_group(path: &Path, beside: &[std::path::PathBuf]) {
     }
 }
 
-/// The error for a call on `path` that failed; `action` as in "cannot {action} `/srv/trace.db`: ...".
+/// The error for a call on `path` that failed; `action` as in "cannot {action} `/srv/traces.db`: ...".
 pub(super) fn error(action: &str, path: &Path, error: io::Error) -> Error {
     use io::ErrorKind as Io;
     let folder = path.parent().unwrap_or(path);

@@ -171,6 +171,7 @@ fn sort_io(error: &io::Error) -> Sorted {
             let why = "no answer in time".to_owned();
             temporary(ErrorKind::Unavailable, why, CHECK_SERVER)
         }
+        io::ErrorKind::ConnectionRefused => unavailable("nobody listens there".to_owned()),
         _ => unavailable(text),
     }
 }

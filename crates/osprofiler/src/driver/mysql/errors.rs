@@ -22,8 +22,8 @@ pub(super) fn sort(failure: &Failure) -> Error {
     match failure {
         Failure::MySqlError(said) => sort_said(said.code, &shorten(&said.message)),
         Failure::IoError(error) => sort_io(error),
-        Failure::DriverError(DriverError::CouldNotConnect(Some((_, why, _)))) => {
-            Error::new(ErrorKind::Unavailable, shorten(why))
+        Failure::DriverError(DriverError::CouldNotConnect(Some((_, why, kind)))) => {
+            unreachable(*kind, why)
         }
         Failure::DriverError(DriverError::ConnectTimeout | DriverError::Timeout) => no_answer(),
         Failure::DriverError(DriverError::TlsNotSupported) => {
@@ -65,8 +65,16 @@ fn sort_io(error: &io::Error) -> Error {
         (Some(rustls::Error::InvalidCertificate(why)), _) => tls(&untrusted(why)),
         (Some(other), _) => tls(&shorten(&other.to_string())),
         (None, io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => no_answer(),
-        (None, _) => Error::new(ErrorKind::Unavailable, error.to_string()),
+        (None, kind) => unreachable(kind, &error.to_string()),
     }
+}
+
+fn unreachable(kind: io::ErrorKind, why: &str) -> Error {
+    let why = match kind {
+        io::ErrorKind::ConnectionRefused => "nobody listens there".to_owned(),
+        _ => shorten(why),
+    };
+    Error::new(ErrorKind::Unavailable, why)
 }
 
 fn no_answer() -> Error {
@@ -127,5 +135,23 @@ fn sort_said(code: u16, message: &str) -> Error {
             format!("its tables are not this driver's: {message} ({code})"),
         )
         .with_help("is `data` another program's table? give traces a database of their own"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_there_is_told_in_the_words_of_the_other_drivers() {
+        let kind = io::ErrorKind::ConnectionRefused;
+        let (address, why) = ("h:3306".to_owned(), "Connection refused".to_owned());
+        let could_not = DriverError::CouldNotConnect(Some((address, why, kind)));
+        for failure in [
+            Failure::DriverError(could_not),
+            Failure::IoError(kind.into()),
+        ] {
+            assert_eq!(sort(&failure).to_string(), "nobody listens there");
+        }
     }
 }

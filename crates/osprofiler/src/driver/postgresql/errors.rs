@@ -39,6 +39,9 @@ pub(super) fn sort(error: &tokio_postgres::Error) -> Error {
             }
             // How the client says that what it read was no message.
             None if io.kind() == io::ErrorKind::InvalidInput => not_postgresql(io),
+            None if io.kind() == io::ErrorKind::ConnectionRefused => {
+                Error::new(ErrorKind::Unavailable, "nobody listens there")
+            }
             None => Error::new(ErrorKind::Unavailable, shorten(&io.to_string())),
         };
     }

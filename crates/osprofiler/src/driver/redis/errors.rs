@@ -190,7 +190,12 @@ fn explain_io(error: &io::Error) -> Cause {
             "it closed the connection".to_owned(),
             "the server's log says why; a server that wants TLS is `rediss://`",
         ),
-        _ => (ErrorKind::Unavailable, one_line(&error.to_string()), ""),
+        // A name that nobody knows, a network that leads nowhere.
+        _ => (
+            ErrorKind::Unavailable,
+            one_line(&error.to_string()),
+            "check host and port; the name has to be known on this machine: `getent hosts NAME`",
+        ),
     };
     Cause { kind, why, help }
 }
@@ -281,6 +286,16 @@ mod tests {
         for (answer, kind, passes, why) in answers {
             check(answer, kind, passes, why);
         }
+    }
+
+    #[test]
+    fn a_host_that_nobody_knows_is_told_with_what_to_check() {
+        let unknown = io::Error::other("failed to lookup address information");
+        let error = sort("read", &settings(), &RedisError::from(unknown));
+        assert!(
+            error.help().unwrap_or_default().contains("getent hosts"),
+            "{error:?}"
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ use rusqlite::ErrorCode;
 use crate::driver::store_file::{self, corrupt};
 use crate::{Error, ErrorKind};
 
-/// The error for a call on the store at `path` that failed; `action` as in "cannot {action} `/srv/trace.db`: ...".
+/// The error for a call on the store at `path` that failed; `action` as in "cannot {action} `/srv/traces.db`: ...".
 pub(super) fn sort(action: &str, path: &Path, error: rusqlite::Error) -> Error {
     let Some(code) = error.sqlite_error_code() else {
         // Not SQLite itself: a value of another type than the layout's.
