@@ -72,3 +72,4 @@ pub(crate) use published::effective_user;
 pub use published::{
     ProcessList, PublishedProcess, RuntimeFolders, failed_publications, processes, set_publishing,
 };
+pub use spool::{Spooled, spooled};
