@@ -104,9 +104,16 @@ impl Configuration {
         })
     }
 
-    /// Whether the service traces anything.
-    pub(crate) fn is_enabled(&self) -> bool {
-        switched(&self.value_or_default(PROFILER, "enabled")).unwrap_or(false)
+    /// Whether the service traces anything; `None` if that is not known.
+    pub(crate) fn is_enabled(&self) -> Option<bool> {
+        let option = ConfigOption::find(PROFILER, "enabled")?;
+        let value = self.value(option).ok().filter(|_| self.is_whole())?;
+        switched(&value)
+    }
+
+    /// Whether all of its files were read: else nobody knows what the others hold.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.files.iter().all(|file| file.fault.is_none())
     }
 
     /// What of the files has no effect, in their order.
@@ -135,7 +142,8 @@ impl Configuration {
     /// A comment that would set an option which nothing sets, to something other than its default.
     fn commented(&self, found: &Assignment, file: &ConfigFile) -> Option<Ignored> {
         let option = ConfigOption::find(&found.section, &found.name)?;
-        if found.value.eq_ignore_ascii_case(option.default) || self.setting(option).is_some() {
+        let is_set = !self.is_whole() || self.setting(option).is_some();
+        if is_set || found.value.eq_ignore_ascii_case(option.default) {
             return None;
         }
         let default = if option.default.is_empty() {

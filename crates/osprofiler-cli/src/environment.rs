@@ -32,6 +32,29 @@ pub struct Environment {
     pub width: Option<usize>,
 }
 
+/// Each variable that a command reads, and what it means: for the manual pages.
+pub const VARIABLES: [(&str, &str); 7] = [
+    (
+        "OSPROFILER_CONNECTION_STRING",
+        "the store, where `--connection-string` is not given",
+    ),
+    (
+        "OSPROFILER_RUNTIME_DIR",
+        "the one folder where traced processes publish their counters and `doctor` looks for them; `off` for none",
+    ),
+    (
+        "XDG_RUNTIME_DIR",
+        "the folder above one more, `osprofiler`, without the variable before",
+    ),
+    ("NO_COLOR", "no colour"),
+    ("CLICOLOR_FORCE", "colour even in a pipe"),
+    ("TERM=dumb", "no colour"),
+    (
+        "COLUMNS",
+        "the width of the tree and of help in a pipe; `--width` wins",
+    ),
+];
+
 /// When output is coloured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Color {

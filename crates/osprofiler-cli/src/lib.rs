@@ -29,7 +29,7 @@ mod status;
 use std::ffi::OsString;
 use std::io::Write;
 
-pub use environment::{Color, Environment};
+pub use environment::{Color, Environment, VARIABLES};
 pub use registry::command;
 pub use status::Status;
 

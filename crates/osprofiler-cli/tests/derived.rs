@@ -7,9 +7,10 @@
 )]
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::Command;
 
-use osprofiler_cli::{Environment, Status};
+use osprofiler_cli::{Environment, Status, VARIABLES};
 
 fn stdout_of(arguments: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_osprofiler"))
@@ -94,6 +95,10 @@ fn every_command_has_a_manual_page_that_names_its_options() {
             let line = format!("\n\\fB{}\\fR\n{}\n", status.code(), status.meaning());
             assert!(page.contains(&line), "{file} {status:?}");
         }
+        for (name, meaning) in VARIABLES {
+            let line = format!("\n\\fB{name}\\fR\n{meaning}\n");
+            assert!(page.contains(&line), "{file} {name}");
+        }
         let words: Vec<&str> = path[1..].iter().map(String::as_str).collect();
         let printed = stdout_of(&[&["man"], &words[..]].concat());
         assert_eq!(
@@ -119,4 +124,16 @@ fn a_manual_page_goes_by_its_own_name_too() {
         assert_eq!(stdout_of(&["man", name]), page, "{name}");
     }
     assert_eq!(stdout_of(&["man", "osprofiler"]), stdout_of(&["man"]));
+}
+
+#[test]
+fn the_document_tells_the_variables_that_the_manual_pages_tell() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/command.md");
+    let document = std::fs::read_to_string(path).unwrap();
+    let (_, table) = document
+        .split_once("\n| Variable | Meaning |\n|---|---|\n")
+        .unwrap();
+    let (table, _) = table.split_once("\n\n").unwrap();
+    let rows = VARIABLES.map(|(name, meaning)| format!("| `{name}` | {meaning} |"));
+    assert_eq!(table, rows.join("\n"));
 }

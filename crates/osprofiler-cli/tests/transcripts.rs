@@ -136,6 +136,7 @@ fn steady(text: &str) -> String {
     let mut text = text.to_owned();
     for (beginning, stands_for) in [
         ("belongs to ", "[OWNER]"),
+        ("the oldest was written ", "[TIME]"),
         ("connection included: ", "[TIME]"),
         ("came back: ", "[TIME]"),
         ("it answers: ", "[TIME]"),

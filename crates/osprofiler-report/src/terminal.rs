@@ -31,8 +31,8 @@ use crate::report::Report;
 
 /// Once this much is written it goes to the caller.
 const PIECE_BYTES: usize = 64 * 1024;
-/// The narrowest page; a terminal that says less is not believed.
-const LEAST_WIDTH: usize = 40;
+/// The narrowest tree, in columns; a terminal that says less is not believed.
+pub const LEAST_WIDTH: u16 = 40;
 /// As many totals are shown, those with the most self time first.
 const MOST_TOTALS: usize = 20;
 /// How wide the columns of the tables of totals are, without the first.
@@ -49,7 +49,7 @@ pub(crate) fn render(
     let mut page = Page {
         report,
         options: RenderOptions {
-            width: options.width.max(LEAST_WIDTH),
+            width: options.width.max(usize::from(LEAST_WIDTH)),
             ..*options
         },
         service_colors: (report.services().iter().enumerate())

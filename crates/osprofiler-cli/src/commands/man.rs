@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap_mangen::roff::{Roff, bold, roman};
 
+use crate::environment::VARIABLES;
 use crate::registry::{self, Command};
 use crate::{Failure, Outcome, Session, Status, out};
 
@@ -91,7 +92,8 @@ fn page(command: &clap::Command) -> Vec<u8> {
     let rendered = clap_mangen::Man::new(command.clone())
         .source(concat!("osprofiler ", env!("CARGO_PKG_VERSION")))
         .render(&mut page)
-        .and_then(|()| exit_status().to_writer(&mut page));
+        .and_then(|()| exit_status().to_writer(&mut page))
+        .and_then(|()| environment().to_writer(&mut page));
     debug_assert!(rendered.is_ok(), "writing to memory does not fail");
     page
 }
@@ -105,6 +107,19 @@ fn exit_status() -> Roff {
             .control("TP", [])
             .text([bold(status.code().to_string())])
             .text([roman(status.meaning())]);
+    }
+    section
+}
+
+/// The section that tells the variables, which any command may read.
+fn environment() -> Roff {
+    let mut section = Roff::new();
+    section.control("SH", ["ENVIRONMENT"]);
+    for (name, meaning) in VARIABLES {
+        section
+            .control("TP", [])
+            .text([bold(name)])
+            .text([roman(meaning)]);
     }
     section
 }

@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use osprofiler_report::{RenderOptions, Report};
+use osprofiler_report::{LEAST_WIDTH, RenderOptions, Report};
 
 use crate::environment::Color;
 use crate::format::FormatArguments;
@@ -42,8 +42,8 @@ pub(crate) struct Show {
     #[arg(long, value_name = "LEVELS", value_parser = clap::value_parser!(u32).range(1..))]
     depth: Option<u32>,
 
-    /// Tree: the width of a line [default: the terminal's; `COLUMNS` or 100 in a pipe]
-    #[arg(long, value_name = "COLUMNS", value_parser = clap::value_parser!(u16).range(20..))]
+    /// Tree: the width of a line, 40 or more [default: the terminal's; `COLUMNS` or 100 in a pipe]
+    #[arg(long, value_name = "COLUMNS", value_parser = clap::value_parser!(u16).range(i64::from(LEAST_WIDTH)..))]
     width: Option<u16>,
 
     /// Tree: colour it

@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use osprofiler::driver::access_help;
+use osprofiler::driver::{access_help, missing_folder_help};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::process::geteuid;
 
@@ -42,11 +42,9 @@ impl Owned {
     pub(super) fn folder(path: &Path) -> Result<Self, Finding> {
         let shown = path.display();
         if is_missing(path) {
-            let word = shell_word(&shown.to_string());
             let text = format!("the folder `{shown}` does not exist");
-            return Err(Finding::new(Level::Error, text).with_help(format!(
-                "make it, writable for the services: `install -d -m 2770 -g GROUP {word}`"
-            )));
+            let help = missing_folder_help(shell_word(&shown.to_string()));
+            return Err(Finding::new(Level::Error, text).with_help(help));
         }
         if path.metadata().is_ok_and(|metadata| !metadata.is_dir()) {
             let text = format!("`{shown}` is no folder");

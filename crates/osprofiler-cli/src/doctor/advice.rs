@@ -3,16 +3,22 @@
 
 use std::path::Path;
 
-use crate::configuration::{ConfigOption, Configuration, OPTIONS, PROFILER, Unresolved, switched};
+use osprofiler::delivery::{Spooled, spooled};
 
 use super::accounts::Owned;
+use super::text::ago;
 use super::{Finding, Level};
+use crate::configuration::{ConfigOption, Configuration, OPTIONS, PROFILER, Unresolved, switched};
+use crate::printer::plural;
+use crate::status::reason;
 
 /// What everybody knows.
 const DEFAULT_KEY: &str = "SECRET_KEY";
 /// A shorter key is guessed.
 const FEWEST_LETTERS: usize = 8;
 const MAKE_A_KEY: &str = "make one: `python3 -c \"import secrets; print(secrets.token_hex(16))\"`, the same for all services";
+const WHAT_BECOMES: &str = "each is sent once its store takes something, by the process that wrote it, or, when that has ended, by the next of the \
+                            same user with the same `connection_string`; where no service has these any more it stays until you remove it";
 
 /// What is found, the worst that hinders everything first.
 pub(super) fn findings(configuration: &Configuration) -> Vec<Finding> {
@@ -28,17 +34,25 @@ pub(super) fn findings(configuration: &Configuration) -> Vec<Finding> {
     for option in OPTIONS {
         findings.extend(of_option(configuration, option));
     }
+    if !configuration.is_whole() {
+        let text = "whether anything is traced, and with which keys, is not known without all of its files";
+        findings.push(Finding::new(Level::Note, text));
+        return findings;
+    }
     let is_enabled = configuration.is_enabled();
-    findings.push(if is_enabled {
-        Finding::new(
+    findings.push(match is_enabled {
+        Some(true) => Finding::new(
             Level::Fine,
             "requests are traced whose headers are signed with a key: `enabled` is on",
-        )
-    } else {
-        Finding::new(Level::Warning, "nothing is traced: `enabled` is off")
-            .with_help("write `enabled = True` below `[profiler]`, and restart the service")
+        ),
+        Some(false) => Finding::new(Level::Warning, "nothing is traced: `enabled` is off")
+            .with_help("write `enabled = True` below `[profiler]`, and restart the service"),
+        None => Finding::new(
+            Level::Note,
+            "whether anything is traced is not known: `enabled` is neither on nor off",
+        ),
     });
-    keys(configuration, is_enabled, &mut findings);
+    keys(configuration, is_enabled == Some(true), &mut findings);
     if !is_on(configuration, "mask_secrets") {
         findings.push(Finding::new(
             Level::Warning,
@@ -51,27 +65,68 @@ pub(super) fn findings(configuration: &Configuration) -> Vec<Finding> {
             "processes of this service are not listed below: `publish_counters` is off",
         ));
     }
-    findings.extend(spool(configuration));
+    let folder = configuration.value_or_default(PROFILER, "spool_folder");
+    if !folder.is_empty() {
+        spool(Path::new(&folder), &mut findings);
+    }
     findings
 }
 
-/// Who may write the folder for what waits, if there is to be one.
-fn spool(configuration: &Configuration) -> Option<Finding> {
-    let folder = configuration.value_or_default(PROFILER, "spool_folder");
-    if folder.is_empty() {
-        return None;
-    }
-    Some(match Owned::folder(Path::new(&folder)) {
-        Ok(found) => {
-            let (title, writers) = (found.title(), found.writers());
-            let text = format!("`spool_folder` belongs to {title}; it can be written by {writers}");
-            Finding::new(Level::Fine, text)
+/// Who may write the folder for what waits, and what does.
+fn spool(folder: &Path, findings: &mut Vec<Finding>) {
+    let found = match Owned::folder(folder) {
+        Ok(found) => found,
+        Err(finding) => {
+            findings.push(Finding {
+                text: format!("`spool_folder`: {}", finding.text),
+                ..finding
+            });
+            return;
         }
-        Err(finding) => Finding {
-            text: format!("`spool_folder`: {}", finding.text),
-            ..finding
-        },
-    })
+    };
+    let (title, writers) = (found.title(), found.writers());
+    let text = format!("`spool_folder` belongs to {title}; it can be written by {writers}");
+    findings.push(Finding::new(Level::Fine, text));
+    findings.push(match spooled(folder) {
+        Ok(Spooled {
+            files: 0,
+            is_cut_off: false,
+            ..
+        }) => Finding::new(Level::Fine, "`spool_folder` holds no file that waits"),
+        Ok(found) => Finding::new(Level::Note, waiting(&found)).with_help(WHAT_BECOMES),
+        Err(error) => {
+            let text = format!(
+                "what waits in `spool_folder` is not known: {}",
+                reason(&error)
+            );
+            Finding::new(Level::Note, text)
+        }
+    });
+}
+
+/// What waits, in words.
+fn waiting(found: &Spooled) -> String {
+    let files = plural(found.files, "file");
+    let notifications = plural(found.notifications, "notification");
+    let kib = found.bytes.div_ceil(1024);
+    let unread = match found.unread {
+        0 => String::new(),
+        unread => format!(
+            ", without {} that this user may not read",
+            plural(unread, "file")
+        ),
+    };
+    let more = if found.is_cut_off {
+        ", and more that was not looked at"
+    } else {
+        ""
+    };
+    let oldest = found.oldest.map_or_else(String::new, |oldest| {
+        format!("; the oldest was written {}", ago(oldest))
+    });
+    format!(
+        "`spool_folder` holds what waits for its store: {files}, {kib} KiB, {notifications}{unread}{more}{oldest}"
+    )
 }
 
 fn is_on(configuration: &Configuration, name: &str) -> bool {
@@ -178,7 +233,7 @@ fn keys(configuration: &Configuration, is_enabled: bool, findings: &mut Vec<Find
         findings.push(Finding::new(Level::Note, "`hmac_keys` holds a key twice"));
     }
     if findings.len() == before {
-        let counted = crate::printer::plural(count as u64, "key");
+        let counted = plural(count as u64, "key");
         findings.push(Finding::new(
             Level::Fine,
             format!("`hmac_keys` holds {counted} of its own"),

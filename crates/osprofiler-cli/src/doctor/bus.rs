@@ -19,16 +19,25 @@ pub(super) fn stores(
     findings: &mut Vec<Finding>,
 ) -> Option<ConnectionStrings> {
     let option = ConfigOption::find(PROFILER, "connection_string")?;
-    if configuration.files.iter().any(|file| file.fault.is_some()) {
+    if !configuration.is_whole() {
         let text =
             "the service's stores are not known without all of its files: none of them was tried";
         findings.push(Finding::new(Level::Note, text));
         return None;
     }
-    if configuration.setting(option).is_none() && !configuration.is_enabled() {
-        let text = "no `connection_string` is named, and nothing is traced: no store of the service was tried";
-        findings.push(Finding::new(Level::Note, text));
-        return None;
+    if configuration.setting(option).is_none() {
+        let why = match configuration.is_enabled() {
+            Some(true) => None,
+            Some(false) => Some("nothing is traced"),
+            None => Some("whether anything is traced is not known"),
+        };
+        if let Some(why) = why {
+            let text = format!(
+                "no `connection_string` is named, and {why}: no store of the service was tried"
+            );
+            findings.push(Finding::new(Level::Note, text));
+            return None;
+        }
     }
     // Why it has no value is said already.
     let text = configuration.value(option).ok()?;

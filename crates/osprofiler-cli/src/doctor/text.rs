@@ -59,7 +59,8 @@ fn write_configuration(configured: &Configured, out: &mut dyn Write) -> io::Resu
     for option in OPTIONS {
         let from = match configuration.setting(option) {
             None if option.group != crate::configuration::PROFILER => continue,
-            None => "default".to_owned(),
+            None if configuration.is_whole() => "default".to_owned(),
+            None => "?".to_owned(),
             Some(setting) if setting.overridden.is_empty() => setting.place.to_string(),
             Some(setting) => {
                 let over = setting.overridden.iter().map(ToString::to_string);
@@ -87,9 +88,12 @@ fn write_configuration(configured: &Configured, out: &mut dyn Write) -> io::Resu
 /// An option's value as it may be shown.
 pub(super) fn value(configured: &Configured, option: &ConfigOption) -> String {
     let configuration = &configured.configuration;
+    let setting = configuration.setting(option);
+    if setting.is_none() && !configuration.is_whole() {
+        return "?".to_owned();
+    }
     if !option.secret {
         // As it is written: what it names may be a secret.
-        let setting = configuration.setting(option);
         return setting.map_or_else(|| option.default.to_owned(), |setting| setting.raw);
     }
     let Ok(value) = configuration.value(option) else {
@@ -209,11 +213,14 @@ fn numbers(counters: &Counters) -> [String; 5] {
 
 /// How long ago its counters changed.
 fn age(process: &PublishedProcess) -> String {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
     let updated = u64::try_from(process.updated.as_micros()).unwrap_or_default();
-    let seconds = now.saturating_sub(Duration::from_micros(updated)).as_secs();
+    ago(UNIX_EPOCH + Duration::from_micros(updated))
+}
+
+/// How long ago that was; what is to come is now.
+pub(super) fn ago(then: SystemTime) -> String {
+    let since = SystemTime::now().duration_since(then).unwrap_or_default();
+    let seconds = since.as_secs();
     match seconds {
         0..120 => format!("{seconds} s ago"),
         120..7200 => format!("{} min ago", seconds / 60),

@@ -57,6 +57,13 @@ hmac_keys = s3cret$word, s3cret
 connection_string = kafka
 ";
 
+/// One that nobody can tell by whether anything is traced.
+const UNSURE: &str = "[profiler]
+enabled = yes please
+hmac_keys = s3cret-s3cret-s3cret
+spool_folder = [FOLDER]/spool
+";
+
 impl World {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -97,6 +104,13 @@ impl World {
         put("service.conf", service.as_bytes());
         put("sound.conf", SOUND.as_bytes());
         put("later.conf", LATER.as_bytes());
+        let unsure = UNSURE.replace("[FOLDER]", path.to_str().unwrap());
+        put("unsure.conf", unsure.as_bytes());
+        fs::create_dir(path.join("spool")).unwrap();
+        for number in 1..=2 {
+            let name = format!("spool/osprofiler-1-1000000-{number:08}.spool");
+            put(&name, b"osprofiler spool 1\nB\x15\0\0\0 and so on");
+        }
         put(
             "refused.conf",
             b"[profiler]\nenabled = True\n  hmac_keys s3cret\ns3cret\n",

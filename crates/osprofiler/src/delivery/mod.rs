@@ -2,11 +2,23 @@
 //! From recorded events to stores: one background thread a process.
 //!
 //! ```text
-//!   recorder ──sweep──▶ pipeline: name, host, project ──▶ queue ──batch──▶ driver::Writer
-//!   submit ──────────▶           by origin, to each      (bounded)  ◀──again later──┘
-//!                                of its stores              ├─▶ spool: files, if there may be some ─▶ later, or a later process
-//!                                                           └─▶ counted as lost, told to the store
+//!   recorder's chunks            process.rs: submit, notifications as they are
+//!        │ swept by worker.rs         │
+//!        ▼                            ▼
+//!   pipeline.rs   project, service, host; to each store of the origin, which table.rs knows
+//!        ▼
+//!   queue.rs      one a store: an unordered tail, sealed to batches
+//!        ▼
+//!   backlog.rs    bounded memory, oldest first ──full, or at the end──▶ spool.rs: files, if there may be some
+//!        │                         ▲                                     │       │ none, or their bound is reached
+//!        ▼ batch by batch          └──this process's, an ended one's─────┘       ▼
+//!   calls.rs      driver::Writer::write                                        lost: ledger.rs, by trace and reason,
+//!        ├─ for now: the same batch again, when standing.rs says so              ▲   until the store is told
+//!        ├─ refused, a panic ────────────────────────────────────────────────────┘
+//!        └─ taken: stored, but for what queue/held.rs knows the writer to hold back
 //! ```
+//!
+//! What becomes of each is counted in counters.rs.
 //!
 //! The thread starts at a process's first event, sweeps every 100 ms while there are events, and sleeps without a timer otherwise. It
 //! never touches Python, blocks signals, survives its drivers' panics, and belongs to one process: a forked child starts its own. At the
@@ -60,3 +72,4 @@ pub(crate) use published::effective_user;
 pub use published::{
     ProcessList, PublishedProcess, RuntimeFolders, failed_publications, processes, set_publishing,
 };
+pub use spool::{Spooled, spooled};

@@ -14,6 +14,7 @@
 
 mod owner;
 mod piece;
+mod waiting;
 
 use std::collections::VecDeque;
 use std::fs;
@@ -28,6 +29,7 @@ use crate::Notifications;
 
 pub(super) use self::owner::leave_to_parent;
 pub(super) use self::piece::Piece;
+pub use self::waiting::{Spooled, spooled};
 
 const PREFIX: &str = "osprofiler-";
 const OWNER: &str = ".owner";

@@ -145,6 +145,14 @@ pub(super) fn share_group(path: &Path, beside: &[std::path::PathBuf]) {
     }
 }
 
+/// What to do where `folder` is not there, which is shown as given.
+pub fn missing_folder_help(folder: impl std::fmt::Display) -> String {
+    format!(
+        "create it, writable for the services: `install -d -m 2770 -g osprofiler {folder}`, after `groupadd osprofiler` and, \
+         for each service's user, `usermod -aG osprofiler USER`"
+    )
+}
+
 /// The error for a call on `path` that failed; `action` as in "cannot {action} `/srv/traces.db`: ...".
 pub(super) fn error(action: &str, path: &Path, error: io::Error) -> Error {
     use io::ErrorKind as Io;
@@ -153,11 +161,7 @@ pub(super) fn error(action: &str, path: &Path, error: io::Error) -> Error {
         Io::NotFound if !folder.exists() => (
             ErrorKind::Unavailable,
             format!("the folder `{}` does not exist", folder.display()),
-            Some(format!(
-                "create it, writable for the services: `install -d -m 2770 -g osprofiler {}`, after `groupadd osprofiler` and, \
-                 for each service's user, `usermod -aG osprofiler USER`",
-                folder.display()
-            )),
+            Some(missing_folder_help(folder.display())),
         ),
         Io::NotFound => (
             ErrorKind::NotFound,

@@ -20,6 +20,20 @@ fn scene(folder: &Path, bytes: u64) -> Scene {
     })
 }
 
+/// One whose store is down.
+fn down(folder: &Path, bytes: u64) -> Scene {
+    let scene = scene(folder, bytes);
+    scene.outage(Mood::IsDown);
+    scene
+}
+
+/// Leaves in files what a process that has ended recorded while its store was down.
+fn leave(folder: &Path, count: u64) {
+    let mut ended = down(folder, ROOMY);
+    ended.record(1, "B", count);
+    ended.end();
+}
+
 fn files(folder: &Path, end: &str) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = std::fs::read_dir(folder)
         .unwrap()
@@ -77,8 +91,7 @@ impl Scene {
 #[test]
 fn what_memory_does_not_hold_is_in_files_and_stored_in_order_when_the_store_is_back() {
     let folder = tempfile::tempdir().unwrap();
-    let mut scene = scene(folder.path(), ROOMY);
-    scene.outage(Mood::IsDown);
+    let mut scene = down(folder.path(), ROOMY);
     for count in [500, 100, 100, 100, 100, 100] {
         scene.record(1, "B", count);
         scene.pass(100_000);
@@ -102,8 +115,7 @@ fn what_memory_does_not_hold_is_in_files_and_stored_in_order_when_the_store_is_b
 #[test]
 fn before_a_store_that_failed_is_tried_again_everything_is_in_files() {
     let folder = tempfile::tempdir().unwrap();
-    let mut scene = scene(folder.path(), ROOMY);
-    scene.outage(Mood::IsDown);
+    let mut scene = down(folder.path(), ROOMY);
     scene.record(1, "B", 25);
     scene.step();
     assert_eq!(scene.balance(), [0, 0, 0, 25]);
@@ -116,8 +128,7 @@ fn before_a_store_that_failed_is_tried_again_everything_is_in_files() {
 #[test]
 fn memory_stays_within_its_bound_however_small_the_batches_are() {
     let folder = tempfile::tempdir().unwrap();
-    let mut scene = scene(folder.path(), 0);
-    scene.outage(Mood::IsDown);
+    let mut scene = down(folder.path(), 0);
     for _ in 0..500 {
         // Fewer than a batch has.
         scene.record(1, "B", 9);
@@ -132,8 +143,7 @@ fn memory_stays_within_its_bound_however_small_the_batches_are() {
 #[test]
 fn files_are_for_this_user_alone() {
     let folder = tempfile::tempdir().unwrap();
-    let mut scene = scene(folder.path(), ROOMY);
-    scene.outage(Mood::IsDown);
+    let mut scene = down(folder.path(), ROOMY);
     scene.record(1, "B", 10);
     scene.keep();
     let found = files(folder.path(), "");
@@ -147,8 +157,7 @@ fn files_are_for_this_user_alone() {
 fn beyond_the_bound_of_files_the_oldest_in_memory_are_lost_and_told() {
     let folder = tempfile::tempdir().unwrap();
     let bound = 20_000;
-    let mut scene = scene(folder.path(), bound);
-    scene.outage(Mood::IsDown);
+    let mut scene = down(folder.path(), bound);
     for _ in 0..100 {
         scene.record(1, "B", 100);
         scene.pass(6_000);
@@ -182,8 +191,7 @@ fn beyond_the_bound_of_files_the_oldest_in_memory_are_lost_and_told() {
 #[test]
 fn what_waits_at_the_end_is_sent_by_a_later_process() {
     let folder = tempfile::tempdir().unwrap();
-    let mut first = scene(folder.path(), ROOMY);
-    first.outage(Mood::IsDown);
+    let mut first = down(folder.path(), ROOMY);
     first.record(1, "B", 25);
     first.pass(1_000);
     first.keep();
@@ -206,10 +214,7 @@ fn what_waits_at_the_end_is_sent_by_a_later_process() {
 #[test]
 fn a_process_ends_when_it_has_sent_what_another_left_or_the_store_is_down() {
     let folder = tempfile::tempdir().unwrap();
-    let mut first = scene(folder.path(), ROOMY);
-    first.outage(Mood::IsDown);
-    first.record(1, "B", 25);
-    first.end();
+    leave(folder.path(), 25);
     let mut second = scene(folder.path(), ROOMY);
     second.record(1, "B", 1);
     second.pipeline.mark();
@@ -230,10 +235,7 @@ fn a_process_ends_when_it_has_sent_what_another_left_or_the_store_is_down() {
 fn each_of_many_ended_processes_files_is_sent_once_and_another_stores_is_left() {
     let folder = tempfile::tempdir().unwrap();
     for _ in 0..3 {
-        let mut ended = scene(folder.path(), ROOMY);
-        ended.outage(Mood::IsDown);
-        ended.record(1, "B", 15);
-        ended.end();
+        leave(folder.path(), 15);
     }
     let path = folder.path().to_path_buf();
     let mut other = Scene::with(1, LIMITS, move |_| {
@@ -252,8 +254,7 @@ fn each_of_many_ended_processes_files_is_sent_once_and_another_stores_is_left() 
 #[test]
 fn losses_that_nobody_could_be_told_of_are_told_by_a_later_process() {
     let folder = tempfile::tempdir().unwrap();
-    let mut first = scene(folder.path(), 20_000);
-    first.outage(Mood::IsDown);
+    let mut first = down(folder.path(), 20_000);
     first.record(1, "B", 2_000);
     first.pass(1_000);
     let lost = first.counters().lost();
@@ -301,10 +302,7 @@ fn a_damaged_file_is_counted_and_the_others_are_sent() {
 #[test]
 fn of_files_that_gave_nothing_it_is_not_said_that_they_were_sent() {
     let folder = tempfile::tempdir().unwrap();
-    let mut first = scene(folder.path(), ROOMY);
-    first.outage(Mood::IsDown);
-    first.record(1, "B", 10);
-    first.end();
+    leave(folder.path(), 10);
     std::fs::write(&files(folder.path(), ".spool")[0], "").unwrap();
     let mut second = scene(folder.path(), ROOMY);
     second.recover(1);
@@ -317,10 +315,7 @@ fn of_files_that_gave_nothing_it_is_not_said_that_they_were_sent() {
 #[test]
 fn half_a_file_of_a_process_that_was_killed_is_counted_by_the_next() {
     let folder = tempfile::tempdir().unwrap();
-    let mut first = scene(folder.path(), ROOMY);
-    first.outage(Mood::IsDown);
-    first.record(1, "B", 20);
-    first.end();
+    leave(folder.path(), 20);
     let last = files(folder.path(), ".spool").pop().unwrap();
     let bytes = std::fs::read(&last).unwrap();
     std::fs::write(&last, &bytes[..bytes.len() - 1]).unwrap();
@@ -375,8 +370,7 @@ fn a_store_that_refuses_what_was_in_a_file_loses_it() {
 #[test]
 fn a_flush_while_the_store_is_down_is_over_with_what_is_in_files() {
     let folder = tempfile::tempdir().unwrap();
-    let mut scene = scene(folder.path(), ROOMY);
-    scene.outage(Mood::IsDown);
+    let mut scene = down(folder.path(), ROOMY);
     scene.record(1, "B", 25);
     scene.pipeline.mark();
     scene.step();

@@ -157,20 +157,30 @@ pub(super) fn create(path: &Path) -> io::Result<File> {
 
 /// Opens a file of this user's own: no link, no pipe, nobody else's.
 pub(super) fn open(path: &Path) -> io::Result<File> {
+    let file = open_anyones(path)?;
+    if file.metadata()?.uid() == effective_user() {
+        Ok(file)
+    } else {
+        Err(unfit("it is no file of this user's own"))
+    }
+}
+
+/// Opens a file, whoever owns it: no link, no pipe.
+pub(super) fn open_anyones(path: &Path) -> io::Result<File> {
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(flags)
         .open(path)?;
-    let metadata = file.metadata()?;
-    if metadata.is_file() && metadata.uid() == effective_user() {
+    if file.metadata()?.is_file() {
         Ok(file)
     } else {
-        Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "it is no file of this user's own",
-        ))
+        Err(unfit("it is no file"))
     }
+}
+
+fn unfit(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ pub(super) const MAX_BYTES: usize = 32 << 20;
 
 const MAGIC: &[u8] = b"osprofiler spool 1\n";
 const CHECKSUM_BYTES: usize = 8;
-const HEAD_BYTES: usize = MAGIC.len() + 1 + 4 + 4;
+pub(super) const HEAD_BYTES: usize = MAGIC.len() + 1 + 4 + 4;
 const BATCH: u8 = b'B';
 const LOSSES: u8 = b'L';
 
@@ -68,7 +68,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Piece, Damaged> {
 }
 
 /// How many notifications the head of a file says there are: 0 if it has none.
-fn said_count(bytes: &[u8]) -> u64 {
+pub(super) fn said_count(bytes: &[u8]) -> u64 {
     let head = bytes.strip_prefix(MAGIC).and_then(|rest| rest.get(1..5));
     let count = head.and_then(|count| count.first_chunk().copied());
     let count = count.map_or(0, u32::from_le_bytes);

@@ -86,3 +86,34 @@ fn what_is_no_owner_of_ours_is_left_alone() {
     assert!(!Spool::new(folder.path(), 1 << 20, "s").adopt().unwrap());
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), before);
 }
+
+#[test]
+fn what_waits_is_counted_whatever_else_is_in_the_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(spooled(folder.path()).unwrap(), Spooled::default());
+    let mut spool = Spool::new(folder.path(), 1 << 20, "s");
+    spool.keep(&batch(2)).unwrap();
+    spool.keep(&batch(3)).unwrap();
+    let mut bytes = 0;
+    for entry in fs::read_dir(folder.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|end| end == "spool") {
+            bytes += path.metadata().unwrap().len();
+            symlink(&path, path.with_extension("link.spool")).unwrap();
+        }
+    }
+    fs::create_dir(folder.path().join("osprofiler-1-1.spool")).unwrap();
+    fs::write(folder.path().join("osprofiler-2-1.spool"), "junk").unwrap();
+    fs::write(folder.path().join("other.spool"), "other").unwrap();
+    let found = spooled(folder.path()).unwrap();
+    assert!(found.oldest.is_some());
+    let expected = Spooled {
+        files: 3,
+        bytes: bytes + 4,
+        notifications: 5,
+        oldest: found.oldest,
+        ..Spooled::default()
+    };
+    assert_eq!(found, expected);
+    assert!(spooled(&folder.path().join("missing")).is_err());
+}

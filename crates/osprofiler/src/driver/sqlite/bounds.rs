@@ -4,7 +4,7 @@
 //! What is evicted stays known as a loss of its trace, until so many traces are gone that their losses become one row.
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, ToSql, params};
+use rusqlite::{Connection, ToSql, params, params_from_iter};
 
 use super::block;
 use super::schema::{MAX_BLOCKS, SqlId, block_id};
@@ -43,13 +43,15 @@ pub(super) fn evict(connection: &Connection, max_bytes: u64) -> rusqlite::Result
 
 /// How many notifications there are: of the trace, or of all.
 pub(super) fn count(connection: &Connection, base_id: Option<Id<'_>>) -> rusqlite::Result<u64> {
-    const ALL: &str = "SELECT coalesce(sum(notifications), 0) FROM trace";
-    let Some(base_id) = base_id else {
-        return connection.query_row(ALL, [], |row| row.get(0));
+    let (which, values) = match base_id {
+        None => ("", None),
+        Some(base_id) => (" WHERE base_id = ?1", Some(SqlId(base_id))),
     };
     connection
-        .prepare_cached("SELECT coalesce(sum(notifications), 0) FROM trace WHERE base_id = ?1")?
-        .query_row([SqlId(base_id)], |row| row.get(0))
+        .prepare_cached(&format!(
+            "SELECT coalesce(sum(notifications), 0) FROM trace{which}"
+        ))?
+        .query_row(params_from_iter(values), |row| row.get(0))
 }
 
 /// Removes the trace, but not what is known to be lost of it.
