@@ -122,8 +122,13 @@ fn no_source_is_too_long() {
 
 /// What of a line of Rust is code: not its comment, not its texts.
 pub(crate) fn code(line: &str) -> impl Iterator<Item = &str> {
-    let code = line.split("//").next().unwrap_or_default();
-    code.split('"').step_by(2)
+    let mut is_comment = false;
+    line.split('"').step_by(2).map_while(move |piece| {
+        // What is in a text begins no comment.
+        let code = piece.split("//").next().filter(|_| !is_comment);
+        is_comment |= piece.contains("//");
+        code
+    })
 }
 
 /// The lines of Rust code with the word `unsafe` in them, comments and texts aside.

@@ -87,7 +87,7 @@ fn a_store_that_hangs_at_exit_costs_the_deadline_once_and_is_told() {
         program.ask(&format!("bounds 64 64{spool}"));
         program.ask("record 10");
         program.ask("try-flush 1");
-        while program.ask("driver") != "calls=1 taken=0 told=0" {}
+        program.await_answer("driver", |answer| answer == "calls=1 taken=0 told=0");
         program.ask("exit-deadline 100");
         let end = program.end(command);
         assert_eq!(end.status.code(), Some(3), "{command}{spool}");

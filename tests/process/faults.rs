@@ -29,7 +29,7 @@ fn beyond_the_recorders_memory_the_loss_is_counted_and_told() {
     let mut program = Program::start("own:gate");
     program.ask("record 1");
     let driver = |program: &mut Program| program.ask("driver");
-    while !driver(&mut program).starts_with("calls=1 ") {}
+    program.await_answer("driver", |answer| answer.starts_with("calls=1 "));
     program.ask(&format!("record {TOO_MANY_POINTS}"));
     program.ask("open-gate");
     let numbers = program.numbers("flush");
@@ -140,10 +140,7 @@ fn an_unwritable_path_is_said_once_and_heals_with_nothing_lost() {
         std::fs::write(&inner, "").unwrap();
         let mut program = Program::start(&store);
         program.ask("record 20");
-        let mut messages = program.ask("messages");
-        while messages.is_empty() {
-            messages = program.ask("messages");
-        }
+        let mut messages = program.await_answer("messages", |told| !told.is_empty());
         for _ in 0..4 {
             program.ask("record 20");
             program.numbers("try-flush 100");

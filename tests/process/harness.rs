@@ -5,12 +5,17 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use osprofiler::driver::{ConnectionString, ListFilter, registry};
 use osprofiler::{Id, Kind, Notifications};
 
+/// What a program is waited for at most: a test that does not see what it waits for fails, and says of which store.
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(120);
+
 /// A running traced program.
 pub(crate) struct Program {
+    store: String,
     child: Child,
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
@@ -34,6 +39,28 @@ pub(crate) struct Numbers {
     pub(crate) by_reason: HashMap<String, u64>,
 }
 
+impl Numbers {
+    fn parse(answer: &str) -> Self {
+        let mut by_reason: HashMap<String, u64> = answer
+            .split(' ')
+            .map(|word| {
+                let (name, number) = word.split_once('=').unwrap();
+                (name.to_owned(), number.parse().unwrap())
+            })
+            .collect();
+        let mut take = |name: &str| by_reason.remove(name).unwrap();
+        Self {
+            recorded: take("recorded"),
+            stored: take("stored"),
+            spooled: take("spooled"),
+            adopted: take("adopted"),
+            lost: take("lost"),
+            waiting: take("waiting"),
+            by_reason,
+        }
+    }
+}
+
 impl Program {
     pub(crate) fn start(store: &str) -> Self {
         // What it publishes is nobody's business but of the tests that look at it.
@@ -53,6 +80,7 @@ impl Program {
         let output = BufReader::new(child.stdout.take().unwrap());
         let input = child.stdin.take();
         Self {
+            store: store.to_owned(),
             child,
             input,
             output,
@@ -81,33 +109,32 @@ impl Program {
     }
 
     pub(crate) fn numbers(&mut self, command: &str) -> Numbers {
-        let answer = self.ask(command);
-        let mut by_reason: HashMap<String, u64> = answer
-            .split(' ')
-            .map(|word| {
-                let (name, number) = word.split_once('=').unwrap();
-                (name.to_owned(), number.parse().unwrap())
-            })
-            .collect();
-        let mut take = |name: &str| by_reason.remove(name).unwrap();
-        Numbers {
-            recorded: take("recorded"),
-            stored: take("stored"),
-            spooled: take("spooled"),
-            adopted: take("adopted"),
-            lost: take("lost"),
-            waiting: take("waiting"),
-            by_reason,
-        }
+        Numbers::parse(&self.ask(command))
     }
 
     /// Asks for the counters until they satisfy `condition`, which they are going to.
     pub(crate) fn await_numbers(&mut self, condition: impl Fn(&Numbers) -> bool) -> Numbers {
+        let answer = self.await_answer("counters", |answer| condition(&Numbers::parse(answer)));
+        Numbers::parse(&answer)
+    }
+
+    /// Gives a command until its answer satisfies `condition`, which it is going to.
+    pub(crate) fn await_answer(
+        &mut self,
+        command: &str,
+        condition: impl Fn(&str) -> bool,
+    ) -> String {
+        let deadline = Instant::now() + LONGEST_WAIT;
         loop {
-            let numbers = self.numbers("counters");
-            if condition(&numbers) {
-                return numbers;
+            let answer = self.ask(command);
+            if condition(&answer) {
+                return answer;
             }
+            assert!(
+                Instant::now() < deadline,
+                "{}: `{command}` says `{answer}` after {LONGEST_WAIT:?}",
+                self.store
+            );
             std::thread::yield_now();
         }
     }

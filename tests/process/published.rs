@@ -2,10 +2,11 @@
 //! What traced processes publish of their counters, and what others see of it: while they run, when they end, are killed, or fork.
 
 use std::path::Path;
+use std::time::Instant;
 
 use osprofiler::delivery::{ProcessList, PublishedProcess, RuntimeFolders, processes};
 
-use crate::harness::Program;
+use crate::harness::{LONGEST_WAIT, Program};
 use crate::stores;
 
 fn processes_of(folder: &Path) -> ProcessList {
@@ -17,12 +18,14 @@ fn processes_of(folder: &Path) -> ProcessList {
 
 /// Waits until the list satisfies `condition`, which it is going to.
 fn await_list(folder: &Path, condition: impl Fn(&ProcessList) -> bool) -> ProcessList {
+    let deadline = Instant::now() + LONGEST_WAIT;
     loop {
         let list = processes_of(folder);
         assert_eq!((list.refused, list.elsewhere), (0, 0), "{list:?}");
         if condition(&list) {
             return list;
         }
+        assert!(Instant::now() < deadline, "{list:?} after {LONGEST_WAIT:?}");
         std::thread::yield_now();
     }
 }
@@ -153,9 +156,7 @@ fn a_silent_process_makes_no_file_and_one_that_cannot_publish_is_not_hurt() {
     let missing = folder.path().join("missing");
     let mut program = Program::publishing(store, &missing);
     program.ask("record 10");
-    while program.ask("failed-publications") != "failed=1" {
-        std::thread::yield_now();
-    }
+    program.await_answer("failed-publications", |answer| answer == "failed=1");
     let numbers = program.numbers("flush");
     assert_eq!(
         (numbers.stored, numbers.lost, missing.exists()),

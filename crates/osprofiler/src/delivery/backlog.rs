@@ -149,6 +149,13 @@ impl Backlog {
         spool.is_some_and(|spool| spool.keep_losses(losses).is_ok())
     }
 
+    /// Leaves the files of a process that has ended where they are, to whoever looks for some.
+    pub(super) fn leave_adopted(&mut self) {
+        if let Some(spool) = &mut self.spool {
+            spool.leave_adopted();
+        }
+    }
+
     /// Looks for files of a process that has ended, if there are none in hand; whether there are some now.
     pub(super) fn adopt(&mut self) -> bool {
         let Some(spool) = &mut self.spool else {

@@ -23,6 +23,10 @@ use crate::{Loss, LossReason, recorder};
 /// How long the end of the process waits for the stores, unless told otherwise.
 pub const EXIT_DEADLINE: Duration = Duration::from_secs(2);
 
+/// Of that, the part in which what other processes have left in files is sent: a quarter. It is enough for what a short program before this
+/// one left, and nobody waits at each end for an outage's worth of files that are not its own.
+const OTHERS_PART: u32 = 4;
+
 static DEADLINE_MS: AtomicU64 = AtomicU64::new(EXIT_DEADLINE.as_millis() as u64);
 static BEGUN: AtomicBool = AtomicBool::new(false);
 /// Somebody counts what is lost: of several ends at once, one does.
@@ -32,6 +36,15 @@ static COUNTING: AtomicBool = AtomicBool::new(false);
 pub fn set_exit_deadline(deadline: Duration) {
     let ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
     DEADLINE_MS.store(ms, SeqCst);
+}
+
+/// How long an ending process begins to send files of others.
+pub(super) fn time_for_others() -> Duration {
+    deadline() / OTHERS_PART
+}
+
+fn deadline() -> Duration {
+    Duration::from_millis(DEADLINE_MS.load(SeqCst))
 }
 
 /// Registers the handler, once. A forked child inherits it.
@@ -61,7 +74,8 @@ extern "C" fn at_exit() {
 
 /// Ends this process's delivery: what was recorded before is stored, or, if the stores do not take it within [`EXIT_DEADLINE`]
 /// (see [`set_exit_deadline`]), left in files for a later process where there is a folder for them ([`Bounds`](super::Bounds)), or
-/// counted as lost and told on stderr; then the stores are closed.
+/// counted as lost and told on stderr; then the stores are closed. Files that other processes left are sent for a quarter of that time
+/// at most; a later process sends the rest.
 ///
 /// A process that runs C's exit handlers needs no call. It is for one that is about to end without them, by `_exit` for instance, as
 /// forked workers do. May be called by any thread and in a signal handler. Returns at once if nothing was recorded, and where
@@ -91,7 +105,7 @@ pub fn end() {
     if !thread::is_running() || thread::is_current() {
         return;
     }
-    let deadline = Duration::from_millis(DEADLINE_MS.load(SeqCst));
+    let deadline = deadline();
     // In this order: a flush that answers the ticket has seen that the end has begun, and closes the stores. Should one that was asked for
     // earlier have seen it too, and be the last, then the thread has ended, and what was recorded before this call is settled.
     BEGUN.store(true, SeqCst);

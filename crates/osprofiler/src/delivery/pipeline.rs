@@ -196,9 +196,10 @@ impl Pipeline {
         self.queues.iter_mut().for_each(Queue::hurry);
     }
 
-    /// Brings what waits into files, where there can be some: the process ends.
-    pub(super) fn keep(&mut self, outlet: Outlet<'_>) {
-        self.queues.iter_mut().for_each(|queue| queue.keep(outlet));
+    /// Brings what waits into files, where there can be some: the process ends, and sends what others have left until then.
+    pub(super) fn keep(&mut self, others_until: Duration, outlet: Outlet<'_>) {
+        let queues = self.queues.iter_mut();
+        queues.for_each(|queue| queue.keep(others_until, outlet));
     }
 
     /// Closes the stores that would not survive a fork; each is opened again when it is needed.

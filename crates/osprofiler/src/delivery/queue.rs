@@ -12,6 +12,7 @@
 //! Memory is bounded; everything that leaves without being stored is counted, by trace and reason, and the store is told once it
 //! takes something. There is no clock and no thread in here: the time comes in, and [`Next`] says when to come back.
 
+mod ending;
 mod held;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -89,8 +90,8 @@ pub(super) struct Queue {
     losses: Ledger,
     /// The store would not hear of losses; it is asked again once it has taken a batch.
     losses_refused: bool,
-    /// The process ends: stores are given what waits and asked for nothing else.
-    is_ending: bool,
+    /// The process ends: stores are given what waits and asked for nothing else. Until then they are given others' files, too.
+    others_until: Option<Duration>,
     next_losses: Duration,
     next_adoption: Duration,
     /// What was sent of the files of an ended process.
@@ -120,7 +121,7 @@ impl Queue {
             mark: 0,
             losses: Ledger::default(),
             losses_refused: false,
-            is_ending: false,
+            others_until: None,
             next_losses: Duration::ZERO,
             next_adoption: Duration::ZERO,
             adopted: 0,
@@ -207,13 +208,6 @@ impl Queue {
         self.has_written_mark() && self.has_told_losses()
     }
 
-    /// Whether the process may end: that, and while the store takes them, what others have left in files is stored, too. A process that
-    /// lives for one batch does not else do what the one before it has promised.
-    pub(super) fn may_end(&self) -> bool {
-        let sends_others = self.trust() == Trust::Answers && self.backlog.has_files(Whose::Adopted);
-        self.is_past_mark() && !sends_others
-    }
-
     /// Whether all that had been pushed at the last mark has left: to the store, or, while that takes nothing, to a file.
     pub(super) fn has_written_mark(&self) -> bool {
         let waiting = match self.trust() {
@@ -237,12 +231,6 @@ impl Queue {
         (self.has_written_all() || self.rests_in_files()) && self.has_told_losses()
     }
 
-    /// Whether the process ends and all of this store is in files: one that takes nothing is not asked once more for those, and perhaps
-    /// in vain until the deadline.
-    fn rests_in_files(&self) -> bool {
-        self.is_ending && self.trust() == Trust::Failed && self.len() == 0
-    }
-
     fn has_written_all(&self) -> bool {
         let adopted = self.backlog.has_files(Whose::Adopted);
         self.tail.is_empty() && self.backlog.is_empty() && !adopted
@@ -252,24 +240,6 @@ impl Queue {
     pub(super) fn hurry(&mut self) {
         self.standing.hurry();
         self.next_losses = Duration::ZERO;
-    }
-
-    /// Brings all that waits into files, if there can be some: the process ends. What does not go into a file stays.
-    pub(super) fn keep(&mut self, outlet: Outlet<'_>) {
-        self.is_ending = true;
-        if let Some(refusal) = self.spill_all(outlet)
-            && self.trust() == Trust::Failed
-        {
-            self.standing
-                .kept_nothing(self.now, &refusal, outlet.messages);
-        }
-        // A store that answers is told, and soon.
-        if self.trust() == Trust::Failed
-            && !self.losses.is_empty()
-            && self.backlog.keep_losses(&self.losses)
-        {
-            self.losses = Ledger::default();
-        }
     }
 
     /// Brings what waits in memory into files, as far as it goes; why no further.
@@ -288,22 +258,16 @@ impl Queue {
         }
     }
 
-    /// Closes the store; it is opened again when it is needed.
-    pub(super) fn close(&mut self, outlet: Outlet<'_>) {
-        if let Some(mut writer) = self.writer.take() {
-            self.finish(writer.as_mut(), outlet);
-            self.take_losses(writer.as_mut(), outlet);
-            // A driver that panics in its drop has nothing of ours any more.
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(writer)));
-        }
-    }
-
     /// Writes at most one batch, and the losses if it is time.
     pub(super) fn step(&mut self, now: &dyn Fn() -> Duration, outlet: Outlet<'_>) -> Next {
         let begin = now();
         self.now = begin;
+        self.standing.tell_given_up(begin, outlet.messages);
+        if !self.sends_others() {
+            self.leave_others(outlet);
+        }
         if self.is_done() {
-            return Next::Never;
+            return self.rest();
         }
         if begin < self.standing.next_try() {
             return Next::At(self.standing.next_try());
@@ -316,7 +280,7 @@ impl Queue {
             Ok(true) => {
                 let in_files = self.backlog.len_in_files();
                 self.standing.heal(begin, in_files, outlet.messages);
-                if begin >= self.next_adoption {
+                if begin >= self.next_adoption && self.sends_others() {
                     self.next_adoption = begin + self.limits.adopt_interval;
                     self.backlog.adopt();
                 }
@@ -341,10 +305,15 @@ impl Queue {
         }
         self.standing.caught_up(outlet.messages);
         if self.is_done() {
-            Next::Never
+            self.rest()
         } else {
             Next::At(self.next_losses)
         }
+    }
+
+    /// When to come back if nothing comes.
+    fn rest(&self) -> Next {
+        self.standing.next_telling().map_or(Next::Never, Next::At)
     }
 
     /// Writes the oldest batch; whether there was one. A batch whose writing failed for the time being is the oldest again.
@@ -445,8 +414,7 @@ impl Queue {
             }
             Whose::Adopted if self.backlog.has_files(whose) => {}
             Whose::Adopted => {
-                let count = std::mem::take(&mut self.adopted);
-                self.standing.adopted(count, outlet.messages);
+                self.tell_adopted(outlet);
                 // There may be files of another.
                 self.next_adoption = Duration::ZERO;
             }
@@ -471,8 +439,9 @@ impl Queue {
 
     /// Has the writer do what may wait; fails if it panics.
     fn tidy(&mut self) -> std::result::Result<(), Failure> {
+        let is_ending = self.is_ending();
         match &mut self.writer {
-            Some(writer) if !self.is_ending => guarded(|| {
+            Some(writer) if !is_ending => guarded(|| {
                 writer.tidy();
                 Ok(())
             })
@@ -563,13 +532,13 @@ impl Queue {
         for loss in losses {
             outlet.tally.give_up(loss);
             self.tally.give_up(loss);
-            let (now, count) = (self.now, loss.count);
             match loss.reason {
-                LossReason::Evicted => self.standing.evicted(now, count, outlet.messages),
-                LossReason::StoreRemoved => self.standing.removed(now, count, outlet.messages),
-                _ => self.standing.lost(count),
+                LossReason::Evicted => self.standing.evicted(loss.count),
+                LossReason::StoreRemoved => self.standing.removed(loss.count),
+                _ => self.standing.lost(loss.count),
             }
         }
+        self.standing.tell_given_up(self.now, outlet.messages);
     }
 
     /// The store did not take something: it is left alone for a while.

@@ -283,6 +283,11 @@ impl Spool {
         Ok(false)
     }
 
+    /// Gives back what was [adopted](Self::adopt) and not yet removed.
+    pub(super) fn leave_adopted(&mut self) {
+        self.adopted = None;
+    }
+
     /// The files of an owner, oldest first.
     fn numbers_of(&self, stem: &str) -> io::Result<VecDeque<(u64, u64)>> {
         let mut numbers = Vec::new();

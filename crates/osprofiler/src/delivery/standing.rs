@@ -2,7 +2,7 @@
 //! How a queue stands with its store: whether it answers, when it is tried next, and what is said of it.
 //!
 //! A fault is told when it begins and when it has ended, that memory is full once, and no two warnings of a kind within a minute;
-//! what was lost meanwhile is in the next one's number.
+//! what was lost meanwhile is in the next one's number. What a store gave up is told then even if nothing follows, and at the end.
 
 use std::time::Duration;
 
@@ -54,10 +54,16 @@ struct GivenUp {
 }
 
 impl GivenUp {
-    /// Adds to it. Returns how many there are to be told now, if that may be.
-    fn add(&mut self, now: Duration, count: u64) -> Option<u64> {
-        self.untold += count;
-        self.told.may(now).then(|| std::mem::take(&mut self.untold))
+    /// How many there are to be told now, if there are some and that may be.
+    fn due(&mut self, now: Duration) -> Option<u64> {
+        let is_due = self.untold > 0 && self.told.may(now);
+        is_due.then(|| std::mem::take(&mut self.untold))
+    }
+
+    /// When there will be.
+    fn next(&self) -> Option<Duration> {
+        let last = self.told.0.filter(|_| self.untold > 0)?;
+        Some(last + BETWEEN_WARNINGS)
     }
 }
 
@@ -247,28 +253,45 @@ impl Standing {
     }
 
     /// The store has removed its oldest traces to stay within its size, so many notifications.
-    pub(super) fn evicted(&mut self, now: Duration, count: u64, messages: &Messages) {
-        let Some(count) = self.evicted.add(now, count) else {
-            return;
-        };
-        let text = format!(
-            "`{}` has reached its `max_size`: it removed its oldest traces, {count} notifications; a larger one keeps them longer",
-            self.store
-        );
-        messages.push(Severity::Info, text);
+    pub(super) fn evicted(&mut self, count: u64) {
+        self.evicted.untold += count;
     }
 
-    /// The store was removed with so many notifications of this process in it.
-    pub(super) fn removed(&mut self, now: Duration, count: u64, messages: &Messages) {
+    /// The store was removed with so many notifications in it that this process had written, of its own or of others.
+    pub(super) fn removed(&mut self, count: u64) {
         self.removed_in_fault += count;
-        let Some(count) = self.removed.add(now, count) else {
-            return;
-        };
-        let text = format!(
-            "`{}` was removed: {count} trace notifications of this process were in it and are lost",
-            self.store
-        );
-        messages.push(Severity::Warning, text);
+        self.removed.untold += count;
+    }
+
+    /// Tells what the store gave up, as far as that may be said now.
+    pub(super) fn tell_given_up(&mut self, now: Duration, messages: &Messages) {
+        let store = &self.store;
+        if let Some(count) = self.removed.due(now) {
+            let text = format!(
+                "`{store}` was removed: {count} trace notifications that this process had written were in it and are lost"
+            );
+            messages.push(Severity::Warning, text);
+        }
+        if let Some(count) = self.evicted.due(now) {
+            let text = format!(
+                "`{store}` has reached its `max_size`: it removed its oldest traces, {count} notifications; a larger one keeps them longer"
+            );
+            messages.push(Severity::Info, text);
+        }
+    }
+
+    /// The same, of all of it: there is no later time.
+    pub(super) fn tell_last_given_up(&mut self, now: Duration, messages: &Messages) {
+        for given_up in [&mut self.removed, &mut self.evicted] {
+            given_up.told = Warned::default();
+        }
+        self.tell_given_up(now, messages);
+    }
+
+    /// When what is untold of it may be told; `None` if nothing is.
+    pub(super) fn next_telling(&self) -> Option<Duration> {
+        let (removed, evicted) = (self.removed.next(), self.evicted.next());
+        removed.into_iter().chain(evicted).min()
     }
 
     fn why(&self, refusal: &Refusal) -> Option<String> {

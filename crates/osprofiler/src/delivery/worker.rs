@@ -15,7 +15,7 @@ use super::queue::{Behind, Next, Outlet};
 use super::spool::Spool;
 use super::standing::BETWEEN_WARNINGS;
 use super::table::Store;
-use super::{fork, passage};
+use super::{exit, fork, passage};
 use crate::recorder::clock::Calibration;
 use crate::recorder::{self, Origin, Sweeper};
 use crate::{Error, ErrorKind, Loss, LossReason};
@@ -49,6 +49,8 @@ pub(super) struct Worker {
     swept: Duration,
     shortage: Shortage,
     publisher: Publisher,
+    /// At the process's end: until when files of others are sent.
+    others_until: Option<Duration>,
 }
 
 impl Worker {
@@ -79,6 +81,7 @@ impl Worker {
             swept: Duration::ZERO,
             shortage: Shortage::default(),
             publisher: Publisher::default(),
+            others_until: None,
         }
     }
 
@@ -131,7 +134,10 @@ impl Worker {
 
     /// Brings what waits where it outlives the process, if there is such a place.
     pub(super) fn keep(&mut self) {
-        self.pipeline.keep(self.outlet);
+        let begin = self.begin;
+        let until = || passage::since(begin).saturating_add(exit::time_for_others());
+        let until = *self.others_until.get_or_insert_with(until);
+        self.pipeline.keep(until, self.outlet);
     }
 
     /// Remembers what was collected so far.

@@ -1,11 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a store gave up by itself, evicted or gone with a file that somebody removed: counted and told.
 
-use super::{Mood, Scene};
+use std::time::Duration;
+
+use super::{Mood, Next, Outlet, Scene};
 use crate::{Loss, LossReason};
 
 fn gone(count: u64, reason: LossReason) -> Loss {
     Loss { count, reason }
+}
+
+impl Scene {
+    fn close(&mut self) {
+        let outlet = Outlet {
+            tally: &self.tally,
+            messages: &self.messages,
+        };
+        self.pipeline.close(outlet);
+    }
 }
 
 #[test]
@@ -38,11 +50,41 @@ fn what_a_store_gave_up_by_itself_is_counted() {
         scene.record(1, "B", 1);
         scene.pass(19_000);
     }
-    let removed =
-        "`test:0` was removed: 4 trace notifications of this process were in it and are lost";
+    let removed = "`test:0` was removed: 4 trace notifications that this process had written were in it and are lost";
     let evicted = "`test:0` has reached its `max_size`: it removed its oldest traces, N notifications; a larger one keeps them longer";
     let evicted = |count: &str| evicted.replace('N', count);
-    assert_eq!(scene.texts(), [removed, &evicted("50"), &evicted("35")]);
+    assert_eq!(scene.texts(), [removed, &evicted("50"), &evicted("28")]);
+    // Nothing more is lost, and nothing comes.
+    let left = gone(1, LossReason::StoreRemoved);
+    scene.stores[0].with(|inner| inner.given_up = vec![left]);
+    scene.record(1, "B", 1);
+    let next = scene.pass(0);
+    let removed = removed.replace('4', "1");
+    assert_eq!(scene.texts(), [&*removed]);
+    assert_eq!(next, Next::At(Duration::from_secs(120)));
+    assert_eq!(scene.pass(60_000), Next::Never);
+    assert_eq!(scene.texts(), [evicted("14")]);
+}
+
+#[test]
+fn what_is_untold_of_it_is_told_at_the_end_and_not_at_each_closing() {
+    let mut scene = Scene::new(1);
+    let lose = |scene: &mut Scene| {
+        let lost = [LossReason::StoreRemoved, LossReason::Evicted].map(|reason| gone(3, reason));
+        scene.stores[0].with(|inner| inner.given_up = lost.to_vec());
+        scene.record(1, "B", 1);
+        scene.pass(0);
+    };
+    lose(&mut scene);
+    assert_eq!(scene.texts().len(), 2);
+    lose(&mut scene);
+    scene.close();
+    assert_eq!(scene.texts(), [""; 0]);
+    scene.keep();
+    scene.close();
+    let texts = scene.texts();
+    assert_eq!(texts.len(), 2, "{texts:?}");
+    assert!(texts.iter().all(|text| text.contains(" 3 ")), "{texts:?}");
 }
 
 #[test]

@@ -4,11 +4,12 @@
 
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::{LIMITS, Mood, Scene, Store};
 use crate::LossReason;
 use crate::delivery::limits::Limits;
-use crate::delivery::queue::Outlet;
+use crate::delivery::queue::{Next, Outlet};
 use crate::delivery::spool::Spool;
 
 const ROOMY: u64 = 1 << 20;
@@ -56,11 +57,17 @@ impl Scene {
     }
 
     pub(super) fn keep(&mut self) {
+        self.keep_until(u64::MAX);
+    }
+
+    /// With files of others sent until then.
+    fn keep_until(&mut self, others_ms: u64) {
         let outlet = Outlet {
             tally: &self.tally,
             messages: &self.messages,
         };
-        self.pipeline.keep(outlet);
+        let others_until = Duration::from_millis(others_ms);
+        self.pipeline.keep(others_until, outlet);
     }
 
     /// Brings what waits into files while the process lives: the store is down, and tried again.
@@ -229,6 +236,40 @@ fn a_process_ends_when_it_has_sent_what_another_left_or_the_store_is_down() {
     second.pass(20_000);
     assert!(second.pipeline.may_end());
     assert_eq!(second.names(0).len(), 26);
+}
+
+#[test]
+fn an_end_does_not_wait_for_all_that_others_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut first = scene(folder.path(), ROOMY);
+    first.outage(Mood::IsDown);
+    first.record(1, "B", 25);
+    first.end();
+    let mut second = scene(folder.path(), ROOMY);
+    second.stores[0].with(|inner| inner.call_ms = 100);
+    second.record(1, "B", 1);
+    second.pipeline.mark();
+    // It is opened, and has the first batch at 200.
+    second.step();
+    second.keep_until(350);
+    for may_end in [false, false, false, true] {
+        assert_eq!(second.pipeline.may_end(), may_end);
+        second.step();
+    }
+    assert_eq!(second.names(0).len(), 21);
+    assert_eq!(
+        (second.counters().adopted(), second.step()),
+        (20, Next::Never)
+    );
+    assert_eq!(
+        second.texts(),
+        ["20 trace notifications that a process had kept until its end are in `test:0` now"]
+    );
+    // What is left is the next one's, whether or not that one has gone yet.
+    let mut third = scene(folder.path(), ROOMY);
+    third.recover(1);
+    assert_eq!(third.counters().adopted(), 5);
+    assert!(files(folder.path(), "").is_empty());
 }
 
 #[test]

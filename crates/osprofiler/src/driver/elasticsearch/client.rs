@@ -104,6 +104,7 @@ impl Client {
         let deadline = Instant::now() + limits.in_all;
         let servers = &settings.servers;
         let mut failure = None;
+        let mut is_late = false;
         for turn in 0..servers.len() {
             let limits = Limits {
                 in_all: deadline.saturating_duration_since(Instant::now()),
@@ -137,12 +138,15 @@ impl Client {
                 Err(error) => {
                     // The next connection reads the files of certificates anew.
                     self.agent = None;
+                    is_late = errors::is_late(&error);
                     failure.get_or_insert(errors::of_client(&error, settings));
                 }
             }
         }
-        // Whoever comes next begins with another.
-        self.first = (self.first + 1) % servers.len();
+        // Whoever comes next begins with another, unless this one was only given less time than others are.
+        if !is_late || call.most_time.is_none() {
+            self.first = (self.first + 1) % servers.len();
+        }
         Err(told(failure.unwrap_or_else(errors::late)))
     }
 }

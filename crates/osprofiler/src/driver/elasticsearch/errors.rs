@@ -133,6 +133,16 @@ pub(super) fn of_client(error: &ureq::Error, settings: &Settings) -> Sorted {
     }
 }
 
+/// Whether that is all: no answer in time.
+pub(super) fn is_late(error: &ureq::Error) -> bool {
+    use io::ErrorKind::{TimedOut, WouldBlock};
+    match error {
+        ureq::Error::Timeout(_) => true,
+        ureq::Error::Io(error) => matches!(error.kind(), TimedOut | WouldBlock),
+        _ => false,
+    }
+}
+
 fn of_connection(error: &io::Error, settings: &Settings) -> Sorted {
     if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref()) {
         return of_tls(error);

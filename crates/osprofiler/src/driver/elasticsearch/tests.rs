@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a writer and a reader do with answers that no real server gives when they are wanted.
 
+use std::net::TcpListener;
+
 use super::client::{Ask, Call, Client};
 use super::reader::ElasticsearchReader;
 use super::settings::Settings;
@@ -101,6 +103,22 @@ fn a_call_takes_no_longer_than_it_may() {
         let in_all = call.limits(&settings).in_all;
         assert_eq!(in_all.as_millis(), in_all_ms, "{} {text}", call.action);
     }
+}
+
+#[test]
+fn a_removal_that_is_late_moves_no_later_call_to_another_server() {
+    // The system connects, nobody answers.
+    let busy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let other = Scripted::new(vec![answer("{}")]);
+    let servers = format!("{},{}", busy.local_addr().unwrap(), other.address);
+    let text = format!("elasticsearch://{servers}/?socket_timeout=0.1");
+    let settings = Settings::of(&ConnectionString::parse(&text).unwrap()).unwrap();
+    let mut client = Client::new(settings);
+    let mut ask = |call| client.ask_for(call, Ask::Get, "/", &[]);
+    for _ in 0..2 {
+        assert!(ask(&TIDY).is_err(), "the other was asked");
+    }
+    assert!(ask(&WRITE).is_ok());
 }
 
 #[test]

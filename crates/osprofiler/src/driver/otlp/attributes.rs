@@ -17,6 +17,9 @@ const MOST_BYTES: usize = 256 << 10;
 /// The most attributes of a span, as OpenTelemetry's own limit is.
 const MOST: usize = 128;
 
+/// The most members that are tried for it: an info may have a hundred thousand under one name, each as long to compare as all there is.
+const MOST_TRIED: usize = 8 * MOST;
+
 /// Where messages of OTLP have their attributes.
 pub(super) const OF_RESOURCE: u32 = 1;
 pub(super) const OF_SPAN: u32 = 9;
@@ -38,6 +41,7 @@ pub(super) struct Attributes<'a, 'b> {
     /// Those it has, one behind the other, and where each ends.
     names: String,
     ends: Vec<usize>,
+    tried: usize,
     dropped: u64,
 }
 
@@ -48,19 +52,19 @@ impl<'a, 'b> Attributes<'a, 'b> {
             span,
             names: String::with_capacity(256),
             ends: Vec::with_capacity(16),
+            tried: 0,
             dropped: 0,
         }
     }
 
     /// Adds what an info tells; of equal names the first that is added counts.
     pub(super) fn add_info(&mut self, info: &Info<'_>) {
-        for member in info.members() {
-            let (name, inner) = (&*member.name, member.inner.as_deref());
+        for (name, inner, value) in info.members() {
             if TOLD_OTHERWISE.contains(&name) || (name, inner) == ("request", Some("traceparent")) {
                 continue;
             }
             let name = parts(name, inner);
-            match &member.value {
+            match value {
                 Value::Text(text) => self.add_text_of(name, text),
                 // Told a member at a time.
                 Value::Json(json) if inner.is_none() && json.starts_with('{') => {}
@@ -116,9 +120,15 @@ impl<'a, 'b> Attributes<'a, 'b> {
     }
 
     fn add(&mut self, name: Parts<'_>, value: impl FnOnce(&mut Message<'_>)) {
+        if self.ends.len() == MOST || self.tried == MOST_TRIED {
+            self.dropped += 1;
+            return;
+        }
+        self.tried += 1;
         let begin = self.names.len();
         for part in name {
-            self.names.push_str(part);
+            // What is behind that, and a character, is not written.
+            self.names.push_str(head(part, MOST_TEXT_BYTES + 4));
         }
         let (known, name) = self.names.split_at(begin);
         if is_among(name, known, &self.ends) {
@@ -126,10 +136,8 @@ impl<'a, 'b> Attributes<'a, 'b> {
             return;
         }
         let before = self.span.position();
-        if self.ends.len() < MOST {
-            write(OF_SPAN, name, value, self.span);
-        }
-        if self.ends.len() == MOST || self.span.position() - self.begin > MOST_BYTES {
+        write(OF_SPAN, name, value, self.span);
+        if self.span.position() - self.begin > MOST_BYTES {
             self.span.truncate(before);
             self.names.truncate(begin);
             self.dropped += 1;
@@ -188,9 +196,18 @@ pub(super) fn bounded(text: &str) -> Cow<'_, str> {
     if text.len() <= MOST_TEXT_BYTES {
         return Cow::Borrowed(text);
     }
-    let mut end = MOST_TEXT_BYTES - END.len();
+    let begin = head(text, MOST_TEXT_BYTES - END.len());
+    Cow::Owned(format!("{begin}{END}"))
+}
+
+/// As much of the beginning of a text as `most` bytes hold.
+fn head(text: &str, most: usize) -> &str {
+    if text.len() <= most {
+        return text;
+    }
+    let mut end = most;
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    Cow::Owned(format!("{}{END}", &text[..end]))
+    &text[..end]
 }

@@ -14,11 +14,11 @@ pub(super) struct Info<'a> {
 }
 
 /// A member of an info, or of one of its members.
-pub(super) struct Member<'a> {
-    pub(super) name: Cow<'a, str>,
-    /// Its name within the member `name`; `None` for that itself.
-    pub(super) inner: Option<Cow<'a, str>>,
-    pub(super) value: Value<'a>,
+struct Member<'a> {
+    name: Cow<'a, str>,
+    /// The place of the member that it is in, whose name may be as long as the info and is not copied to each.
+    of: Option<usize>,
+    value: Value<'a>,
 }
 
 pub(super) enum Value<'a> {
@@ -44,9 +44,15 @@ impl<'a> Info<'a> {
         }
     }
 
-    /// All of them, those of a member before itself.
-    pub(super) fn members(&self) -> &[Member<'a>] {
-        &self.members
+    /// All of them, those of a member after itself: their names, those within that member, and their values.
+    pub(super) fn members(&self) -> impl Iterator<Item = (&str, Option<&str>, &Value<'a>)> {
+        self.members.iter().map(|member| {
+            let (name, inner) = match member.of {
+                None => (&member.name, None),
+                Some(outer) => (&self.members[outer].name, Some(&*member.name)),
+            };
+            (&**name, inner, &member.value)
+        })
     }
 
     /// Whether there is a member `name`.
@@ -66,9 +72,12 @@ impl<'a> Info<'a> {
 
     /// The last of equal ones counts.
     fn get(&self, name: &str, inner: Option<&str>) -> Option<&Value<'a>> {
-        let mut members = self.members.iter().rev();
-        let found =
-            members.find(|member| member.inner.as_deref() == inner && member.name == name)?;
+        let found = self.members.iter().rev().find(|member| match member.of {
+            None => inner.is_none() && member.name == name,
+            Some(outer) => {
+                inner.is_some_and(|inner| member.name == inner) && self.members[outer].name == name
+            }
+        })?;
         Some(&found.value)
     }
 }
@@ -90,29 +99,31 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Reads the members of the object that has just begun, which is the member `of`; `None` where the text is malformed.
-    fn read_members(&mut self, of: Option<&Cow<'a, str>>) -> Option<()> {
+    /// Reads the members of the object that has just begun, which is the member at `of`; `None` where the text is malformed.
+    fn read_members(&mut self, of: Option<usize>) -> Option<()> {
         while let Token::Key(key) = self.scanner.next_token().ok()?? {
-            let key = json::unescape(key);
+            let name = json::unescape(key);
             let first = self.scanner.next_token().ok()??;
             let begin = self.scanner.position() - 1;
             let value = match first {
                 Token::Text(text) => Value::Text(json::unescape(text)),
                 Token::Number(value) | Token::Literal(value) => Value::Json(value),
+                Token::ObjectStart if of.is_none() => {
+                    let place = self.members.len();
+                    // If it never ends, it is all that follows.
+                    let value = Value::Json(&self.text[begin..]);
+                    self.members.push(Member { name, of, value });
+                    self.read_members(Some(place))?;
+                    let end = self.scanner.position();
+                    self.members[place].value = Value::Json(&self.text[begin..end]);
+                    continue;
+                }
                 _ => {
-                    if of.is_none() && first == Token::ObjectStart {
-                        self.read_members(Some(&key))?;
-                    } else {
-                        self.scanner.skip_value(first).ok()?;
-                    }
+                    self.scanner.skip_value(first).ok()?;
                     Value::Json(&self.text[begin..self.scanner.position()])
                 }
             };
-            let (name, inner) = match of {
-                Some(name) => (name.clone(), Some(key)),
-                None => (key, None),
-            };
-            self.members.push(Member { name, inner, value });
+            self.members.push(Member { name, of, value });
         }
         Some(())
     }
@@ -125,10 +136,10 @@ mod tests {
     /// `expected` are the members, `NAME.INNER=VALUE`, texts with a colon.
     fn check(text: &str, expected: &[&str]) {
         let info = Info::read(text);
-        let shown = info.members().iter().map(|member| {
-            let inner = member.inner.iter().map(|inner| format!(".{inner}"));
-            let name = format!("{}{}", member.name, inner.collect::<String>());
-            match &member.value {
+        let shown = info.members().map(|(name, inner, value)| {
+            let inner = inner.map_or_else(String::new, |inner| format!(".{inner}"));
+            let name = format!("{name}{inner}");
+            match value {
                 Value::Text(text) => format!("{name}: {text}"),
                 Value::Json(json) => format!("{name}={json}"),
             }
@@ -142,16 +153,28 @@ mod tests {
             r#"{"a": 1, "b": { "c": "\u00e9", "d" :[1, {"e": 2}], "f": {"g": {}} }, "\u0068":  null}"#,
             &[
                 "a=1",
+                r#"b={ "c": "\u00e9", "d" :[1, {"e": 2}], "f": {"g": {}} }"#,
                 "b.c: é",
                 r#"b.d=[1, {"e": 2}]"#,
                 r#"b.f={"g": {}}"#,
-                r#"b={ "c": "\u00e9", "d" :[1, {"e": 2}], "f": {"g": {}} }"#,
                 "h=null",
             ],
         );
         check("{}", &[]);
         check("[1]", &[]);
-        check(r#"{"a": 1, "b": {"c": 2, "d"}}"#, &["a=1", "b.c=2"]);
+        check(
+            r#"{"a": 1, "b": {"c": 2, "d"}}"#,
+            &["a=1", r#"b={"c": 2, "d"}}"#, "b.c=2"],
+        );
+    }
+
+    #[test]
+    fn a_name_of_any_length_is_kept_once_for_all_that_is_in_it() {
+        let members = vec!["\"\":1"; 10_000].join(",");
+        let text = format!(r#"{{"\n{}": {{{members}}}}}"#, "k".repeat(100_000));
+        let info = Info::read(&text);
+        let names: Vec<_> = info.members().map(|(name, ..)| name.as_ptr()).collect();
+        assert_eq!(names, [names[0]; 10_001]);
     }
 
     #[test]

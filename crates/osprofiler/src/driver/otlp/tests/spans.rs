@@ -132,6 +132,20 @@ fn attributes_are_bounded() {
 }
 
 #[test]
+fn what_an_info_repeats_does_not_cost_its_square() {
+    // Each is compared with what there is, so after some nobody looks.
+    let members = vec![r#""a":1"#; 50_000].join(",");
+    let name = "k".repeat(1 << 19);
+    let shown = span("x", &[&format!(r#"{{"\n{name}":{{{members}}}}}"#), "{}"]);
+    let end = shown.rsplit(' ').next();
+    assert_eq!(end, Some("dropped=48976"));
+    // Nor once there is no room.
+    let full: Vec<String> = (0..128).map(|key| format!(r#""{key}":1"#)).collect();
+    let shown = span("x", &[&format!("{{{},{members}}}", full.join(",")), "{}"]);
+    assert_eq!(shown.rsplit(' ').next(), Some("dropped=50000"));
+}
+
+#[test]
 fn an_error_is_a_status_and_an_event() {
     check(
         "x",
