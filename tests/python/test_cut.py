@@ -45,7 +45,7 @@ def told(collected):
 def assert_cut(text, begin):
     assert text.startswith(begin)
     assert text.endswith(CUT)
-    assert MAX_BYTES - 3 <= len(text.encode()) - len(CUT) <= MAX_BYTES
+    assert MAX_BYTES - 3 <= len(text.encode("utf-8", "surrogatepass")) - len(CUT) <= MAX_BYTES
 
 
 @pytest.mark.parametrize(
@@ -78,9 +78,45 @@ def test_a_long_result_is_cut(told):
     assert_cut(stop["function"]["result"], "'yyy")
 
 
-def test_a_long_message_is_cut(told):
-    _, stop = told(error=ValueError(LONG))
-    assert_cut(stop["message"], "yyy")
+class Headless(str):
+    """It has its own mind about its length and its parts."""
+
+    def __len__(self):
+        return 0
+
+    def __getitem__(self, index):
+        raise IndexError(index)
+
+
+class Odd(ValueError):
+    """Its text is of a class of its own."""
+
+    def __str__(self):
+        return Headless(LONG)
+
+
+@pytest.mark.parametrize(
+    ("error", "begin"),
+    [
+        (ValueError(LONG), "yyy"),
+        # Fewer characters than there is room for bytes.
+        (ValueError("\u20ac" * 1_000_000), "\u20ac\u20ac"),
+        (ValueError("\udc80" * 1_000_000), "\udc80\udc80"),
+        (Odd(), "yyy"),
+    ],
+    ids=["one byte", "three bytes", "half a pair", "of another class"],
+)
+def test_a_long_message_is_cut(told, error, begin):
+    _, stop = told(error=error)
+    assert_cut(stop["message"], begin)
+
+
+@pytest.mark.parametrize("last", ["yy", "\u00e9"])
+def test_a_message_that_just_fits_stays(told, last):
+    message = "\u20ac" * (MAX_BYTES // 3) + last
+    assert len(message.encode()) == MAX_BYTES
+    _, stop = told(error=ValueError(message))
+    assert stop["message"] == message
 
 
 def test_what_fits_stays(told):

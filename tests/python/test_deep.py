@@ -2,13 +2,14 @@
 """Traces deeper than Python's reader and writer of JSON can go: reports as dicts, and as the command writes them."""
 
 import argparse
+import contextlib
 import datetime
 import json
 import os
 import subprocess
 
 import pytest
-from osprofiler import profiler
+from osprofiler import _native, profiler
 from osprofiler.cmd import commands
 from osprofiler.drivers import base
 
@@ -61,6 +62,16 @@ def test_what_is_no_number_stays_none(recording, base_id):
         pass
     (node,) = recording.report(base_id)["children"]
     assert repr(node["info"]["meta.raw_payload.x-start"]["info"]["nan"]) == "nan"
+
+
+@pytest.mark.parametrize("instead", ["", '"', "\\", "\\u", "{", "}", "[", "]", ",", ":", "-", "0", "\u00e9", "\x00"])
+def test_what_is_no_json_gives_some_value_or_an_error_and_no_panic(instead):
+    text = json.dumps(VALUES)
+    for at in range(len(text)):
+        for broken in (text[:at] + instead, text[:at] + instead + text[at + 1 :]):
+            # A panic is another kind of error.
+            with contextlib.suppress(ValueError):
+                _native.from_json(broken)
 
 
 class Chain(base.Driver):

@@ -2,14 +2,18 @@
 """Many traces at once, in every kind of concurrency: each notification is stored once, in its trace, below its parent.
 
 A program of its own makes the points of each case and says nothing; what it made is looked for in the store alone, each
-notification of each trace. One program more records faster than any store takes: what is not there is told as lost.
+notification of each trace. One program more records more than memory holds while the store takes nothing: what is not
+there is told as lost.
 """
 
+import contextlib
 import itertools
 import json
 import os
 import sqlite3
 import subprocess
+import sys
+import textwrap
 
 import pytest
 from conftest import run_python
@@ -154,6 +158,8 @@ BURST = (
     # Whoever is in a hurry at the end is told of what that loses by a message alone.
     import json
 
+    print("recorded", flush=True)
+    sys.stdin.read()
     print(json.dumps(_native.flush(60)))
 """
 )
@@ -202,11 +208,19 @@ def test_each_notification_is_stored_once_in_its_place(
 
 
 def test_of_a_burst_what_is_not_stored_is_told_as_lost(capsys, path, base_id):
-    """Eight threads that never wait."""
+    """Eight threads that never wait, and a store that somebody holds until they have ended."""
     threads, points = 8, 100_000
-    ended = run_python(COMMON + BURST, f"sqlite://{path}", base_id, threads, 1, points, 0)
-    assert ended.returncode == 0
-    counters = json.loads(ended.stdout)
+    arguments = map(str, (f"sqlite://{path}", base_id, threads, 1, points, 0))
+    program = [sys.executable, "-c", textwrap.dedent(COMMON + BURST), *arguments]
+    with (
+        contextlib.closing(sqlite3.connect(path, isolation_level=None)) as holder,
+        subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as burst,
+    ):
+        holder.execute("BEGIN EXCLUSIVE")
+        assert burst.stdout.readline() == "recorded\n"
+        holder.execute("ROLLBACK")
+        counters = json.loads(burst.communicate(timeout=300)[0])
+    assert burst.returncode == 0
     stored = 0
     for trace, notifications in exported_by_trace(path):
         found = {(each["trace_id"], each["name"]) for each in notifications}
@@ -219,6 +233,7 @@ def test_of_a_burst_what_is_not_stored_is_told_as_lost(capsys, path, base_id):
     recorded, told = 2 * threads * points, sum(lost.values())
     with capsys.disabled():
         print(f"\n  burst: recorded {recorded} = stored {stored} + lost {told} {lost or ''}")
+    assert told > 0
     assert recorded == stored + told
     assert (stored, counters["stored"], counters["recorded"]) == (written, written, recorded)
     assert (counters["lost"], counters["waiting"]) == (told, 0)

@@ -57,6 +57,8 @@ mod _native {
         set_notifier, set_publish_counters,
     };
     #[pymodule_export]
+    use super::objects::from_json;
+    #[pymodule_export]
     use super::point::{Point, error_info};
     #[pymodule_export]
     use super::points::{

@@ -2,7 +2,8 @@
 //! JSON text that this process has written becomes Python's dicts, lists, texts and numbers, as `json.loads` makes them.
 //!
 //! Python's own reader gives up some 1,000 levels deep, and a trace may be deeper: here nothing recurses, what is open lies in a
-//! vector. The text is a renderer's or `wire`'s, so that it is JSON was seen to before; what is none is refused and no panic.
+//! vector. The text is a renderer's or `wire`'s, so that it is JSON was seen to before; what is none gives some value or an
+//! error, and no panic.
 
 use std::collections::HashMap;
 
@@ -17,7 +18,8 @@ enum Open<'py> {
     List(Bound<'py, PyList>),
 }
 
-/// The value that `json` says. Linear in its length.
+/// The first value that `json` says. Linear in its length.
+#[pyfunction]
 pub(crate) fn from_json<'py>(py: Python<'py>, json: &str) -> PyResult<Bound<'py, PyAny>> {
     let mut tokens = Tokens { json, at: 0 };
     let mut keys: HashMap<&str, Bound<'py, PyString>> = HashMap::new();

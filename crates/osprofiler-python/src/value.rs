@@ -492,15 +492,24 @@ pub(crate) fn safe_str<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Py
     value.str().or_else(|error| unprintable(value, error))
 }
 
-/// The text, or what an info has room for of it with the mark.
+/// The text, or as many of its characters as an info has room for in UTF-8, with the mark.
 pub(crate) fn head(text: Bound<'_, PyString>) -> PyResult<Bound<'_, PyString>> {
-    if text.len()? <= MAX_BYTES {
+    let py = text.py();
+    // Only the head is encoded: one character more than there is room for. By `str` itself, as a subclass may not let us.
+    let enough = PySlice::new(py, 0, MAX_BYTES as isize + 1, 1);
+    let head = py
+        .get_type::<PyString>()
+        .call_method1("__getitem__", (&text, enough))?;
+    // Half a surrogate pair is a character of Python's texts, too.
+    let encoded = head.call_method1("encode", ("utf-8", "surrogatepass"))?;
+    let bytes = encoded.cast::<PyBytes>()?.as_bytes();
+    if bytes.len() <= MAX_BYTES {
         return Ok(text);
     }
-    let py = text.py();
-    let head = text
-        .as_any()
-        .get_item(PySlice::new(py, 0, MAX_BYTES as isize, 1))?;
+    let is_inside = |end: &usize| bytes[*end] & 0b1100_0000 == 0b1000_0000;
+    let end = (0..=MAX_BYTES).rev().find(|end| !is_inside(end));
+    let head = PyBytes::new(py, &bytes[..end.unwrap_or(0)]);
+    let head = head.call_method1("decode", ("utf-8", "surrogatepass"))?;
     Ok(head.add(PyString::new(py, CUT))?.cast_into()?)
 }
 
