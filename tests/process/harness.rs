@@ -11,7 +11,7 @@ use osprofiler::driver::{ConnectionString, ListFilter, registry};
 use osprofiler::{Id, Kind, Notifications};
 
 /// What a program is waited for at most: a test that does not see what it waits for fails, and says of which store.
-pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(120);
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_mins(2);
 
 /// A running traced program.
 pub(crate) struct Program {

@@ -98,7 +98,7 @@ struct Reader<'a> {
     members: Vec<Member<'a>>,
 }
 
-impl<'a> Reader<'a> {
+impl Reader<'_> {
     /// Reads the members of the object that has just begun, which is the member at `of`; `None` where the text is malformed.
     fn read_members(&mut self, of: Option<usize>) -> Option<()> {
         while let Token::Key(key) = self.scanner.next_token().ok()?? {
@@ -174,7 +174,7 @@ mod tests {
         let text = format!(r#"{{"\n{}": {{{members}}}}}"#, "k".repeat(100_000));
         let info = Info::read(&text);
         let names: Vec<_> = info.members().map(|(name, ..)| name.as_ptr()).collect();
-        assert_eq!(names, [names[0]; 10_001]);
+        assert_eq!(names, vec![names[0]; 10_001]);
     }
 
     #[test]
