@@ -12,7 +12,7 @@ use osprofiler::{ErrorKind, Id, Timestamp};
 use crate::printer::{plural, visible};
 use crate::registry::Command;
 use crate::source::{Asked, Source};
-use crate::store::{StoreArguments, long_help};
+use crate::store::{NamedStore, long_help};
 use crate::stores::Stores;
 use crate::{Failure, Outcome, Session, Status};
 
@@ -33,7 +33,7 @@ pub(crate) struct Prune {
     older_than: Option<Age>,
 
     #[command(flatten)]
-    store: StoreArguments,
+    store: NamedStore,
 
     /// Say what would be removed, and remove nothing
     #[arg(long)]
