@@ -55,7 +55,7 @@ struct Age {
 }
 
 fn parse_age(text: &str) -> Result<Age, String> {
-    let span = parse_span(text).ok_or("write for example `90s`, `12h`, `7d` or `4w`")?;
+    let span = parse_span(text)?;
     let text = text.trim().to_owned();
     Ok(Age { span, text })
 }
