@@ -10,7 +10,7 @@ use std::io::{self, BufReader, Cursor, Read};
 use std::path::Path;
 
 use osprofiler::driver::{ConnectionString, ReadSummary, Reader};
-use osprofiler::wire::{Line, Lines};
+use osprofiler::wire::{BYTE_ORDER_MARK, Line, Lines};
 use osprofiler::{Id, LossReason, Notifications};
 use osprofiler_report::saved;
 
@@ -24,6 +24,9 @@ const HEAD_BYTES: u64 = 64 * 1024;
 
 /// How each SQLite file begins.
 const SQLITE_HEAD: &[u8] = b"SQLite format 3\0";
+
+/// How each file begins that gzip wrote.
+const GZIP_HEAD: &[u8] = b"\x1f\x8b";
 
 /// The file that `-` stands for.
 const STDIN: &str = "/dev/stdin";
@@ -140,6 +143,7 @@ impl Source {
         match content {
             Content::Empty => Err(cannot_show(path, "it is empty")),
             Content::Sqlite => Err(sqlite_store(path)),
+            Content::Gzip => Err(compressed(path)),
             Content::Neither => Err(cannot_show(
                 path,
                 "it holds neither notifications nor a report",
@@ -219,6 +223,7 @@ enum Content {
     Notifications,
     Report,
     Sqlite,
+    Gzip,
     Neither,
 }
 
@@ -229,8 +234,11 @@ impl Content {
         if head.starts_with(SQLITE_HEAD) {
             return Self::Sqlite;
         }
+        if head.starts_with(GZIP_HEAD) {
+            return Self::Gzip;
+        }
         let text = head
-            .strip_prefix(b"\xef\xbb\xbf")
+            .strip_prefix(BYTE_ORDER_MARK)
             .unwrap_or(head)
             .trim_ascii_start();
         if text.is_empty() && (head.len() as u64) < HEAD_BYTES {
@@ -275,7 +283,12 @@ fn looks_like_file(path: &Path) -> bool {
 }
 
 fn cannot_show(path: &Path, why: &str) -> Failure {
-    Failure::failed(format!("cannot show `{}`: {why}", path.display()))
+    let shown = if path == Path::new(STDIN) {
+        "standard input".to_owned()
+    } else {
+        format!("`{}`", path.display())
+    };
+    Failure::failed(format!("cannot show {shown}: {why}"))
 }
 
 /// The option with which the file `path` is a store.
@@ -290,6 +303,17 @@ fn sqlite_store(path: &Path) -> Failure {
     cannot_show(path, "it is an SQLite file, which may hold many traces")
         .with_help(format!("say which: `osprofiler trace show ID {store}`"))
         .with_help(format!("list them: `osprofiler trace list {store}`"))
+}
+
+fn compressed(path: &Path) -> Failure {
+    let unpack = if path == Path::new(STDIN) {
+        "zcat".to_owned()
+    } else {
+        format!("zcat {}", shell_word(&path.display().to_string()))
+    };
+    cannot_show(path, "it is compressed with gzip").with_help(format!(
+        "unpack it on the way: `{unpack} | osprofiler trace show -`"
+    ))
 }
 
 fn several_traces(path: &Path, first: Id<'_>) -> Failure {
@@ -371,6 +395,7 @@ mod tests {
             (r#"{"stats": {}, "base_id": 1"#, "x", Content::Report),
             ("SQLite format 3\0 \"base_id\"", "x.jsonl", Content::Sqlite),
             ("SQLite format 3", "x.txt", Content::Neither),
+            ("\u{feff}{\"base_id\": 1}", "x", Content::Notifications),
             ("\0\0\0", "x.bin", Content::Neither),
             ("<html>", "report.html", Content::Neither),
             ("{}", "x.json", Content::Neither),
@@ -379,6 +404,8 @@ mod tests {
             let guess = Content::guess(head.as_bytes(), Path::new(path));
             assert_eq!(guess, expected, "{head:?} {path}");
         }
+        let guess = Content::guess(b"\x1f\x8b\x08\0", Path::new("x.jsonl"));
+        assert_eq!(guess, Content::Gzip);
     }
 
     #[test]

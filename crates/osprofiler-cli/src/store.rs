@@ -12,12 +12,20 @@ use osprofiler::driver::{ConnectionString, ConnectionStrings};
 use crate::stores::Stores;
 use crate::{Failure, Session};
 
-/// The arguments that name a store.
+/// The argument that names a store.
+#[derive(clap::Args)]
+#[command(about = None, long_about = None)]
+pub(crate) struct NamedStore {
+    #[arg(long, value_name = "STORE", help = HELP, long_help = long_help(FIRST_COUNTS))]
+    connection_string: Option<String>,
+}
+
+/// The arguments that name a store to be read.
 #[derive(clap::Args)]
 #[command(about = None, long_about = None)]
 pub(crate) struct StoreArguments {
-    #[arg(long, value_name = "STORE", help = HELP, long_help = long_help(FIRST_COUNTS))]
-    connection_string: Option<String>,
+    #[command(flatten)]
+    named: NamedStore,
 
     /// With `messaging://`: the bus, as `transport_url` in the services' configuration has it
     #[arg(long, value_name = "URL", hide_short_help = true)]
@@ -33,30 +41,7 @@ pub(crate) const HELP: &str = "Where the traces are, for example `sqlite:///var/
 
 pub(crate) const FIRST_COUNTS: &str = "Of several, separated by commas, the first one counts that can be read and has what is asked for.";
 
-impl StoreArguments {
-    /// Opens for reading what can be read of the store, or of the stores of a list.
-    pub(crate) fn open(&self, session: &mut Session<'_>) -> Result<Stores, Failure> {
-        let connections = self.named(session)?;
-        Stores::open(&connections, session)
-    }
-
-    /// The stores, not opened yet.
-    pub(crate) fn named(&self, session: &Session<'_>) -> Result<ConnectionStrings, Failure> {
-        let connections = ConnectionStrings::parse(&self.text(session)?)?;
-        Ok(connections.map(|connection| self.completed(connection.clone())))
-    }
-
-    /// Whether the command line names a store.
-    pub(crate) fn is_given(&self) -> bool {
-        self.connection_string.is_some()
-    }
-
-    /// Whether the command line or the environment does.
-    pub(crate) fn is_given_or_set(&self, session: &Session<'_>) -> bool {
-        let set = session.environment.connection_string.as_ref();
-        self.is_given() || set.is_some_and(|set| !set.is_empty())
-    }
-
+impl NamedStore {
     /// The store, for a command that changes it: one, and opened by whoever does so.
     pub(crate) fn single(&self, session: &Session<'_>) -> Result<ConnectionString, Failure> {
         single(&self.text(session)?, "--connection-string")
@@ -66,18 +51,75 @@ impl StoreArguments {
         let given = self.connection_string.as_deref();
         given_or_set(given, "--connection-string", session)
     }
+}
+
+impl StoreArguments {
+    /// Opens for reading what can be read of the store, or of the stores of a list.
+    pub(crate) fn open(&self, session: &mut Session<'_>) -> Result<Stores, Failure> {
+        let connections = self.named(session)?;
+        let lacks_bus = connections.iter().next().is_some_and(|first| {
+            has_option(first, "transport_url") == Some(true)
+                && first.option("transport_url").is_none()
+                && first.authority().is_empty()
+        });
+        Stores::open(&connections, session).map_err(|failure| {
+            if lacks_bus {
+                failure.with_help(
+                    "or give the services' `transport_url` beside it: `--transport-url URL`",
+                )
+            } else {
+                failure
+            }
+        })
+    }
+
+    /// The stores, not opened yet.
+    pub(crate) fn named(&self, session: &Session<'_>) -> Result<ConnectionStrings, Failure> {
+        let connections = ConnectionStrings::parse(&self.named.text(session)?)?;
+        for (name, option, value) in self.beside() {
+            let lack = |connection| has_option(connection, name) == Some(false);
+            if value.is_some() && connections.iter().all(lack) {
+                let message =
+                    format!("`{option}` goes with `messaging://` only, not with `{connections}`");
+                return Err(
+                    Failure::usage(message).with_help("leave it out, or name the services' bus")
+                );
+            }
+        }
+        Ok(connections.map(|connection| self.completed(connection.clone())))
+    }
+
+    /// Whether the command line names a store.
+    pub(crate) fn is_given(&self) -> bool {
+        self.named.connection_string.is_some()
+    }
+
+    /// Whether the command line or the environment does.
+    pub(crate) fn is_given_or_set(&self, session: &Session<'_>) -> bool {
+        let set = session.environment.connection_string.as_ref();
+        self.is_given() || set.is_some_and(|set| !set.is_empty())
+    }
+
+    /// What may be said beside a connection string: a driver's option, ours that gives it, and the value given.
+    fn beside(&self) -> [(&'static str, &'static str, Option<String>); 2] {
+        let idle_timeout = self.idle_timeout.map(|seconds| seconds.to_string());
+        [
+            (
+                "transport_url",
+                "--transport-url",
+                self.transport_url.clone(),
+            ),
+            ("idle_timeout", "--idle-timeout", idle_timeout),
+        ]
+    }
 
     /// The connection string with what was said beside it, where its driver has such options.
     fn completed(&self, mut connection: ConnectionString) -> ConnectionString {
-        let idle_timeout = self.idle_timeout.map(|seconds| seconds.to_string());
-        for (name, value) in [
-            ("transport_url", &self.transport_url),
-            ("idle_timeout", &idle_timeout),
-        ] {
+        for (name, _, value) in self.beside() {
             if let Some(value) = value
-                && has_option(&connection, name)
+                && has_option(&connection, name) == Some(true)
             {
-                connection = connection.with_option(name, value);
+                connection = connection.with_option(name, &value);
             }
         }
         connection
@@ -117,11 +159,17 @@ pub(crate) fn given_or_set(
     }
 }
 
-/// Whether the driver of `connection` has an option of that name.
-fn has_option(connection: &ConnectionString, name: &str) -> bool {
-    let availability = registry::find(connection.scheme()).map(|driver| &driver.availability);
-    matches!(availability, Ok(Availability::Ready(implementation))
-        if implementation.options.iter().any(|option| option.name == name))
+/// Whether the driver of `connection` has an option of that name; `None` where there is no driver.
+fn has_option(connection: &ConnectionString, name: &str) -> Option<bool> {
+    match &registry::find(connection.scheme()).ok()?.availability {
+        Availability::Ready(implementation) => Some(
+            implementation
+                .options
+                .iter()
+                .any(|option| option.name == name),
+        ),
+        _ => None,
+    }
 }
 
 /// The drivers with their schemes, from the registry; `of_several` is the sentence that says what becomes of a list.

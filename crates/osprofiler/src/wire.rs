@@ -18,7 +18,9 @@ use crate::id::canonical;
 use crate::{Id, InvalidId, Kind, Notification, Timestamp};
 
 pub use batch::BatchJson;
-pub use lines::{Line, Lines, MAX_LINE_BYTES, parse_loss, push_line, push_loss_line};
+pub use lines::{
+    BYTE_ORDER_MARK, Line, Lines, MAX_LINE_BYTES, parse_loss, push_line, push_loss_line,
+};
 
 /// Appends the JSON object of `notification` to `out`. For many at once there is [`BatchJson`].
 pub fn push_json(notification: &Notification<'_>, out: &mut String) {

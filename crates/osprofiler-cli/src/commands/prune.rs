@@ -12,7 +12,7 @@ use osprofiler::{ErrorKind, Id, Timestamp};
 use crate::printer::{plural, visible};
 use crate::registry::Command;
 use crate::source::{Asked, Source};
-use crate::store::{StoreArguments, long_help};
+use crate::store::{NamedStore, long_help};
 use crate::stores::Stores;
 use crate::{Failure, Outcome, Session, Status};
 
@@ -33,7 +33,7 @@ pub(crate) struct Prune {
     older_than: Option<Age>,
 
     #[command(flatten)]
-    store: StoreArguments,
+    store: NamedStore,
 
     /// Say what would be removed, and remove nothing
     #[arg(long)]
@@ -55,7 +55,7 @@ struct Age {
 }
 
 fn parse_age(text: &str) -> Result<Age, String> {
-    let span = parse_span(text).ok_or("write for example `90s`, `12h`, `7d` or `4w`")?;
+    let span = parse_span(text)?;
     let text = text.trim().to_owned();
     Ok(Age { span, text })
 }

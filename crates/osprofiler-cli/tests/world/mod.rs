@@ -76,6 +76,8 @@ impl World {
             "junk-first",
             &[b"\0\xff junk\n{}\n", small.as_bytes()].concat(),
         );
+        put("marked.jsonl", ("\u{feff}".to_owned() + &small).as_bytes());
+        put("packed.jsonl.gz", b"\x1f\x8b\x08\0\0\0\0\0\0\x03");
         put("empty", b"");
         put("blank.jsonl", b"\n\n");
         put("binary", &vec![0; 200_000]);

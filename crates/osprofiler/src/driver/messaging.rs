@@ -285,4 +285,22 @@ mod tests {
             assert_eq!(timeouts, [writing, reading].map(Duration::from_secs));
         }
     }
+
+    #[test]
+    fn of_a_broker_that_keeps_silent_it_is_said_where_to_look() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = silent.local_addr().unwrap();
+        let text = format!("messaging://{address}/?socket_timeout=0.25");
+        let settings = Settings::of(&ConnectionString::parse(&text).unwrap()).unwrap();
+        let error = connection::Connection::open(&settings, 0).err().unwrap();
+        assert_eq!(
+            error.to_string(),
+            format!("RabbitMQ at `{address}` does not answer within 0.25 s")
+        );
+        let help = error.help().unwrap_or_default();
+        assert!(
+            help.ends_with("to wait longer: `?socket_timeout=0.5`"),
+            "{help}"
+        );
+    }
 }

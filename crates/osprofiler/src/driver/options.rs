@@ -74,10 +74,11 @@ pub(super) fn span(connection: &ConnectionString, name: &str) -> Result<Option<D
     let Some(text) = connection.option(name) else {
         return Ok(None);
     };
-    parse_span(text)
-        .filter(|span| !span.is_zero())
-        .map(Some)
-        .ok_or_else(|| refused(name, text, "write for example `90s`, `12h`, `7d` or `4w`"))
+    match parse_span(text) {
+        Ok(span) if !span.is_zero() => Ok(Some(span)),
+        Ok(_) => Err(refused(name, text, NO_SPAN)),
+        Err(why) => Err(refused(name, text, why)),
+    }
 }
 
 /// Whether the option `name` is on.
@@ -94,14 +95,20 @@ pub(super) fn is_on(connection: &ConnectionString, name: &str, default: bool) ->
     }
 }
 
-/// A span of time as people write it: a whole number and `s`, `m`, `h`, `d` or `w`; `None` if it is none, or more than a hundred
-/// years. A number alone is none: who means days would otherwise lose what is older than seconds.
+/// What to write for a span of time.
+const NO_SPAN: &str = "write for example `90s`, `12h`, `7d` or `4w`";
+
+/// What to write in place of one that is beyond reason.
+const TOO_LONG: &str = "it is too long: write at most a hundred years, `36500d`";
+
+/// A span of time as people write it: a whole number and `s`, `m`, `h`, `d` or `w`. An error that says what to write if it is none,
+/// or more than a hundred years. A number alone is none: who means days would otherwise lose what is older than seconds.
 ///
 /// ```
 /// # use std::time::Duration;
-/// assert_eq!(osprofiler::driver::parse_span("7d"), Some(Duration::from_secs(604_800)));
+/// assert_eq!(osprofiler::driver::parse_span("7d"), Ok(Duration::from_secs(604_800)));
 /// ```
-pub fn parse_span(text: &str) -> Option<Duration> {
+pub fn parse_span(text: &str) -> std::result::Result<Duration, &'static str> {
     let text = text.trim();
     let digits = text
         .find(|character: char| !character.is_ascii_digit())
@@ -113,11 +120,18 @@ pub fn parse_span(text: &str) -> Option<Duration> {
         "h" => 3600,
         "d" => 86_400,
         "w" => 7 * 86_400,
-        _ => return None,
+        _ => return Err(NO_SPAN),
     };
-    let seconds = number.parse::<u64>().ok()?.checked_mul(seconds)?;
-    // More than anybody lives; sums of such a span and a date stay in range.
-    (seconds <= 100 * 365 * 86_400).then_some(Duration::from_secs(seconds))
+    if number.is_empty() {
+        return Err(NO_SPAN);
+    }
+    let seconds = number
+        .parse()
+        .ok()
+        .and_then(|number: u64| number.checked_mul(seconds))
+        // More than anybody lives; sums of such a span and a date stay in range.
+        .filter(|&seconds| seconds <= 100 * 365 * 86_400);
+    seconds.map(Duration::from_secs).ok_or(TOO_LONG)
 }
 
 /// The error for an option that cannot be what it is; `help` shows one that would do.
@@ -136,21 +150,23 @@ mod tests {
     #[test]
     fn spans_are_what_they_say() {
         for (text, expected) in [
-            ("90", None),
-            ("90s", Some(90)),
-            ("5 min", Some(300)),
-            ("12h", Some(43_200)),
-            ("7d", Some(604_800)),
-            ("4w", Some(2_419_200)),
-            ("0", None),
-            ("0s", Some(0)),
-            ("", None),
-            ("d", None),
-            ("-1d", None),
-            ("1.5h", None),
-            ("1y", None),
-            ("99999999999999999999d", None),
-            ("99999999999999d", None),
+            ("90", Err(NO_SPAN)),
+            ("90s", Ok(90)),
+            ("5 min", Ok(300)),
+            ("12h", Ok(43_200)),
+            ("7d", Ok(604_800)),
+            ("4w", Ok(2_419_200)),
+            ("0", Err(NO_SPAN)),
+            ("0s", Ok(0)),
+            ("", Err(NO_SPAN)),
+            ("d", Err(NO_SPAN)),
+            ("-1d", Err(NO_SPAN)),
+            ("1.5h", Err(NO_SPAN)),
+            ("1y", Err(NO_SPAN)),
+            ("99999999999999999999d", Err(TOO_LONG)),
+            ("36500d", Ok(36_500 * 86_400)),
+            ("36501d", Err(TOO_LONG)),
+            ("99999999999999d", Err(TOO_LONG)),
         ] {
             assert_eq!(
                 parse_span(text).map(|span| span.as_secs()),

@@ -13,6 +13,9 @@ use crate::{Id, Loss, LossReason, Notification};
 /// The longest line that is read: room for one `info` of 1 MiB, each byte escaped as six.
 pub const MAX_LINE_BYTES: usize = 8 << 20;
 
+/// What some editors put before a text in UTF-8. It belongs to no line.
+pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 const LOSS_PREFIX: &str = r#"{"osprofiler_lost": "#;
 
 /// Appends the notification as one line, its end included. Line ends between an info's tokens become blanks.
@@ -93,9 +96,13 @@ impl<R: BufRead> Lines<R> {
     /// junk, a whole one is not.
     pub fn next_line(&mut self) -> io::Result<Option<Line<'_>>> {
         loop {
+            let is_first = self.position == 0;
             let Some(whole) = self.read_line()? else {
                 return Ok(None);
             };
+            if is_first && self.line.starts_with(BYTE_ORDER_MARK) {
+                self.line.drain(..BYTE_ORDER_MARK.len());
+            }
             if !whole {
                 return Ok(Some(Line::Junk(Reject::TooLong)));
             }
@@ -182,6 +189,15 @@ mod tests {
         check(b"\xff\xfe\n", &["! not UTF-8"]);
         check(GOOD.as_bytes(), &["n"]);
         check(b"", &[]);
+    }
+
+    #[test]
+    fn the_first_line_behind_a_byte_order_mark_is_read() {
+        check(format!("\u{feff}{GOOD}\n{GOOD}").as_bytes(), &["n", "n"]);
+        check(format!("\u{feff}\n{GOOD}").as_bytes(), &["n"]);
+        check("\u{feff}".as_bytes(), &[]);
+        let later = format!("{GOOD}\n\u{feff}{GOOD}");
+        check(later.as_bytes(), &["n", "! not JSON: no value at byte 0"]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use crate::driver::store_file;
-use crate::wire::{Line, Lines};
+use crate::wire::{BYTE_ORDER_MARK, Line, Lines};
 use crate::{Error, ErrorKind, Result};
 
 /// How each SQLite file begins.
@@ -96,7 +96,8 @@ fn read_head<'a>(file: &File, head: &'a mut [u8; HEAD_BYTES]) -> io::Result<&'a 
 /// Whether a file's first bytes are those of an object whose first member is one of ours, as far as they go; not those of an object
 /// over several lines, which is a document of its own.
 fn begins_like_a_line(head: &[u8]) -> bool {
-    let text = head.trim_ascii_start();
+    let text = head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(head);
+    let text = text.trim_ascii_start();
     let Some(rest) = text.strip_prefix(b"{") else {
         return text.is_empty();
     };
@@ -137,6 +138,9 @@ mod tests {
             ("", true, true),
             ("\n\n", true, true),
             (&first, true, true),
+            (&format!("\u{feff}{first}"), true, true),
+            ("\u{feff}", true, true),
+            ("\u{feff}nothing of ours\n", false, false),
             (&damaged, true, false),
             (r#"{"name": "db-start""#, true, true),
             (r#"{"osprofiler_l"#, true, true),

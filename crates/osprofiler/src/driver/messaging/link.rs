@@ -197,7 +197,11 @@ impl Link {
         match (error.kind(), &self.blocked) {
             (IoErrorKind::WouldBlock | IoErrorKind::TimedOut, None) => {
                 let seconds = self.answer_timeout.as_secs_f32();
-                failed(&format!("does not answer within {seconds} s"))
+                failed(&format!("does not answer within {seconds} s")).with_help(format!(
+                    "is it overloaded, or something else at that port? on its host: `rabbitmq-diagnostics status`; to wait \
+                     longer: `?socket_timeout={}`",
+                    seconds * 2.0
+                ))
             }
             (IoErrorKind::WouldBlock | IoErrorKind::TimedOut, Some(why)) => {
                 failed(&format!("takes nothing at the moment: {why}"))

@@ -4,7 +4,7 @@
 use std::io;
 use std::path::Path;
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 
 use crate::driver::store_file::{self, corrupt};
 use crate::{Error, ErrorKind};
@@ -23,7 +23,7 @@ pub(super) fn sort(action: &str, path: &Path, error: rusqlite::Error) -> Error {
             "other processes kept it locked".to_owned(),
             format!("see who: `fuser -v {shown}`; or wait longer: `?busy_timeout=30`"),
         ),
-        ErrorCode::DiskFull => {
+        _ if is_full(&error) => {
             return store_file::error(action, path, io::ErrorKind::StorageFull.into());
         }
         ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly => {
@@ -58,6 +58,15 @@ pub(super) fn sort(action: &str, path: &Path, error: rusqlite::Error) -> Error {
     }
 }
 
+/// Whether there is no room left. The shared memory beside a store that nobody has open is made anew even to read it; where there is
+/// no room for that, SQLite speaks of a fault of input and output.
+fn is_full(error: &rusqlite::Error) -> bool {
+    let Some(error) = error.sqlite_error() else {
+        return false;
+    };
+    error.code == ErrorCode::DiskFull || error.extended_code == ffi::SQLITE_IOERR_SHMSIZE
+}
+
 /// SQLite could not open, make or write one of its files, and does not say why; the file system does.
 fn refused(action: &str, path: &Path) -> Error {
     if let Err(error) = path.metadata() {
@@ -72,4 +81,47 @@ fn refused(action: &str, path: &Path) -> Error {
         return error;
     }
     error.with_help(store_file::file_and_folder_help(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_no_fault_of_the_hardware() {
+        for (extended_code, kind, expected) in [
+            (
+                ffi::SQLITE_FULL,
+                ErrorKind::Full,
+                "no space left on the device",
+            ),
+            (
+                ffi::SQLITE_IOERR_SHMSIZE,
+                ErrorKind::Full,
+                "no space left on the device",
+            ),
+            (
+                ffi::SQLITE_IOERR_READ,
+                ErrorKind::Unavailable,
+                "the file system reports an error",
+            ),
+        ] {
+            let error = rusqlite::Error::SqliteFailure(ffi::Error::new(extended_code), None);
+            let error = sort("open", Path::new("/nowhere/x.db"), error);
+            assert_eq!(
+                (error.kind(), error.is_temporary(), error.to_string()),
+                (
+                    kind,
+                    true,
+                    format!("cannot open `/nowhere/x.db`: {expected}")
+                ),
+            );
+            let advice = error.help().unwrap_or_default();
+            assert_eq!(
+                advice.contains("free some space"),
+                kind == ErrorKind::Full,
+                "{advice}"
+            );
+        }
+    }
 }
