@@ -11,7 +11,7 @@ import contextlib
 import logging
 import types
 
-from osprofiler import _native
+from osprofiler import _lenient, _native
 from osprofiler.drivers import base, store
 
 LOG = logging.getLogger(__name__)
@@ -135,17 +135,15 @@ def _say_off(connection_string, error):
 
 def _heed(conf):
     """Take over from the configuration what holds for the whole process, where it has the options."""
+    values = {name: _lenient.read(conf, name) for name in _lenient.DEFAULTS}
     for name, take in (
         ("mask_secrets", _native.set_mask_secrets),
         ("publish_counters", _native.set_publish_counters),
     ):
-        with contextlib.suppress(Exception):
-            value = getattr(conf.profiler, name)
-            if isinstance(value, bool):
-                take(value)
+        if isinstance(values[name], bool):
+            take(values[name])
     with contextlib.suppress(Exception):
-        options = conf.profiler
-        _native.set_bounds(options.queue_max_mib, options.spool_folder or None, options.spool_max_mib)
+        _native.set_bounds(values["queue_max_mib"], values["spool_folder"] or None, values["spool_max_mib"])
 
 
 def _are_same(one, other):

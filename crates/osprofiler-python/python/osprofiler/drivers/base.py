@@ -8,7 +8,7 @@ import datetime
 import importlib
 import logging
 
-from osprofiler import _native
+from osprofiler import _lenient, _native
 from osprofiler import _utils as utils
 
 LOG = logging.getLogger(__name__)
@@ -101,8 +101,7 @@ class Driver:
         self.service = service
         self.host = host
         self._forget_results()
-        profiler_options = getattr(kwargs.get("conf"), "profiler", None)
-        self.filter_error_trace = getattr(profiler_options, "filter_error_trace", False)
+        self.filter_error_trace = _lenient.read(kwargs.get("conf"), "filter_error_trace") or False
 
     def notify(self, info, **kwargs):
         """Store one notification, on the thread of the point; what this raises is counted and forgotten.
