@@ -108,10 +108,11 @@ def create(connection_string, *args, **kwargs):
         if isinstance(driver, store.StoreDriver):
             driver._attach()
         notifier = driver.notify
+        sends_to = getattr(driver, "_sends_to", connection_string)
     except Exception as error:
         _say_off(connection_string, error)
         return _noop_notifier
-    LOG.info("osprofiler sends to `%s`", _native.mask(connection_string))
+    LOG.info("osprofiler sends to `%s`", _native.mask(sends_to))
     known = _notifier_cache.setdefault(key, [])
     known.append((args, kwargs, notifier))
     del known[:-_MOST_KNOWN]
