@@ -127,6 +127,9 @@ def clear_notifier_cache():
 
 
 def _say_off(connection_string, error):
+    if not isinstance(connection_string, str):
+        LOG.error("osprofiler is off: %s", _native.safe_str(error))
+        return
     LOG.error(
         "osprofiler is off: no driver for the connection string `%s`: %s",
         _native.mask(connection_string),
