@@ -3,9 +3,7 @@
 
 use std::path::Path;
 
-use crate::configuration::{
-    ConfigOption, Configuration, Kind, OPTIONS, PROFILER, Unresolved, switched,
-};
+use crate::configuration::{ConfigOption, Configuration, OPTIONS, PROFILER, Unresolved, switched};
 
 use super::accounts::Owned;
 use super::{Finding, Level};
@@ -129,7 +127,7 @@ fn consequence(option: &ConfigOption) -> String {
     match option.kind {
         _ if !option.lenient => "the service fails when it reads it".to_owned(),
         // To oslo.config it is a text like any other.
-        Kind::AbsolutePath => format!("the default counts, `{default}`"),
+        crate::configuration::Kind::AbsolutePath => format!("the default counts, `{default}`"),
         _ => format!(
             "the default counts, `{default}`, and the service's log has a warning; a service that logs all its options \
              at its start fails there (`log_options`, on by default)"
