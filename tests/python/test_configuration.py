@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import run_python
 from oslo_config import cfg
-from osprofiler import opts
+from osprofiler import _lenient, opts
 
 # As a guide of another time has it, with options that some service has and others have not.
 SEEN_IN_A_GUIDE = """
@@ -49,6 +49,46 @@ def test_options_that_nobody_knows_are_told_in_a_debug_line(tmp_path):
     assert lines.count(told) == 2
     assert not [line for line in lines if line.startswith(("WARNING", "ERROR"))]
     assert lines[-1] == "True True"
+
+
+@pytest.mark.parametrize("store", ["file://{}/trace", "redissentinel://127.0.0.1:1"])
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("es_scroll_size", "many", "it has to be a whole number; the default counts, `10000`"),
+        ("socket_timeout", "soon", "it has to be a number; the default counts, `0.1`"),
+        ("filter_error_trace", "maybe", "it has to be `True` or `False`; the default counts, `False`"),
+        ("mask_secrets", "maybe", "it has to be `True` or `False`; the default counts, `True`"),
+        ("publish_counters", "maybe", "it has to be `True` or `False`; the default counts, `True`"),
+        ("queue_max_mib", "64MiB", "it has to be a whole number from 1 to 65536; the default counts, `64`"),
+        ("spool_max_mib", "0", "it has to be a whole number from 1 to 16777216; the default counts, `256`"),
+        ("spool_folder", "spool", "it has to be an absolute path; the default counts, `nothing`"),
+    ],
+)
+def test_a_value_that_is_none_is_told_once_and_the_default_counts(tmp_path, store, name, value, told):
+    store = store.format(tmp_path)
+    lines = started(tmp_path, f"[profiler]\nconnection_string = {store}\nhmac_keys = k\n{name} = {value}\n")
+    warning = f"WARNING osprofiler `{name}` in `[profiler]` cannot be `{value}`: {told}"
+    assert [line for line in lines if line.startswith(("WARNING", "ERROR"))] == [warning]
+    assert [line for line in lines if "osprofiler sends to" in line]
+
+
+FAILING = {"enabled", "trace_sqlalchemy", "trace_requests"}
+
+
+def test_each_option_that_can_be_wrong_fails_or_has_its_default_count():
+    wrong = {option.name for option in opts._PROFILER_OPTS if not isinstance(option, cfg.StrOpt)} | {"spool_folder"}
+    assert set(_lenient.DEFAULTS) == wrong - FAILING
+
+
+@pytest.mark.parametrize("name", sorted(FAILING))
+def test_any_other_value_that_is_none_fails_where_it_is_read(tmp_path, name):
+    (tmp_path / "service.conf").write_text(f"[profiler]\n{name} = maybe\n")
+    conf = cfg.ConfigOpts()
+    opts.set_defaults(conf)
+    conf(["--config-file", str(tmp_path / "service.conf")])
+    with pytest.raises(cfg.ConfigFileValueError):
+        conf.profiler[name]
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,27 @@ def test_a_connection_string_that_names_no_store_is_not_kept():
     assert notifier._notifier_cache == {}
 
 
+@pytest.mark.parametrize(
+    ("given", "kind", "expected"),
+    [
+        (None, TypeError, "the connection string is `None`: write `scheme://...`"),
+        (5, TypeError, "the connection string is of the type `int`: write `scheme://...`"),
+        ("", ValueError, "the connection string is empty: write `scheme://...`"),
+        (" ", ValueError, "the connection string is empty: write `scheme://...`"),
+    ],
+)
+def test_who_gives_no_connection_string_is_told_so(caplog, given, kind, expected):
+    """With the types of upstream's exceptions."""
+    with pytest.raises(kind) as raised:
+        base.get_driver(given)
+    assert str(raised.value).startswith(expected)
+    assert notifier.create(given) is notifier._noop_notifier
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert told.startswith("osprofiler is off: ")
+    assert told.endswith(str(raised.value))
+    assert "none://" not in told
+
+
 def test_what_older_services_pass_by_position_is_understood(tmp_path):
     """D-40: the call of trove and senlin."""
     import json as messaging

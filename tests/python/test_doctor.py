@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from oslo_config import cfg
-from osprofiler import _native, opts
+from osprofiler import _lenient, _native, opts
 from prometheus_client.parser import text_string_to_metric_families
 
 DOCTOR = [os.environ["OSPROFILER_BIN"], "doctor"]
@@ -63,6 +63,30 @@ def test_the_command_knows_the_bounds_of_the_package(tmp_path):
             told = doctor("--no-test-trace", "--config-file", path, code=int(not fits))
             fault = f"`{option.name}` cannot be what it is: it has to be a whole number from {least} to {most}"
             assert (fault in told) is not fits, told
+
+
+@pytest.mark.parametrize(
+    "option",
+    [option for option in opts._PROFILER_OPTS if option.name != "connection_string"],
+    ids=lambda option: option.name,
+)
+def test_the_command_tells_what_becomes_of_a_value_that_is_none(tmp_path, monkeypatch, option):
+    """Whoever fails and whoever goes on with the default is as the package has it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "maybe").mkdir()
+    path = tmp_path / "service.conf"
+    path.write_text(f"[profiler]\nconnection_string = file://{tmp_path}/traces\n{option.name} = maybe\n")
+    told = doctor("--no-test-trace", "--config-file", path, code=int(option.name in CAN_BE_WRONG))
+    default = _lenient.DEFAULTS.get(option.name)
+    counts = f"the default counts, `{'nothing' if default is None else default}`"
+    assert (counts in told) is (option.name in _lenient.DEFAULTS), told
+    fails = "the service fails when it reads it" in told
+    assert fails is (option.name in CAN_BE_WRONG - set(_lenient.DEFAULTS)), told
+    # Neither a folder of the command's own is looked at, nor one that the service takes for none.
+    assert "`spool_folder` belongs" not in told
+
+
+CAN_BE_WRONG = {option.name for option in opts._PROFILER_OPTS if not isinstance(option, cfg.StrOpt)} | {"spool_folder"}
 
 
 def test_the_folder_for_what_waits_is_looked_at(tmp_path):

@@ -124,6 +124,7 @@ def test_one_that_names_no_store_is_told_and_the_others_work(tmp_path, caplog, b
         assert (told.levelname, info.levelname) == ("ERROR", "INFO")
         assert told.getMessage().startswith("osprofiler sends nothing to `")
         assert ", one of several stores: " in told.getMessage()
+        assert info.getMessage() == f"osprofiler sends to `{store}`"
         assert "s3cret" not in caplog.text
         assert points(store, f"B{number}") == ["x"]
 

@@ -3,6 +3,7 @@
 
 import json
 
+import pytest
 from conftest import run_python
 
 SERVICE = """
@@ -96,6 +97,26 @@ def test_what_a_program_leaves_is_sent_by_the_next_however_short_it_lives(tmp_pa
         assert len(trace.read_text().splitlines()) == 4
         trace.unlink()
         trace.parent.rmdir()
+
+
+@pytest.mark.parametrize("wrong", ["queue_max_mib = 64MiB", "queue_max_mib = 0", "spool_max_mib = lots"])
+def test_a_bound_that_is_none_leaves_the_folder_in_use(tmp_path, wrong):
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    counters, told = service(tmp_path, options=f"spool_folder = {spool}\n{wrong}\n")
+    assert (counters["spooled"], counters["lost"], counters["waiting"]) == (20, 0, 0)
+    name, _, value = wrong.partition(" = ")
+    assert told.count(f"`{name}` in `[profiler]` cannot be `{value}`: it has to be a whole number from 1 to ") == 1
+
+
+def test_a_folder_by_a_relative_path_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "spool").mkdir()
+    (tmp_path / "store").mkdir()
+    counters, told = service(tmp_path, 0, options="spool_folder = spool\n")
+    assert counters["spooled"] == 0
+    assert "`spool_folder` in `[profiler]` cannot be `spool`: it has to be an absolute path" in told
+    assert list((tmp_path / "spool").iterdir()) == []
 
 
 def test_without_a_folder_there_are_no_files(tmp_path):

@@ -99,8 +99,10 @@ impl Configuration {
     pub(crate) fn value_or_default(&self, group: &str, name: &str) -> String {
         let option = ConfigOption::find(group, name);
         option.map_or_else(String::new, |option| {
-            self.value(option)
-                .unwrap_or_else(|_| option.default.to_owned())
+            let value = self.value(option).ok();
+            value
+                .filter(|value| !option.lenient || option.kind.fault(value).is_none())
+                .unwrap_or_else(|| option.default.to_owned())
         })
     }
 
@@ -146,15 +148,13 @@ impl Configuration {
         if is_set || found.value.eq_ignore_ascii_case(option.default) {
             return None;
         }
-        let default = if option.default.is_empty() {
-            "nothing"
-        } else {
-            option.default
-        };
         Some(Ignored {
             what: option.title(),
             place: file.place(found),
-            why: format!("it is commented out, so the default counts, `{default}`"),
+            why: format!(
+                "it is commented out, so the default counts, `{}`",
+                option.shown_default()
+            ),
         })
     }
 

@@ -9,6 +9,8 @@
 pub(crate) enum Kind {
     Switch,
     Text,
+    /// The path of a folder, which does not depend on where a program was started; or nothing.
+    AbsolutePath,
     WholeNumber,
     /// A whole number that is not less than the first and not more than the second.
     Between(i64, i64),
@@ -26,6 +28,8 @@ pub(crate) struct ConfigOption {
     pub(crate) secret: bool,
     /// A name in the same group that older files have.
     pub(crate) older_name: Option<&'static str>,
+    /// Whether the default counts for a value that is none, where others fail.
+    pub(crate) lenient: bool,
     /// Why it has no effect, if so.
     pub(crate) unused: Option<&'static str>,
 }
@@ -45,15 +49,15 @@ pub(crate) const OPTIONS: &[ConfigOption] = &[
     secret(PROFILER, "connection_string", "messaging://"),
     text(PROFILER, "es_doc_type", "notification"),
     text(PROFILER, "es_scroll_time", "2m"),
-    ConfigOption { kind: Kind::WholeNumber, ..text(PROFILER, "es_scroll_size", "10000") },
-    ConfigOption { kind: Kind::Number, ..text(PROFILER, "socket_timeout", "0.1") },
+    lenient(Kind::WholeNumber, "es_scroll_size", "10000"),
+    lenient(Kind::Number, "socket_timeout", "0.1"),
     text(PROFILER, "sentinel_service_name", "mymaster"),
-    switch(PROFILER, "filter_error_trace", "False"),
-    switch(PROFILER, "mask_secrets", "True"),
-    switch(PROFILER, "publish_counters", "True"),
-    ConfigOption { kind: Kind::Between(1, 65_536), ..text(PROFILER, "queue_max_mib", "64") },
-    text(PROFILER, "spool_folder", ""),
-    ConfigOption { kind: Kind::Between(1, 16_777_216), ..text(PROFILER, "spool_max_mib", "256") },
+    lenient(Kind::Switch, "filter_error_trace", "False"),
+    lenient(Kind::Switch, "mask_secrets", "True"),
+    lenient(Kind::Switch, "publish_counters", "True"),
+    lenient(Kind::Between(1, 65_536), "queue_max_mib", "64"),
+    lenient(Kind::AbsolutePath, "spool_folder", ""),
+    lenient(Kind::Between(1, 16_777_216), "spool_max_mib", "256"),
     ConfigOption { unused: GONE, ..text("profiler_jaeger", "service_name_prefix", "") },
     ConfigOption { unused: GONE, ..text("profiler_jaeger", "process_tags", "") },
     text("profiler_otlp", "service_name_prefix", ""),
@@ -86,6 +90,7 @@ const fn text(group: &'static str, name: &'static str, default: &'static str) ->
         default,
         secret: false,
         older_name: None,
+        lenient: false,
         unused: None,
     }
 }
@@ -94,6 +99,14 @@ const fn switch(group: &'static str, name: &'static str, default: &'static str) 
     ConfigOption {
         kind: Kind::Switch,
         ..text(group, name, default)
+    }
+}
+
+const fn lenient(kind: Kind, name: &'static str, default: &'static str) -> ConfigOption {
+    ConfigOption {
+        kind,
+        lenient: true,
+        ..text(PROFILER, name, default)
     }
 }
 
@@ -114,6 +127,14 @@ impl ConfigOption {
     /// The names it goes by, the right one first.
     pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
         [self.name].into_iter().chain(self.older_name)
+    }
+
+    /// Its default as people are told it.
+    pub(crate) fn shown_default(&self) -> &'static str {
+        match self.default {
+            "" => "nothing",
+            default => default,
+        }
     }
 
     /// How people write it: an option of `[profiler]` by its name alone.
@@ -143,6 +164,9 @@ impl Kind {
             }
             Self::Number if !value.is_empty() && value.parse::<f64>().is_err() => {
                 Some("it has to be a number".to_owned())
+            }
+            Self::AbsolutePath if !value.is_empty() && !value.starts_with('/') => {
+                Some("it has to be an absolute path".to_owned())
             }
             _ => None,
         }
@@ -191,6 +215,10 @@ mod tests {
             (Kind::Number, "", true),
             (Kind::Number, "fast", false),
             (Kind::Text, "", true),
+            (Kind::AbsolutePath, "", true),
+            (Kind::AbsolutePath, "/spool", true),
+            (Kind::AbsolutePath, "spool", false),
+            (Kind::AbsolutePath, "~/spool", false),
         ] {
             assert_eq!(kind.fault(value).is_none(), expected, "{value}");
         }

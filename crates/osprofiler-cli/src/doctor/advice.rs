@@ -151,7 +151,7 @@ fn of_option(configuration: &Configuration, option: &'static ConfigOption) -> Ve
     match configuration.value(option) {
         Ok(value) => findings.extend(option.kind.fault(&value).map(|fault| {
             let text = format!("{place}: {title} cannot be what it is: {fault}");
-            Finding::new(Level::Error, text).with_help("the service fails when it reads it")
+            Finding::new(Level::Error, text).with_help(consequence(option))
         })),
         Err(Unresolved::Unknown(name)) => {
             // Behind the dollar of a key or a password stands a part of it.
@@ -170,12 +170,24 @@ fn of_option(configuration: &Configuration, option: &'static ConfigOption) -> Ve
         }
         Err(Unresolved::Endless) => {
             let text = format!("{place}: {title} names itself");
-            findings.push(
-                Finding::new(Level::Error, text).with_help("the service fails when it reads it"),
-            );
+            findings.push(Finding::new(Level::Error, text).with_help(consequence(option)));
         }
     }
     findings
+}
+
+/// What becomes of a service that reads a value which is none.
+fn consequence(option: &ConfigOption) -> String {
+    let default = option.shown_default();
+    match option.kind {
+        _ if !option.lenient => "the service fails when it reads it".to_owned(),
+        // To oslo.config it is a text like any other.
+        crate::configuration::Kind::AbsolutePath => format!("the default counts, `{default}`"),
+        _ => format!(
+            "the default counts, `{default}`, and the service's log has a warning; a service that logs all its options \
+             at its start fails there (`log_options`, on by default)"
+        ),
+    }
 }
 
 /// What is to be said of the keys. None of them shows.

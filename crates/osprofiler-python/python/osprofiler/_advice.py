@@ -39,11 +39,14 @@ def tell_unknown_options(conf):
 
 def _options_in(paths):
     """Return the names of the options in the section ``[profiler]`` of the files."""
+    paths = [paths] if isinstance(paths, str) else paths or ()
+    return {name.replace("-", "_") for path in paths for section in sections(path) for name in section}
+
+
+def sections(path):
+    """Return the sections ``[profiler]`` of a file: dicts by option, of lists with what it is set to."""
     from oslo_config import cfg
 
-    names = set()
-    for path in [paths] if isinstance(paths, str) else paths or ():
-        sections = {}
-        cfg.ConfigParser(path, sections).parse()
-        names.update(name.replace("-", "_") for name in sections.get("profiler", ()))
-    return names
+    found = {}
+    cfg.ConfigParser(path, found).parse()
+    return [options for name, options in found.items() if name.lower() == "profiler"]

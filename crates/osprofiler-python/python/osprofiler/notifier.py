@@ -11,7 +11,7 @@ import contextlib
 import logging
 import types
 
-from osprofiler import _native
+from osprofiler import _lenient, _native
 from osprofiler.drivers import base, store
 
 LOG = logging.getLogger(__name__)
@@ -108,10 +108,11 @@ def create(connection_string, *args, **kwargs):
         if isinstance(driver, store.StoreDriver):
             driver._attach()
         notifier = driver.notify
+        sends_to = getattr(driver, "_sends_to", connection_string)
     except Exception as error:
         _say_off(connection_string, error)
         return _noop_notifier
-    LOG.info("osprofiler sends to `%s`", _native.mask(connection_string))
+    LOG.info("osprofiler sends to `%s`", _native.mask(sends_to))
     known = _notifier_cache.setdefault(key, [])
     known.append((args, kwargs, notifier))
     del known[:-_MOST_KNOWN]
@@ -126,6 +127,9 @@ def clear_notifier_cache():
 
 
 def _say_off(connection_string, error):
+    if not isinstance(connection_string, str):
+        LOG.error("osprofiler is off: %s", _native.safe_str(error))
+        return
     LOG.error(
         "osprofiler is off: no driver for the connection string `%s`: %s",
         _native.mask(connection_string),
@@ -135,17 +139,15 @@ def _say_off(connection_string, error):
 
 def _heed(conf):
     """Take over from the configuration what holds for the whole process, where it has the options."""
+    values = {name: _lenient.read(conf, name) for name in _lenient.DEFAULTS}
     for name, take in (
         ("mask_secrets", _native.set_mask_secrets),
         ("publish_counters", _native.set_publish_counters),
     ):
-        with contextlib.suppress(Exception):
-            value = getattr(conf.profiler, name)
-            if isinstance(value, bool):
-                take(value)
+        if isinstance(values[name], bool):
+            take(values[name])
     with contextlib.suppress(Exception):
-        options = conf.profiler
-        _native.set_bounds(options.queue_max_mib, options.spool_folder or None, options.spool_max_mib)
+        _native.set_bounds(values["queue_max_mib"], values["spool_folder"] or None, values["spool_max_mib"])
 
 
 def _are_same(one, other):

@@ -7,7 +7,7 @@ is in the guide for operators, and in the options themselves.
 
 from oslo_config import cfg
 
-from osprofiler import web
+from osprofiler import _lenient, web
 
 __all__ = [
     "disable_web_trace",
@@ -51,14 +51,14 @@ _hmac_keys_opt = cfg.StrOpt(
 )
 _mask_secrets_opt = cfg.BoolOpt(
     "mask_secrets",
-    default=True,
+    default=_lenient.DEFAULTS["mask_secrets"],
     help="Whether what points carry under names such as `password`, `token` or `secret` is stored as `***`: in "
     "arguments, results and messages, in parameters of SQL statements, and in what programs add themselves. The names "
     "are those that oslo.utils masks in logs. What has no name, such as a positional argument, is not noticed.",
 )
 _publish_counters_opt = cfg.BoolOpt(
     "publish_counters",
-    default=True,
+    default=_lenient.DEFAULTS["publish_counters"],
     help="Whether each process that records keeps a small file with its counters (recorded, stored, lost) below "
     "`/run/osprofiler`, `$XDG_RUNTIME_DIR/osprofiler` or `/tmp/osprofiler-UID`, for `osprofiler doctor` to show.",
 )
@@ -82,12 +82,12 @@ _es_scroll_time_opt = cfg.StrOpt(
 )
 _es_scroll_size_opt = cfg.IntOpt(
     "es_scroll_size",
-    default=10000,
+    default=_lenient.DEFAULTS["es_scroll_size"],
     help="Not used: how many documents a page of Elasticsearch has is fixed. Upstream's driver reads it.",
 )
 _socket_timeout_opt = cfg.FloatOpt(
     "socket_timeout",
-    default=0.1,
+    default=_lenient.DEFAULTS["socket_timeout"],
     help="Redis Sentinel: seconds that an answer may take; the default stands for the driver's own, 5.",
 )
 _sentinel_service_name_opt = cfg.StrOpt(
@@ -97,14 +97,14 @@ _sentinel_service_name_opt = cfg.StrOpt(
 )
 _filter_error_trace = cfg.BoolOpt(
     "filter_error_trace",
-    default=False,
+    default=_lenient.DEFAULTS["filter_error_trace"],
     help="Not needed: `osprofiler trace list --error-trace` lists traces with an error whatever it says. Drivers "
     "of your own have it as their attribute `filter_error_trace`.",
 )
 
 _queue_max_mib_opt = cfg.IntOpt(
     "queue_max_mib",
-    default=64,
+    default=_lenient.DEFAULTS["queue_max_mib"],
     min=1,
     max=65536,
     help="MiB of memory, in each process and for each store, for notifications that wait while the store takes none. "
@@ -112,14 +112,15 @@ _queue_max_mib_opt = cfg.IntOpt(
 )
 _spool_folder_opt = cfg.StrOpt(
     "spool_folder",
-    help="A folder that this service's user may write, for example `/var/lib/osprofiler/spool`. What memory does not "
-    "hold while a store is down, and what waits when the process ends, is kept there in files and sent when the store "
-    "is back, by this process or the next one of the same user with the same store. Without one, no such files are "
-    "made.",
+    default=_lenient.DEFAULTS["spool_folder"],
+    help="The absolute path of a folder that this service's user may write, for example `/var/lib/osprofiler/spool`. "
+    "What memory does not hold while a store is down, and what waits when the process ends, is kept there in files "
+    "and sent when the store is back, by this process or the next one of the same user with the same store. Without "
+    "one, no such files are made.",
 )
 _spool_max_mib_opt = cfg.IntOpt(
     "spool_max_mib",
-    default=256,
+    default=_lenient.DEFAULTS["spool_max_mib"],
     min=1,
     max=16777216,
     help="MiB that all files in `spool_folder` may take together, of whichever process they are.",

@@ -8,11 +8,12 @@ import datetime
 import importlib
 import logging
 
-from osprofiler import _native
+from osprofiler import _lenient, _native
 from osprofiler import _utils as utils
 
 LOG = logging.getLogger(__name__)
 
+_EXAMPLE = "write `scheme://...`, for example `sqlite:///var/lib/osprofiler/traces.db`"
 _TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%f"
 
 
@@ -46,6 +47,7 @@ def get_driver(connection_string, *args, **kwargs):
     :param kwargs: the same by name, ``conf`` (an oslo.config object), and whatever the driver takes
     :returns: a ``Driver``
     :raises ValueError: if there is no driver for the string's scheme, or for any of several
+    :raises TypeError: if it is no str
 
     >>> from osprofiler.drivers import base
     >>> class Memory(base.Driver):
@@ -60,12 +62,21 @@ def get_driver(connection_string, *args, **kwargs):
     >>> base.get_driver("memory://", project="shop").project
     'shop'
     """
+    if not isinstance(connection_string, str):
+        raise TypeError(f"the connection string is {_named(connection_string)}: {_EXAMPLE}")
+    if not connection_string.strip():
+        raise ValueError(f"the connection string is empty: {_EXAMPLE}")
     if len(_native.split_connection_strings(connection_string)) > 1:
         several = importlib.import_module(f"{__package__}.several")
         return several.get_driver(connection_string, *args, **kwargs)
     if "://" not in connection_string:
         connection_string += "://"
     return driver_class(connection_string)(connection_string, *args, **kwargs)
+
+
+def _named(value):
+    """Return what somebody gave who has no connection string."""
+    return "`None`" if value is None else f"of the type `{type(value).__name__}`"
 
 
 def driver_class(connection_string):
@@ -101,8 +112,7 @@ class Driver:
         self.service = service
         self.host = host
         self._forget_results()
-        profiler_options = getattr(kwargs.get("conf"), "profiler", None)
-        self.filter_error_trace = getattr(profiler_options, "filter_error_trace", False)
+        self.filter_error_trace = _lenient.read(kwargs.get("conf"), "filter_error_trace") or False
 
     def notify(self, info, **kwargs):
         """Store one notification, on the thread of the point; what this raises is counted and forgotten.

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Redis, by upstream's names. The native half writes and reads it."""
 
+from osprofiler import _lenient
 from osprofiler.drivers import store
 
 # The configuration's default is for a driver that writes while the request waits. Ours does not.
-_UPSTREAMS_TIMEOUT = 0.1
+_UPSTREAMS_TIMEOUT = _lenient.DEFAULTS["socket_timeout"]
 
 
 class Redis(store.LateStoreDriver):
@@ -28,7 +29,7 @@ class RedisSentinel(Redis):
         name = getattr(options, "sentinel_service_name", None)
         if name:
             connection_str = store.with_option(connection_str, "sentinel", name)
-        timeout = getattr(options, "socket_timeout", None)
+        timeout = _lenient.read(kwargs.get("conf"), "socket_timeout")
         if timeout and timeout != _UPSTREAMS_TIMEOUT:
             connection_str = store.with_option(connection_str, "socket_timeout", timeout)
         super().__init__(connection_str, project, service, host, **kwargs)

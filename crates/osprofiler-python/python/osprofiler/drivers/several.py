@@ -20,7 +20,7 @@ def get_driver(connection_string, *args, **kwargs):
 
     :raises Exception: the first one's, if there is a driver for none of them
     """
-    drivers = []
+    drivers, parts = [], []
     failure = None
     for part in _native.split_connection_strings(connection_string):
         try:
@@ -29,6 +29,7 @@ def get_driver(connection_string, *args, **kwargs):
                 for connection in driver._stores():
                     _native.check_connection(connection)
             drivers.append(driver)
+            parts.append(part)
         except Exception as error:
             text = "osprofiler sends nothing to `%s`, one of several stores: %s"
             LOG.error(text, *_masked(part, error))
@@ -36,7 +37,10 @@ def get_driver(connection_string, *args, **kwargs):
     if not drivers:
         raise failure
     kind = NativeStores if all(map(_is_native, drivers)) else Stores
-    return kind(connection_string, drivers, *args, **kwargs)
+    several = kind(connection_string, drivers, *args, **kwargs)
+    # What the log says of it: without those that get nothing.
+    several._sends_to = ", ".join(parts)
+    return several
 
 
 class NativeStores(store.StoreDriver):
