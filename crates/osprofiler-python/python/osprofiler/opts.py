@@ -114,9 +114,9 @@ _spool_folder_opt = cfg.StrOpt(
     "spool_folder",
     default=_lenient.DEFAULTS["spool_folder"],
     help="The absolute path of a folder that this service's user may write, for example `/var/lib/osprofiler/spool`. "
-    "What memory does not hold while a store is down, and what waits when the process ends, is kept there in files "
-    "and sent when the store is back, by this process or the next one of the same user with the same store. Without "
-    "one, no such files are made.",
+    "What waits for a store that failed, before that is tried again or once memory is full, and what waits when the "
+    "process ends, is kept there in files and sent when the store is back, by this process or the next one of the same "
+    "user with the same store. Without one, no such files are made.",
 )
 _spool_max_mib_opt = cfg.IntOpt(
     "spool_max_mib",
