@@ -83,11 +83,13 @@ def press(page: Page, *keys: str) -> None:
 
 def rows(page: Page) -> list[str]:
     """Read the rows in sight, from top to bottom."""
+    settle(page)
     return [" ".join(text.split()) for text in page.locator(".row:visible").all_inner_texts()]
 
 
 def selected(page: Page) -> str:
     """Read the selected row; screen readers are told the same row."""
+    settle(page)  # a click is painted with the next frame, which would come between two of these reads
     row = page.locator(f"#{page.locator('#rows').get_attribute('aria-activedescendant')}")
     assert row.get_attribute("aria-selected") == "true"
     return " ".join(row.inner_text().split())
@@ -95,6 +97,7 @@ def selected(page: Page) -> str:
 
 def details(page: Page) -> str:
     """Read the panel beside the rows."""
+    settle(page)
     return page.locator("#details").inner_text()
 
 

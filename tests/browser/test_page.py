@@ -6,7 +6,19 @@ import json
 import pytest
 from playwright.sync_api import Page, expect
 
-from browser.reading import DESKTOP, FIXTURES, PHONE, Reports, details, notification, picture, press, rows, selected
+from browser.reading import (
+    DESKTOP,
+    FIXTURES,
+    PHONE,
+    Reports,
+    details,
+    notification,
+    picture,
+    press,
+    rows,
+    selected,
+    settle,
+)
 
 TRACES = sorted(path.stem for path in FIXTURES.glob("*.jsonl"))
 
@@ -251,6 +263,7 @@ def test_statistics_add_up_and_sort(reports: Reports):
         "wsgi keystone/public 3",
     ]
     page.get_by_role("button", name="Count").click()
+    settle(page)
     assert [row.locator("td").nth(2).inner_text() for row in table.all()] == ["579", "3", "1", "1"]
     table.first.get_by_role("button", name="db").click()
     expect(page.locator("#found")).to_have_text("1 of 579")
