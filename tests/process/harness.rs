@@ -5,12 +5,14 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use osprofiler::driver::{ConnectionString, ListFilter, registry};
 use osprofiler::{Id, Kind, Notifications};
 
-/// What a program is waited for at most: a test that does not see what it waits for fails, and says of which store.
+/// What a program is waited for at most, be it for an answer, for the right one, or for its end: a test that does not see what it waits for
+/// fails, and says of which store.
 pub(crate) const LONGEST_WAIT: Duration = Duration::from_mins(2);
 
 /// A running traced program.
@@ -18,7 +20,8 @@ pub(crate) struct Program {
     store: String,
     child: Child,
     input: Option<ChildStdin>,
-    output: BufReader<ChildStdout>,
+    /// Its answers.
+    output: Receiver<String>,
 }
 
 /// How a program ended.
@@ -77,7 +80,7 @@ impl Program {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let output = BufReader::new(child.stdout.take().unwrap());
+        let output = lines_of(child.stdout.take().unwrap());
         let input = child.stdin.take();
         Self {
             store: store.to_owned(),
@@ -94,11 +97,21 @@ impl Program {
     /// Gives a command and returns its answer.
     pub(crate) fn ask(&mut self, command: &str) -> String {
         self.tell(command);
-        let mut answer = String::new();
-        self.output.read_line(&mut answer).unwrap();
-        assert!(answer.ends_with('\n'), "no answer to `{command}`: it ended");
-        answer.truncate(answer.len() - 1);
-        answer
+        let answer = self.output.recv_timeout(LONGEST_WAIT);
+        self.in_time(answer, &format!("no answer to `{command}`"))
+    }
+
+    /// What was waited for. One that hangs is killed: nobody would end it any more.
+    fn in_time<T>(&mut self, found: Result<T, RecvTimeoutError>, missing: &str) -> T {
+        let store = &self.store;
+        match found {
+            Ok(found) => found,
+            Err(RecvTimeoutError::Disconnected) => panic!("{store}: {missing}: it ended"),
+            Err(RecvTimeoutError::Timeout) => {
+                let _ = self.child.kill();
+                panic!("{store}: {missing} after {LONGEST_WAIT:?}")
+            }
+        }
     }
 
     /// Gives a command that has no answer.
@@ -155,10 +168,16 @@ impl Program {
     }
 
     fn wait(mut self) -> End {
-        let mut stderr = String::new();
         // The input stays open: a program that ends only because its input does is not what is tried.
         let mut pipe = self.child.stderr.take().unwrap();
-        pipe.read_to_string(&mut stderr).unwrap();
+        let (sender, receiver) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut stderr = String::new();
+            pipe.read_to_string(&mut stderr).unwrap();
+            let _ = sender.send(stderr);
+        });
+        let stderr = receiver.recv_timeout(LONGEST_WAIT);
+        let stderr = self.in_time(stderr, "no end");
         End {
             status: self.child.wait().unwrap(),
             stderr,
@@ -180,6 +199,22 @@ impl Program {
                 std::fs::read_to_string(task.join("comm")).is_ok_and(|name| name == "osprofiler\n")
             })
     }
+}
+
+/// The whole lines that come from there, read by a thread: who waits for one need not wait for ever.
+fn lines_of(output: ChildStdout) -> Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut output = BufReader::new(output);
+        loop {
+            let mut line = String::new();
+            output.read_line(&mut line).unwrap();
+            if line.pop() != Some('\n') || sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
 }
 
 /// What is in a store, by trace.

@@ -14,6 +14,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
 
 import pytest
 from conftest import run_python
@@ -216,11 +217,19 @@ def test_of_a_burst_what_is_not_stored_is_told_as_lost(capsys, path, base_id):
         contextlib.closing(sqlite3.connect(path, isolation_level=None)) as holder,
         subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as burst,
     ):
-        holder.execute("BEGIN EXCLUSIVE")
-        assert burst.stdout.readline() == "recorded\n"
-        holder.execute("ROLLBACK")
-        counters = json.loads(burst.communicate(timeout=300)[0])
+        # Whoever leaves this block waits for its end, however long that takes.
+        limit = threading.Timer(300, burst.kill)
+        limit.start()
+        try:
+            holder.execute("BEGIN EXCLUSIVE")
+            assert burst.stdout.readline() == "recorded\n"
+            holder.execute("ROLLBACK")
+            said, _ = burst.communicate()
+        finally:
+            limit.cancel()
+            burst.kill()
     assert burst.returncode == 0
+    counters = json.loads(said)
     stored = 0
     for trace, notifications in exported_by_trace(path):
         found = {(each["trace_id"], each["name"]) for each in notifications}

@@ -17,7 +17,8 @@ const MOST_BYTES: usize = 256 << 10;
 /// The most attributes of a span, as OpenTelemetry's own limit is.
 const MOST: usize = 128;
 
-/// The most members that are tried for it: an info may have a hundred thousand under one name, each as long to compare as all there is.
+/// The most members that are looked for among those there are: an info may have a hundred thousand under one name, each as long to compare
+/// as all there is. From there on each counts as dropped, one that the span tells, too.
 const MOST_TRIED: usize = 8 * MOST;
 
 /// Where messages of OTLP have their attributes.
@@ -120,18 +121,18 @@ impl<'a, 'b> Attributes<'a, 'b> {
     }
 
     fn add(&mut self, name: Parts<'_>, value: impl FnOnce(&mut Message<'_>)) {
-        if self.ends.len() == MOST || self.tried == MOST_TRIED {
+        if self.tried == MOST_TRIED {
             self.dropped += 1;
             return;
         }
         self.tried += 1;
         let begin = self.names.len();
-        for part in name {
-            // What is behind that, and a character, is not written.
-            self.names.push_str(head(part, MOST_TEXT_BYTES + 4));
-        }
+        let is_cut = self.push_name(name);
         let (known, name) = self.names.split_at(begin);
-        if is_among(name, known, &self.ends) {
+        let is_known = is_among(name, known, &self.ends);
+        if is_known || self.ends.len() == MOST {
+            // Behind the cut it may be another name.
+            self.dropped += u64::from(!is_known || is_cut);
             self.names.truncate(begin);
             return;
         }
@@ -144,6 +145,21 @@ impl<'a, 'b> Attributes<'a, 'b> {
         } else {
             self.ends.push(self.names.len());
         }
+    }
+
+    /// Puts a name behind those there are, as it is written; whether that is less than all of it.
+    fn push_name(&mut self, name: Parts<'_>) -> bool {
+        let begin = self.names.len();
+        for part in name {
+            // What is behind that, and a character, is not written.
+            self.names.push_str(head(part, MOST_TEXT_BYTES + 4));
+        }
+        let Cow::Owned(cut) = bounded(&self.names[begin..]) else {
+            return false;
+        };
+        self.names.truncate(begin);
+        self.names.push_str(&cut);
+        true
     }
 }
 

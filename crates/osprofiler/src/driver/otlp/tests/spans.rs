@@ -133,16 +133,45 @@ fn attributes_are_bounded() {
 
 #[test]
 fn what_an_info_repeats_does_not_cost_its_square() {
-    // Each is compared with what there is, so after some nobody looks.
+    let dropped = |info: &str| {
+        let shown = span("x", &[info, "{}"]);
+        shown.rsplit(' ').next().unwrap().to_owned()
+    };
+    // Each is compared with what there is, so after 1,024 nobody looks.
     let members = vec![r#""a":1"#; 50_000].join(",");
+    assert_eq!(dropped(&format!("{{{members}}}")), "dropped=48976");
+    // Of a name that is cut nobody knows whether it is the same.
     let name = "k".repeat(1 << 19);
-    let shown = span("x", &[&format!(r#"{{"\n{name}":{{{members}}}}}"#), "{}"]);
-    let end = shown.rsplit(' ').next();
-    assert_eq!(end, Some("dropped=48976"));
-    // Nor once there is no room.
+    let info = format!(r#"{{"\n{name}":{{{members}}}}}"#);
+    assert_eq!(dropped(&info), "dropped=49999");
+    // Where there is no room, none of them is told.
     let full: Vec<String> = (0..128).map(|key| format!(r#""{key}":1"#)).collect();
-    let shown = span("x", &[&format!("{{{},{members}}}", full.join(",")), "{}"]);
-    assert_eq!(shown.rsplit(' ').next(), Some("dropped=50000"));
+    let info = format!("{{{},{members}}}", full.join(","));
+    assert_eq!(dropped(&info), "dropped=50000");
+}
+
+#[test]
+fn what_a_span_tells_is_not_dropped_where_both_ends_say_it() {
+    let members = |keys: std::ops::Range<u32>| {
+        let members: Vec<String> = keys.map(|key| format!(r#""{key}": {key}"#)).collect();
+        format!("{{{}}}", members.join(", "))
+    };
+    let shown = span("x", &[&members(0..128), &members(0..128)]);
+    assert!(shown.ends_with("info.127=127"), "{shown}");
+    let shown = span("x", &[&members(100..131), &members(0..128)]);
+    assert!(shown.ends_with("info.127=127 dropped=3"), "{shown}");
+}
+
+#[test]
+fn of_names_that_are_cut_alike_one_is_told_and_the_others_are_dropped() {
+    // Written, they differ behind the bound of 16,384 bytes, and at its last.
+    for same in [20_000, 16_378] {
+        let name = "k".repeat(same);
+        let info = format!(r#"{{"{name}longer": 1, "{name}other": 2}}"#);
+        let shown = span("x", &[&info, "{}"]);
+        assert!(shown.ends_with("k…=1 dropped=1"), "{same}");
+        assert_eq!(shown.matches("info.").count(), 1, "{same}");
+    }
 }
 
 #[test]
