@@ -33,7 +33,7 @@ pub struct Environment {
 }
 
 /// Each variable that a command reads, and what it means: for the manual pages.
-pub const VARIABLES: [(&str, &str); 7] = [
+pub const VARIABLES: [(&str, &str); 8] = [
     (
         "OSPROFILER_CONNECTION_STRING",
         "the store, where `--connection-string` is not given",
@@ -45,6 +45,10 @@ pub const VARIABLES: [(&str, &str); 7] = [
     (
         "XDG_RUNTIME_DIR",
         "the folder above one more, `osprofiler`, without the variable before",
+    ),
+    (
+        "SSL_CERT_FILE",
+        "a file with the authorities to trust over TLS, in the place of the system's",
     ),
     ("NO_COLOR", "no colour"),
     ("CLICOLOR_FORCE", "colour even in a pipe"),

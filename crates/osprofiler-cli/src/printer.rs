@@ -7,8 +7,10 @@
 //! away (`| head`) is no failure; talk that cannot be written is given up.
 
 use std::io::{BufWriter, ErrorKind, Write};
+use std::path::Path;
 
 use clap::builder::StyledStr;
+use osprofiler::driver::ConnectionString;
 use osprofiler_report::steers_terminal;
 
 use crate::environment::{Color, Environment};
@@ -108,12 +110,17 @@ impl<'a> Printer<'a> {
         }
     }
 
-    /// Says why one of several stores is not asked, which the failure names, and what to do about it.
-    pub(crate) fn passed_over(&mut self, failure: &Failure) {
-        self.warning(&format!(
-            "one of the stores is passed over: {}",
-            failure.message
-        ));
+    /// Says why `store`, one of several, is not asked, and what to do about it. The store is named where the failure does not.
+    pub(crate) fn passed_over(&mut self, store: &ConnectionString, failure: &Failure) {
+        let message = &failure.message;
+        let path = store.file_path().ok().and_then(Path::to_str);
+        let names = [Some(&*store.to_string()), path]
+            .map(|name| name.is_some_and(|name| message.contains(name)));
+        self.warning(&if names.contains(&true) {
+            format!("one of the stores is passed over: {message}")
+        } else {
+            format!("one of the stores, `{store}`, is passed over: {message}")
+        });
         self.why_and_help(YELLOW, failure);
     }
 

@@ -66,7 +66,10 @@ impl Source {
             Ok(metadata) if metadata.is_dir() => {
                 Err(cannot_show(path, "it is a directory").with_help(SHOWABLE))
             }
-            Ok(_) => Self::from_file(path),
+            Ok(_) => {
+                store.refuse_beside(&format!("not with the file `{}`", path.display()))?;
+                Self::from_file(path)
+            }
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 Err(Failure::file("read", path, &error))
             }

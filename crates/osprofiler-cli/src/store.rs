@@ -79,14 +79,30 @@ impl StoreArguments {
         for (name, option, value) in self.beside() {
             let lack = |connection| has_option(connection, name) == Some(false);
             if value.is_some() && connections.iter().all(lack) {
-                let message =
-                    format!("`{option}` goes with `messaging://` only, not with `{connections}`");
-                return Err(
-                    Failure::usage(message).with_help("leave it out, or name the services' bus")
-                );
+                return Err(Self::out_of_place(
+                    option,
+                    &format!("not with `{connections}`"),
+                ));
             }
         }
         Ok(connections.map(|connection| self.completed(connection.clone())))
+    }
+
+    /// An error if something was said beside a connection string where none counts; `why` as in "... only, {why}".
+    pub(crate) fn refuse_beside(&self, why: &str) -> Result<(), Failure> {
+        let given = self
+            .beside()
+            .into_iter()
+            .find(|(_, _, value)| value.is_some());
+        match given {
+            Some((_, option, _)) => Err(Self::out_of_place(option, why)),
+            None => Ok(()),
+        }
+    }
+
+    fn out_of_place(option: &str, why: &str) -> Failure {
+        let message = format!("`{option}` goes with `messaging://` only, {why}");
+        Failure::usage(message).with_help("leave it out, or name the services' bus")
     }
 
     /// Whether the command line names a store.

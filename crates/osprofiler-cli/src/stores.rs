@@ -21,7 +21,7 @@ pub(crate) struct Store {
 pub(crate) struct Stores {
     each: Vec<Store>,
     /// What those said that failed since the last [`tell`](Self::tell).
-    failed: Vec<Failure>,
+    failed: Vec<(ConnectionString, Failure)>,
 }
 
 /// What a store says.
@@ -83,7 +83,7 @@ impl Stores {
         let connection = connection.clone();
         match registry::open_reader(&connection) {
             Ok(reader) => self.each.push(Store { connection, reader }),
-            Err(error) => self.failed.push(error.into()),
+            Err(error) => self.failed.push((connection, error.into())),
         }
     }
 
@@ -100,10 +100,10 @@ impl Stores {
                 Answer::Nothing(answer) => {
                     nothing.get_or_insert(answer);
                 }
-                Answer::Failed(failure) => self.failed.push(failure),
+                Answer::Failed(failure) => self.failed.push((store.connection.clone(), failure)),
             }
         }
-        nothing.ok_or_else(|| self.failed.remove(0).into())
+        nothing.ok_or_else(|| self.failed.remove(0).1.into())
     }
 
     /// Says which stores were asked and failed, and what reading does to one.
@@ -113,14 +113,14 @@ impl Stores {
                 printer.warning(&warning);
             }
         }
-        for failure in self.failed.drain(..) {
-            printer.passed_over(&failure);
+        for (connection, failure) in self.failed.drain(..) {
+            printer.passed_over(&connection, &failure);
         }
     }
 
     /// The failure of a list none of whose stores can be opened: the first one's; the others are said.
     fn give_up(&mut self, printer: &mut Printer<'_>) -> Failure {
-        let first = self.failed.remove(0);
+        let (_, first) = self.failed.remove(0);
         self.tell(printer);
         first
     }

@@ -93,12 +93,21 @@ impl Doctor {
         let configuration = (!self.config_file.is_empty())
             .then(|| Configured::examine(Configuration::read(&self.config_file)));
         let stores = match &configuration {
-            _ if only_processes => None,
+            _ if only_processes => {
+                self.store.refuse_beside("and no store is looked at")?;
+                None
+            }
             // A store that is named goes before the configuration's.
-            Some(configured) if !self.store.is_given() => configured.stores.clone(),
+            Some(configured) if !self.store.is_given() => {
+                self.store.refuse_beside("not with `--config-file` alone")?;
+                configured.stores.clone()
+            }
             Some(_) => Some(self.store.named(session)?),
             None if self.store.is_given_or_set(session) => Some(self.store.named(session)?),
-            None => None,
+            None => {
+                self.store.refuse_beside("and no store is named")?;
+                None
+            }
         };
         let test = if self.no_test_trace {
             TestTrace::NotSent

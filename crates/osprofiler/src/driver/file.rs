@@ -66,8 +66,27 @@ struct FileWriter {
 struct OpenFile {
     file: File,
     identity: FileIdentity,
+    /// How long it was when it was last seen to be ours; 0 if it was empty.
+    known_bytes: u64,
     /// What this writer put into this very file: what is gone if it is removed.
     written: Written,
+}
+
+impl OpenFile {
+    /// An error if it is not ours. It is looked into until something of ours is in it, and again when somebody has emptied it: it
+    /// may have become another program's since.
+    fn check(&mut self, path: &Path) -> Result<()> {
+        let metadata = self.file.metadata();
+        let length = metadata
+            .map_err(|error| store_file::error("write", path, error))?
+            .len();
+        if self.known_bytes == 0 || length < self.known_bytes {
+            self.known_bytes = 0;
+            content::check_to_write(&self.file, path)?;
+            self.known_bytes = length;
+        }
+        Ok(())
+    }
 }
 
 impl FileWriter {
@@ -105,11 +124,10 @@ impl FileWriter {
         loop {
             self.reopen()
                 .map_err(|error| store_file::error("open", &self.path, error))?;
-            let Some(open) = &self.open else { continue };
+            let Some(open) = &mut self.open else { continue };
             lock(&open.file, &self.path)?;
             if FileIdentity::at(&self.path).is_ok_and(|at_path| at_path == Some(open.identity)) {
-                // An empty file may have become another program's since it was opened.
-                return content::check_to_write(&open.file, &self.path).inspect_err(|_| {
+                return open.check(&self.path).inspect_err(|_| {
                     let _ = open.file.unlock();
                 });
             }
@@ -149,6 +167,7 @@ impl FileWriter {
         self.open = Some(OpenFile {
             identity: FileIdentity::of(&file.metadata()?),
             file,
+            known_bytes: 0,
             written: std::mem::take(&mut self.carried),
         });
         Ok(())
@@ -484,6 +503,21 @@ mod tests {
             writer.write(&batch(2)).unwrap();
             assert_eq!((read(&path).0, writer.take_losses()), (2, vec![]));
         }
+    }
+
+    #[test]
+    fn an_emptied_file_that_became_another_programs_is_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("trace.jsonl");
+        let mut writer = FileWriter::new(&path);
+        for _ in 0..2 {
+            writer.write(&batch(2)).unwrap();
+        }
+        for (text, is_written) in [("{\"level\": \"info\"}\n", false), ("", true)] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(writer.write(&batch(2)).is_ok(), is_written, "{text:?}");
+        }
+        assert_eq!(read(&path).0, 2);
     }
 
     #[test]

@@ -104,7 +104,7 @@ impl Client {
         let deadline = Instant::now() + limits.in_all;
         let servers = &settings.servers;
         let mut failure = None;
-        let mut is_late = false;
+        let mut first_is_late = false;
         for turn in 0..servers.len() {
             let limits = Limits {
                 in_all: deadline.saturating_duration_since(Instant::now()),
@@ -138,13 +138,13 @@ impl Client {
                 Err(error) => {
                     // The next connection reads the files of certificates anew.
                     self.agent = None;
-                    is_late = errors::is_late(&error);
+                    first_is_late |= turn == 0 && errors::is_late(&error);
                     failure.get_or_insert(errors::of_client(&error, settings));
                 }
             }
         }
-        // Whoever comes next begins with another, unless this one was only given less time than others are.
-        if !is_late || call.most_time.is_none() {
+        // Whoever comes next begins with another, unless the first was only given less time than others are.
+        if !first_is_late || call.most_time.is_none() {
             self.first = (self.first + 1) % servers.len();
         }
         Err(told(failure.unwrap_or_else(errors::late)))

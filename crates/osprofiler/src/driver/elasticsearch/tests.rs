@@ -122,6 +122,21 @@ fn a_removal_that_is_late_moves_no_later_call_to_another_server() {
 }
 
 #[test]
+fn a_server_that_refuses_does_not_stay_the_first_because_another_was_late_in_a_removal() {
+    // The system connects, nobody answers.
+    let busy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let servers = format!("127.0.0.1:1,{}", busy.local_addr().unwrap());
+    let text = format!("elasticsearch://{servers}/?socket_timeout=0.1");
+    let settings = Settings::of(&ConnectionString::parse(&text).unwrap()).unwrap();
+    let mut client = Client::new(settings);
+    let mut ask = || client.ask_for(&TIDY, Ask::Get, "/", &[]).err().unwrap();
+    let [first, second] = [(); 2].map(|()| ask().to_string());
+    let refused = "nobody listens there";
+    assert!(first.contains(refused), "{first}");
+    assert!(!second.contains(refused), "the dead one first: {second}");
+}
+
+#[test]
 fn so_much_of_an_answer_is_read() {
     let most = |call: &Call| usize::try_from(call.most_answer_bytes).unwrap();
     let (write, read) = (most(&WRITE), most(&READ));

@@ -1,26 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Whose a file is: nothing is appended to another program's file, and none is read as a store without traces.
 //!
-//! In: an open file, which stands at its beginning, then and afterwards. Out: an error for what is not ours, with what was probably
-//! meant. A file that is empty is anybody's, and so is what is no regular file, such as a pipe. Half a line that a crashed writer left
-//! is ours. How a file begins decides; a reader forgives a beginning that is damaged where a line of ours follows.
+//! In: an open file, which stands at its beginning afterwards. Out: an error for what is not ours, with what was probably
+//! meant. A file that is empty is anybody's, and so is what is no regular file, such as a pipe. The first line decides: a whole one
+//! by what it holds, half of one, which a crashed writer left, by how it begins. A first line that is damaged is forgiven where a
+//! line of ours follows.
 
 use std::fs::File;
-use std::io::{self, BufReader, Seek};
-use std::os::unix::fs::FileExt;
+use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::path::Path;
 
 use crate::driver::store_file;
-use crate::wire::{BYTE_ORDER_MARK, Line, Lines};
+use crate::wire::{BYTE_ORDER_MARK, Line, Lines, json};
 use crate::{Error, ErrorKind, Result};
 
 /// How each SQLite file begins.
 const SQLITE_HEAD: &[u8] = b"SQLite format 3\0";
 
-/// Enough of a file to know it by.
-const HEAD_BYTES: usize = 64;
+/// As much of a file as a writer looks at: room for a line with an `info` of 1 MiB, and for the line behind it. More would be read
+/// at each batch that another program's file refuses.
+const HEAD_BYTES: u64 = 2 << 20;
 
-/// What a line of ours may begin with: any member but `info`, with which a saved report begins.
+/// What half a line of ours may begin with: any member but `info`, with which a saved report begins.
 const MEMBERS: [&str; 8] = [
     "name",
     "base_id",
@@ -32,78 +33,113 @@ const MEMBERS: [&str; 8] = [
     "osprofiler_lost",
 ];
 
-/// An error if lines must not be appended to the file: it does not begin like one of ours.
+/// A member that a whole line of ours has, and hardly a line of another program's log, whatever else is wrong with it.
+const TELLING_MEMBERS: [&str; 2] = ["base_id", "osprofiler_lost"];
+
+/// An error if lines must not be appended to the file: it does not begin like one of ours, and no line of ours is in its head.
 pub(super) fn check_to_write(file: &File, path: &Path) -> Result<()> {
-    check(file, path, "write", |_| Ok(false))
+    check(file, path, "write", HEAD_BYTES)
 }
 
-/// An error if nothing of ours is in the file. One that would not be written is read if a line of ours is in it: its beginning may
-/// be damaged.
+/// An error if nothing of ours is in the file, however far behind a damaged beginning.
 pub(super) fn check_to_read(file: &File, path: &Path) -> Result<()> {
-    check(file, path, "read", holds_line)
+    check(file, path, "read", u64::MAX)
 }
 
-/// `others` says of a file that does not begin like ours whether it is ours all the same.
-fn check(
-    file: &File,
-    path: &Path,
-    action: &str,
-    others: impl FnOnce(&File) -> io::Result<bool>,
-) -> Result<()> {
-    let fails = |error| store_file::error(action, path, error);
-    let mut head = [0; HEAD_BYTES];
-    let head = read_head(file, &mut head).map_err(fails)?;
-    if head.starts_with(SQLITE_HEAD) {
-        let path = path.display();
-        let message = format!("cannot {action} `{path}`: it is an SQLite file");
-        return Err(Error::new(ErrorKind::Corrupt, message)
-            .with_help(format!("is it an SQLite store? write `sqlite://{path}`")));
+/// `most_bytes` of the file are looked at for a line of ours, where its first line is none.
+fn check(file: &File, path: &Path, action: &str, most_bytes: u64) -> Result<()> {
+    match Owner::of(file, most_bytes).map_err(|error| store_file::error(action, path, error))? {
+        Owner::We => Ok(()),
+        Owner::Sqlite => {
+            let path = path.display();
+            let message = format!("cannot {action} `{path}`: it is an SQLite file");
+            Err(Error::new(ErrorKind::Corrupt, message)
+                .with_help(format!("is it an SQLite store? write `sqlite://{path}`")))
+        }
+        Owner::Another => {
+            let why = "it is another program's file, it does not begin with a notification";
+            Err(store_file::corrupt(action, path, why))
+        }
     }
-    if begins_like_a_line(head) || others(file).map_err(fails)? {
-        return Ok(());
-    }
-    let why = "it is another program's file, it does not begin with a notification";
-    Err(store_file::corrupt(action, path, why))
 }
 
-/// Whether a line of the file is a notification or a loss. Reads as far as the first one.
-fn holds_line(mut file: &File) -> io::Result<bool> {
+/// Whose a file is.
+enum Owner {
+    We,
+    Sqlite,
+    Another,
+}
+
+impl Owner {
+    fn of(mut file: &File, most_bytes: u64) -> io::Result<Self> {
+        if !file.metadata()?.is_file() {
+            return Ok(Self::We);
+        }
+        file.rewind()?;
+        let first = first_line(file)?;
+        file.rewind()?;
+        if first.starts_with(SQLITE_HEAD) {
+            return Ok(Self::Sqlite);
+        }
+        let is_ours = is_ours(&first) || holds_line(file.take(most_bytes))?;
+        file.rewind()?;
+        Ok(if is_ours { Self::We } else { Self::Another })
+    }
+}
+
+/// The first line that is not blank, as far as the head goes, with its end if it has one.
+fn first_line(file: &File) -> io::Result<Vec<u8>> {
+    let mut head = BufReader::with_capacity(1 << 13, file.take(HEAD_BYTES));
+    let mut line = Vec::new();
+    while head.read_until(b'\n', &mut line)? > 0 {
+        if line.starts_with(BYTE_ORDER_MARK) {
+            line.drain(..BYTE_ORDER_MARK.len());
+        }
+        if !line.trim_ascii().is_empty() {
+            break;
+        }
+        line.clear();
+    }
+    Ok(line)
+}
+
+/// Whether the first line is one of ours, or half of one.
+fn is_ours(line: &[u8]) -> bool {
+    let is_ended = line.ends_with(b"\n");
+    let line = line.trim_ascii();
+    let object = std::str::from_utf8(line)
+        .ok()
+        .filter(|text| json::check_object(text).is_ok());
+    match object {
+        Some(text) => TELLING_MEMBERS
+            .iter()
+            .any(|name| json::member(text, name).is_some()),
+        None => !is_ended && begins_like_a_line(line),
+    }
+}
+
+/// Whether some line is a notification or a loss. Reads as far as the first one.
+fn holds_line(file: impl Read) -> io::Result<bool> {
     let mut lines = Lines::new(BufReader::with_capacity(1 << 16, file));
-    let found = loop {
-        match lines.next_line()? {
-            None => break false,
-            Some(Line::Junk(_)) => {}
-            Some(Line::Notification(_) | Line::Loss(..)) => break true,
-        }
-    };
-    file.rewind()?;
-    Ok(found)
-}
-
-fn read_head<'a>(file: &File, head: &'a mut [u8; HEAD_BYTES]) -> io::Result<&'a [u8]> {
-    if !file.metadata()?.is_file() {
-        return Ok(&[]);
-    }
     loop {
-        match file.read_at(head, 0) {
-            Ok(length) => return Ok(&head[..length]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+        match lines.next_line()? {
+            None => return Ok(false),
+            Some(Line::Junk(_)) => {}
+            Some(Line::Notification(_) | Line::Loss(..)) => return Ok(true),
         }
     }
 }
 
-/// Whether a file's first bytes are those of an object whose first member is one of ours, as far as they go; not those of an object
-/// over several lines, which is a document of its own.
-fn begins_like_a_line(head: &[u8]) -> bool {
-    let text = head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(head);
-    let text = text.trim_ascii_start();
-    let Some(rest) = text.strip_prefix(b"{") else {
-        return text.is_empty();
+/// Whether these are the first bytes of an object whose first member is one of ours, as far as they go.
+fn begins_like_a_line(line: &[u8]) -> bool {
+    let Some(rest) = line.strip_prefix(b"{") else {
+        return line.is_empty();
     };
-    let first = rest.iter().position(|byte| !matches!(byte, b' ' | b'\t'));
-    let Some(first) = first else { return true };
-    let Some(member) = rest[first..].strip_prefix(b"\"") else {
+    let rest = rest.trim_ascii_start();
+    if rest.is_empty() {
+        return true;
+    }
+    let Some(member) = rest.strip_prefix(b"\"") else {
         return false;
     };
     match member.iter().position(|&byte| byte == b'"') {
@@ -134,18 +170,33 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x");
         let (first, damaged) = (line(), format!("\0\0damaged\n{{}}\n{}", line()));
+        let damage = "\0".repeat(HEAD_BYTES as usize);
+        let long = format!(r#"{{"name": "{}", "x": 1}}"#, "x".repeat(damage.len()));
         for (text, may_be_read, may_be_written) in [
             ("", true, true),
             ("\n\n", true, true),
             (&first, true, true),
+            (first.trim_end(), true, true),
             (&format!("\u{feff}{first}"), true, true),
             ("\u{feff}", true, true),
             ("\u{feff}nothing of ours\n", false, false),
-            (&damaged, true, false),
+            (&damaged, true, true),
+            (&format!("{damage}\n{first}"), true, false),
             (r#"{"name": "db-start""#, true, true),
             (r#"{"osprofiler_l"#, true, true),
             (r#"  { "service": null"#, true, true),
-            ("{\"name\": \"x\"}\n\0damaged\n", true, true),
+            ("{\"name\": \"db-st\n\0damaged\n", false, false),
+            (&format!("{{\"name\": \"db-st\n{first}"), true, true),
+            (r#"{"timestamp": "x", "base_id": 1}"#, true, true),
+            (
+                "{\"timestamp\": \"x\", \"level\": \"info\"}\n",
+                false,
+                false,
+            ),
+            (r#"{"name": "x", "version": 1}"#, false, false),
+            ("{\"name\": \"x\"}\n\0damaged\n", false, false),
+            (&format!("{{\"name\": \"x\"}}\n{first}"), true, true),
+            (&format!("{long}\n"), true, true),
             ("{", true, true),
             ("{\n  \"info\": {}\n}\n", false, false),
             ("{\"level\": \"info\"}\n", false, false),
@@ -159,12 +210,14 @@ mod tests {
             ("SQLite format 3\0\x04\0", false, false),
             ("\0\0\0", false, false),
         ] {
+            let shown = &text[..text.len().min(60)];
             std::fs::write(&path, text).unwrap();
             let mut file = File::open(&path).unwrap();
+            file.seek(io::SeekFrom::End(0)).unwrap();
             let outcomes = [check_to_read(&file, &path), check_to_write(&file, &path)];
             let may_be = outcomes.each_ref().map(Result::is_ok);
-            assert_eq!(may_be, [may_be_read, may_be_written], "{text:?}");
-            assert_eq!(file.stream_position().unwrap(), 0, "{text:?}");
+            assert_eq!(may_be, [may_be_read, may_be_written], "{shown:?}");
+            assert_eq!(file.stream_position().unwrap(), 0, "{shown:?}");
             for error in outcomes.into_iter().filter_map(Result::err) {
                 assert!(!error.is_temporary(), "{error:?}");
             }
