@@ -73,12 +73,55 @@ def test_a_value_that_is_none_is_told_once_and_the_default_counts(tmp_path, stor
     assert [line for line in lines if "osprofiler sends to" in line]
 
 
+# What a service takes for a configuration that is no oslo.config.
+OTHER = """
+    import json, logging, sys
+    from osprofiler import _native, notifier, profiler
+    logging.basicConfig(format="%(message)s", stream=sys.stdout)
+    class Attributes(dict):
+        __getattr__ = dict.__getitem__
+    conf = Attributes(profiler=Attributes(json.loads(sys.argv[2])))
+    notifier.set(notifier.create(sys.argv[1], project="p", service="s", host="h", conf=conf))
+    profiler.init("key")
+    with profiler.Trace("x"):
+        pass
+    print(_native.flush(60)["spooled"])
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "spooled", "told"),
+    [
+        ({}, 0, None),
+        ({"enabled": True}, 0, None),
+        ({"spool_folder": "/"}, 2, None),
+        ({"spool_folder": "/", "queue_max_mib": 1}, 2, None),
+        ({"spool_folder": "/", "queue_max_mib": "64"}, 2, "`queue_max_mib` in `[profiler]` cannot be `64`"),
+        ({"spool_folder": "/", "spool_max_mib": -1}, 2, "`spool_max_mib` in `[profiler]` cannot be `-1`"),
+        ({"spool_folder": 5}, 0, "`spool_folder` in `[profiler]` cannot be `5`"),
+    ],
+)
+def test_another_object_gives_what_options_it_has(tmp_path, options, spooled, told):
+    if options.get("spool_folder") == "/":
+        (tmp_path / "spool").mkdir()
+        options = {**options, "spool_folder": str(tmp_path / "spool")}
+    ended = run_python(OTHER, f"file://{tmp_path}/store/trace", json.dumps(options))
+    assert ended.returncode == 0, ended.stderr
+    lines = ended.stdout.splitlines()
+    assert lines[-1] == str(spooled)
+    said = [line for line in lines if "`[profiler]`" in line]
+    assert len(said) == (told is not None)
+    assert told is None or said[0].startswith(told)
+
+
 FAILING = {"enabled", "trace_sqlalchemy", "trace_requests"}
 
 
 def test_each_option_that_can_be_wrong_fails_or_has_its_default_count():
     wrong = {option.name for option in opts._PROFILER_OPTS if not isinstance(option, cfg.StrOpt)} | {"spool_folder"}
     assert set(_lenient.DEFAULTS) == wrong - FAILING
+    bounded = [option for option in opts._PROFILER_OPTS if getattr(option.type, "min", None) is not None]
+    assert {option.name: (option.type.min, option.type.max) for option in bounded} == _lenient._BOUNDS
 
 
 @pytest.mark.parametrize("name", sorted(FAILING))

@@ -113,6 +113,18 @@ impl Configuration {
         switched(&value)
     }
 
+    /// Whether the files that could set an option otherwise were read: those after the one that sets it, or all.
+    pub(crate) fn is_known(&self, option: &ConfigOption) -> bool {
+        let setting = self.setting(option);
+        let sets_it = |file: &ConfigFile| {
+            setting
+                .as_ref()
+                .is_some_and(|setting| setting.place.path == file.path)
+        };
+        let mut later = self.files.iter().rev().take_while(|file| !sets_it(file));
+        later.all(|file| file.fault.is_none())
+    }
+
     /// Whether all of its files were read: else nobody knows what the others hold.
     pub(crate) fn is_whole(&self) -> bool {
         self.files.iter().all(|file| file.fault.is_none())
@@ -345,6 +357,21 @@ mod tests {
             ),
         ] {
             assert_eq!(shown(&configuration(texts), "enabled"), expected);
+        }
+    }
+
+    #[test]
+    fn an_option_is_not_known_that_an_unread_file_may_set() {
+        let option = ConfigOption::find(PROFILER, "hmac_keys").unwrap();
+        for (texts, unread, expected) in [
+            (["[profiler]\nhmac_keys=a", ""], 1, false),
+            (["", "[profiler]\nhmac_keys=a"], 0, true),
+            (["[DEFAULT]", ""], 1, false),
+            (["", "[DEFAULT]"], 0, false),
+        ] {
+            let mut configuration = configuration(&texts);
+            configuration.files[unread].fault = Some("nobody may read it".to_owned());
+            assert_eq!(configuration.is_known(option), expected, "{texts:?}");
         }
     }
 

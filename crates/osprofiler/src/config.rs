@@ -67,7 +67,8 @@ pub struct Config {
     /// How much memory notifications take that wait for one store, in MiB. Ours, as the next two.
     pub queue_max_mib: u32,
     /// The folder for files with what memory does not hold while a store is down, and with what waits when the process ends. Without
-    /// one there are no such files.
+    /// one there are no such files. Its path has to be absolute, whatever folder the program was started in: a relative one is told in a
+    /// message, and is none.
     pub spool_folder: Option<PathBuf>,
     /// What all files in that folder may take together, of whichever process they are, in MiB.
     pub spool_max_mib: u32,
@@ -112,9 +113,26 @@ impl Config {
     fn bounds(&self) -> delivery::Bounds {
         delivery::Bounds {
             queue_bytes: usize::try_from(self.queue_max_mib).map_or(usize::MAX, |mib| mib << 20),
-            spool_folder: self.spool_folder.clone(),
+            spool_folder: self.absolute_spool_folder(),
             spool_bytes: u64::from(self.spool_max_mib) << 20,
         }
+    }
+
+    /// The folder for what waits, unless its path is none; then that is said.
+    fn absolute_spool_folder(&self) -> Option<PathBuf> {
+        let folder = self.spool_folder.as_ref()?;
+        if folder.is_absolute() {
+            return Some(folder.clone());
+        }
+        // An empty one is how files write that there is none.
+        if !folder.as_os_str().is_empty() {
+            let text = format!(
+                "`spool_folder` cannot be `{}`: it has to be an absolute path; what waits for a store is kept in no files",
+                folder.display()
+            );
+            delivery::say(delivery::Severity::Warning, text);
+        }
+        None
     }
 
     /// The connection strings with those options of the configuration that are about their drivers.
@@ -320,6 +338,31 @@ mod tests {
     #[test]
     fn the_bounds_are_deliverys_own_unless_somebody_says_otherwise() {
         assert_eq!(Config::default().bounds(), delivery::Bounds::default());
+    }
+
+    #[test]
+    fn a_relative_folder_for_what_waits_is_told_and_none() {
+        for (folder, expected, is_told) in [
+            ("/spool", Some("/spool"), false),
+            ("spool", None, true),
+            ("../spool", None, true),
+            ("", None, false),
+        ] {
+            let config = Config {
+                spool_folder: Some(folder.into()),
+                ..Config::default()
+            };
+            let bounds = config.bounds();
+            assert_eq!(bounds.spool_folder, expected.map(PathBuf::from));
+            // No other test takes messages, and others may leave some.
+            let told =
+                format!("`spool_folder` cannot be `{folder}`: it has to be an absolute path");
+            let mut messages = delivery::take_messages().into_iter();
+            assert_eq!(
+                messages.any(|message| message.text.starts_with(&told)),
+                is_told
+            );
+        }
     }
 
     #[test]

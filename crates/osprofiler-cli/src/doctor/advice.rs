@@ -8,7 +8,9 @@ use osprofiler::delivery::{Spooled, spooled};
 use super::accounts::Owned;
 use super::text::ago;
 use super::{Finding, Level};
-use crate::configuration::{ConfigOption, Configuration, OPTIONS, PROFILER, Unresolved, switched};
+use crate::configuration::{
+    ConfigOption, Configuration, Kind, OPTIONS, PROFILER, Unresolved, switched,
+};
 use crate::printer::plural;
 use crate::status::reason;
 
@@ -151,7 +153,13 @@ fn of_option(configuration: &Configuration, option: &'static ConfigOption) -> Ve
     match configuration.value(option) {
         Ok(value) => findings.extend(option.kind.fault(&value).map(|fault| {
             let text = format!("{place}: {title} cannot be what it is: {fault}");
-            Finding::new(Level::Error, text).with_help(consequence(option))
+            Finding::new(Level::Error, text).with_help(match option.kind {
+                // To oslo.config it is a text like any other.
+                Kind::AbsolutePath => {
+                    format!("the default counts, `{}`", option.shown_default())
+                }
+                _ => consequence(option),
+            })
         })),
         Err(Unresolved::Unknown(name)) => {
             // Behind the dollar of a key or a password stands a part of it.
@@ -163,10 +171,12 @@ fn of_option(configuration: &Configuration, option: &'static ConfigOption) -> Ve
             let text = format!(
                 "{place}: {title} names {named} as an option, which is in none of the files"
             );
-            findings.push(Finding::new(Level::Warning, text).with_help(
+            let help = format!(
                 "if it is an option of the service with a default of its own, all is well, and not known here; if it \
-                 is no option, the service fails: a dollar is written `$$`",
-            ));
+                 is no option, {}; a dollar is written `$$`",
+                consequence(option)
+            );
+            findings.push(Finding::new(Level::Warning, text).with_help(help));
         }
         Err(Unresolved::Endless) => {
             let text = format!("{place}: {title} names itself");
@@ -178,16 +188,14 @@ fn of_option(configuration: &Configuration, option: &'static ConfigOption) -> Ve
 
 /// What becomes of a service that reads a value which is none.
 fn consequence(option: &ConfigOption) -> String {
-    let default = option.shown_default();
-    match option.kind {
-        _ if !option.lenient => "the service fails when it reads it".to_owned(),
-        // To oslo.config it is a text like any other.
-        crate::configuration::Kind::AbsolutePath => format!("the default counts, `{default}`"),
-        _ => format!(
-            "the default counts, `{default}`, and the service's log has a warning; a service that logs all its options \
-             at its start fails there (`log_options`, on by default)"
-        ),
+    if !option.lenient {
+        return "the service fails when it reads it".to_owned();
     }
+    format!(
+        "the default counts, `{}`, and the service's log has a warning; a service that logs all its options at its start \
+         fails there (`log_options`, on by default)",
+        option.shown_default()
+    )
 }
 
 /// What is to be said of the keys. None of them shows.

@@ -41,7 +41,10 @@ fn of_configuration(configured: &Configured) -> String {
         object(&[
             ("group", text(option.group)),
             ("name", text(option.name)),
-            ("value", text(&value(configured, option))),
+            (
+                "value",
+                value(configured, option).map_or_else(null, |value| text(&value)),
+            ),
             ("from", place.map_or_else(null, of_place)),
             ("over", array(over.map(of_place))),
         ])

@@ -72,7 +72,8 @@ fn write_configuration(configured: &Configured, out: &mut dyn Write) -> io::Resu
             }
         };
         let title = option.title().replace('`', "");
-        rows.push([title, visible(&from), visible(&value(configured, option))]);
+        let value = value(configured, option).unwrap_or_else(|| "?".to_owned());
+        rows.push([title, visible(&from), visible(&value)]);
     }
     write_table(&rows, 2, out)?;
     for ignored in configuration.ignored() {
@@ -85,27 +86,24 @@ fn write_configuration(configured: &Configured, out: &mut dyn Write) -> io::Resu
     write_findings(&configured.findings, out)
 }
 
-/// An option's value as it may be shown.
-pub(super) fn value(configured: &Configured, option: &ConfigOption) -> String {
+/// An option's value as it may be shown; `None` if it is not known.
+pub(super) fn value(configured: &Configured, option: &ConfigOption) -> Option<String> {
     let configuration = &configured.configuration;
-    let setting = configuration.setting(option);
-    if setting.is_none() && !configuration.is_whole() {
-        return "?".to_owned();
+    if !configuration.is_known(option) {
+        return None;
     }
     if !option.secret {
         // As it is written: what it names may be a secret.
-        return setting.map_or_else(|| option.default.to_owned(), |setting| setting.raw);
+        let setting = configuration.setting(option);
+        return Some(setting.map_or_else(|| option.default.to_owned(), |setting| setting.raw));
     }
-    let Ok(value) = configuration.value(option) else {
-        return "?".to_owned();
-    };
-    match option.name {
-        "hmac_keys" => {
-            let keys = value.split(',').filter(|key| !key.trim().is_empty());
-            plural(keys.count() as u64, "key")
-        }
-        _ => ConnectionStrings::parse(&value).map_or("?".to_owned(), |stores| stores.to_string()),
+    let value = configuration.value(option).ok()?;
+    if option.name == "hmac_keys" {
+        let keys = value.split(',').filter(|key| !key.trim().is_empty());
+        return Some(plural(keys.count() as u64, "key"));
     }
+    let stores = ConnectionStrings::parse(&value).ok()?;
+    Some(stores.to_string())
 }
 
 fn write_processes(list: &ProcessList, out: &mut dyn Write) -> io::Result<()> {

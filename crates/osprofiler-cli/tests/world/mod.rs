@@ -62,6 +62,7 @@ const UNSURE: &str = "[profiler]
 enabled = yes please
 hmac_keys = s3cret-s3cret-s3cret
 spool_folder = [FOLDER]/spool
+spool_max_mib = $nosuch
 ";
 
 impl World {

@@ -24,9 +24,10 @@ DEFAULTS = {
     "spool_folder": None,
     "spool_max_mib": 256,
 }
-_FURTHER = {
-    "queue_max_mib": " from 1 to 65536",
-    "spool_max_mib": " from 1 to 16777216",
+# The least and the most, as `opts` has them.
+_BOUNDS = {
+    "queue_max_mib": (1, 65536),
+    "spool_max_mib": (1, 16777216),
 }
 _told = set()
 
@@ -43,18 +44,32 @@ def read(conf, name):
         return None
     try:
         value = getattr(options, name)
-    except AttributeError:
-        return None
     except Exception as error:
+        # Where the value names an option that there is not, oslo.config's error is the same, about that one.
+        if isinstance(error, (AttributeError, KeyError)) and getattr(error, "opt_name", name) == name:
+            return None
         text = _native.safe_str(error)
         written = _written(conf, name, text)
         _tell(name, f"what it is ({text})" if written is None else f"`{written}`")
         return DEFAULTS[name]
-    # A relative one would depend on where the service was started.
-    if name == "spool_folder" and isinstance(value, str) and value and not os.path.isabs(value):
-        _tell(name, f"`{value}`")
+    if value is None:
+        return DEFAULTS[name]
+    if not _counts(name, value):
+        _tell(name, f"`{_native.safe_str(value)}`")
         return DEFAULTS[name]
     return value
+
+
+def _counts(name, value):
+    """Whether a value is one, as far as oslo.config has not seen to it: another object may give anything."""
+    try:
+        if name in _BOUNDS:
+            least, most = _BOUNDS[name]
+            return isinstance(value, int) and least <= value <= most
+        # A relative one would depend on where the service was started.
+        return name != "spool_folder" or not value or os.path.isabs(value)
+    except Exception:
+        return False
 
 
 def _tell(name, value):
@@ -79,7 +94,10 @@ def _wanted(name):
         return "an absolute path"
     if isinstance(default, bool):
         return "`True` or `False`"
-    return "a number" if isinstance(default, float) else f"a whole number{_FURTHER.get(name, '')}"
+    if name in _BOUNDS:
+        least, most = _BOUNDS[name]
+        return f"a whole number from {least} to {most}"
+    return "a number" if isinstance(default, float) else "a whole number"
 
 
 def _written(conf, name, error):

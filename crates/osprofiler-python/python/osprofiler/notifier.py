@@ -7,7 +7,6 @@ counted and forgotten. A process has one notifier, at first one that does nothin
 """
 
 import atexit
-import contextlib
 import logging
 import types
 
@@ -146,8 +145,15 @@ def _heed(conf):
     ):
         if isinstance(values[name], bool):
             take(values[name])
-    with contextlib.suppress(Exception):
-        _native.set_bounds(values["queue_max_mib"], values["spool_folder"] or None, values["spool_max_mib"])
+    names = ("queue_max_mib", "spool_folder", "spool_max_mib")
+    # A configuration that has none of them leaves what another one set.
+    if all(values[name] is None for name in names):
+        return
+    queue_mib, folder, spool_mib = (_lenient.DEFAULTS[name] if values[name] is None else values[name] for name in names)
+    try:
+        _native.set_bounds(queue_mib, folder or None, spool_mib)
+    except Exception as error:
+        LOG.warning("`%s`, `%s` and `%s` in `[profiler]` have no effect: %s", *names, _native.safe_str(error))
 
 
 def _are_same(one, other):
