@@ -105,6 +105,9 @@ def test_another_object_gives_what_options_it_has(tmp_path, options, spooled, to
     if options.get("spool_folder") == "/":
         (tmp_path / "spool").mkdir()
         options = {**options, "spool_folder": str(tmp_path / "spool")}
+    else:
+        # What goes into no files waits for the store.
+        (tmp_path / "store").mkdir()
     ended = run_python(OTHER, f"file://{tmp_path}/store/trace", json.dumps(options))
     assert ended.returncode == 0, ended.stderr
     lines = ended.stdout.splitlines()
