@@ -124,7 +124,7 @@ def test_each_option_that_can_be_wrong_fails_or_has_its_default_count():
     wrong = {option.name for option in opts._PROFILER_OPTS if not isinstance(option, cfg.StrOpt)} | {"spool_folder"}
     assert set(_lenient.DEFAULTS) == wrong - FAILING
     bounded = [option for option in opts._PROFILER_OPTS if getattr(option.type, "min", None) is not None]
-    assert {option.name: (option.type.min, option.type.max) for option in bounded} == _lenient._BOUNDS
+    assert {option.name: (option.type.min, option.type.max) for option in bounded} == _lenient.BOUNDS
 
 
 @pytest.mark.parametrize("name", sorted(FAILING))

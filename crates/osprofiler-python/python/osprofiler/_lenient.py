@@ -13,7 +13,7 @@ from osprofiler import _advice, _native
 
 LOG = logging.getLogger("osprofiler")
 
-# `opts` registers them with these defaults.
+# `opts` registers them with these defaults,
 DEFAULTS = {
     "es_scroll_size": 10000,
     "socket_timeout": 0.1,
@@ -24,8 +24,8 @@ DEFAULTS = {
     "spool_folder": None,
     "spool_max_mib": 256,
 }
-# The least and the most, as `opts` has them.
-_BOUNDS = {
+# and takes no less and no more than these.
+BOUNDS = {
     "queue_max_mib": (1, 65536),
     "spool_max_mib": (1, 16777216),
 }
@@ -63,8 +63,8 @@ def read(conf, name):
 def _counts(name, value):
     """Whether a value is one, as far as oslo.config has not seen to it: another object may give anything."""
     try:
-        if name in _BOUNDS:
-            least, most = _BOUNDS[name]
+        if name in BOUNDS:
+            least, most = BOUNDS[name]
             return isinstance(value, int) and least <= value <= most
         # A relative one would depend on where the service was started.
         return name != "spool_folder" or not value or os.path.isabs(value)
@@ -94,8 +94,8 @@ def _wanted(name):
         return "an absolute path"
     if isinstance(default, bool):
         return "`True` or `False`"
-    if name in _BOUNDS:
-        least, most = _BOUNDS[name]
+    if name in BOUNDS:
+        least, most = BOUNDS[name]
         return f"a whole number from {least} to {most}"
     return "a number" if isinstance(default, float) else "a whole number"
 

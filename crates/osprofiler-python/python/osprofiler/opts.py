@@ -105,8 +105,8 @@ _filter_error_trace = cfg.BoolOpt(
 _queue_max_mib_opt = cfg.IntOpt(
     "queue_max_mib",
     default=_lenient.DEFAULTS["queue_max_mib"],
-    min=1,
-    max=65536,
+    min=_lenient.BOUNDS["queue_max_mib"][0],
+    max=_lenient.BOUNDS["queue_max_mib"][1],
     help="MiB of memory, in each process and for each store, for notifications that wait while the store takes none. "
     "Beyond it the oldest go to files in `spool_folder`, or are lost and counted.",
 )
@@ -121,8 +121,8 @@ _spool_folder_opt = cfg.StrOpt(
 _spool_max_mib_opt = cfg.IntOpt(
     "spool_max_mib",
     default=_lenient.DEFAULTS["spool_max_mib"],
-    min=1,
-    max=16777216,
+    min=_lenient.BOUNDS["spool_max_mib"][0],
+    max=_lenient.BOUNDS["spool_max_mib"][1],
     help="MiB that all files in `spool_folder` may take together, of whichever process they are.",
 )
 
