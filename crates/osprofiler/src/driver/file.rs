@@ -13,7 +13,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::ops::ControlFlow;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -52,6 +52,9 @@ pub(super) const IMPLEMENTATION: Implementation = Implementation {
 /// How long a batch waits for another process to finish its own.
 const LOCK_DEADLINE: Duration = Duration::from_secs(5);
 
+/// As much of a file's beginning as tells it from any other: the first line's name and ids.
+const KNOWN_HEAD_BYTES: usize = 128;
+
 struct FileWriter {
     path: PathBuf,
     open: Option<OpenFile>,
@@ -66,24 +69,23 @@ struct FileWriter {
 struct OpenFile {
     file: File,
     identity: FileIdentity,
-    /// How long it was when it was last seen to be ours; 0 if it was empty.
-    known_bytes: u64,
+    /// How it began when it was last seen to be ours.
+    known_head: Vec<u8>,
     /// What this writer put into this very file: what is gone if it is removed.
     written: Written,
 }
 
 impl OpenFile {
-    /// An error if it is not ours. It is looked into until something of ours is in it, and again when somebody has emptied it: it
-    /// may have become another program's since.
+    /// An error if it is not ours. It is looked into when it begins otherwise than before: somebody may have emptied it, and
+    /// another program filled it since.
     fn check(&mut self, path: &Path) -> Result<()> {
-        let metadata = self.file.metadata();
-        let length = metadata
-            .map_err(|error| store_file::error("write", path, error))?
-            .len();
-        if self.known_bytes == 0 || length < self.known_bytes {
-            self.known_bytes = 0;
+        let mut head = [0; KNOWN_HEAD_BYTES];
+        let count = self.file.read_at(&mut head, 0);
+        let count = count.map_err(|error| store_file::error("write", path, error))?;
+        let head = &head[..count];
+        if head.is_empty() || head != self.known_head {
             content::check_to_write(&self.file, path)?;
-            self.known_bytes = length;
+            self.known_head = head.to_vec();
         }
         Ok(())
     }
@@ -167,7 +169,7 @@ impl FileWriter {
         self.open = Some(OpenFile {
             identity: FileIdentity::of(&file.metadata()?),
             file,
-            known_bytes: 0,
+            known_head: Vec::new(),
             written: std::mem::take(&mut self.carried),
         });
         Ok(())
@@ -513,11 +515,22 @@ mod tests {
         for _ in 0..2 {
             writer.write(&batch(2)).unwrap();
         }
-        for (text, is_written) in [("{\"level\": \"info\"}\n", false), ("", true)] {
-            std::fs::write(&path, text).unwrap();
-            assert_eq!(writer.write(&batch(2)).is_ok(), is_written, "{text:?}");
+        let foreign = "{\"level\": \"info\"}\n";
+        let length = path.metadata().unwrap().len() as usize;
+        // Shorter than ours was, between its first batch and its end, and longer.
+        for count in [1, length / foreign.len(), length] {
+            let text = foreign.repeat(count);
+            std::fs::write(&path, &text).unwrap();
+            for _ in 0..2 {
+                writer.write(&batch(2)).unwrap_err();
+            }
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+            std::fs::write(&path, "").unwrap();
+            for _ in 0..2 {
+                writer.write(&batch(2)).unwrap();
+            }
+            assert_eq!(read(&path).0, 4);
         }
-        assert_eq!(read(&path).0, 2);
     }
 
     #[test]

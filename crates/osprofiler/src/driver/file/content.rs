@@ -17,8 +17,8 @@ use crate::{Error, ErrorKind, Result};
 /// How each SQLite file begins.
 const SQLITE_HEAD: &[u8] = b"SQLite format 3\0";
 
-/// As much of a file as a writer looks at: room for a line with an `info` of 1 MiB, and for the line behind it. More would be read
-/// at each batch that another program's file refuses.
+/// As much of a file as a writer looks at: room for a line with the longest `info`, 1 MiB, and for one of usual size behind it. More
+/// would be read at each batch that another program's file refuses.
 const HEAD_BYTES: u64 = 2 << 20;
 
 /// What half a line of ours may begin with: any member but `info`, with which a saved report begins.
