@@ -249,34 +249,8 @@ type Listed<'py> = (String, String, Option<Bound<'py, PyAny>>);
 /// A connection string, or several, with passwords hidden; of what is none, what can be shown.
 #[pyfunction]
 pub(crate) fn mask(connection_string: &Bound<'_, PyAny>) -> PyResult<String> {
-    let text = value::safe_str(connection_string)?
-        .to_string_lossy()
-        .into_owned();
-    let masked = ConnectionStrings::split(&text).into_iter().map(masked);
-    Ok(masked.collect::<Vec<_>>().join(", "))
-}
-
-fn masked(text: &str) -> String {
-    ConnectionString::parse(text).map_or_else(
-        |_| {
-            if is_bare_scheme(text) {
-                return text.to_owned();
-            }
-            let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
-            format!("{scheme}://***")
-        },
-        |connection| connection.to_string(),
-    )
-}
-
-/// Whether `text` is empty or a scheme alone (`sqlite:`, `sqlite:/`): nothing in it can be secret, and masking it would
-/// mask the scheme of the example in the advice, too.
-fn is_bare_scheme(text: &str) -> bool {
-    let scheme = text.trim_end_matches('/');
-    let scheme = scheme.strip_suffix(':').unwrap_or(scheme);
-    scheme
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
+    let text = value::safe_str(connection_string)?;
+    Ok(ConnectionStrings::shown(&text.to_string_lossy()))
 }
 
 /// `text` without the connection strings that it may quote, together or each.
@@ -288,7 +262,7 @@ pub(crate) fn mask_text(text: &str, connection_string: &Bound<'_, PyAny>) -> PyR
     let mut text = text.to_owned();
     for quoted in ConnectionStrings::split(&quoted) {
         if !quoted.is_empty() {
-            text = text.replace(quoted, &masked(quoted));
+            text = text.replace(quoted, &ConnectionStrings::shown(quoted));
         }
         // A client may quote the password alone, as it is or as it was written.
         let written = quoted.split_once("://").map_or("", |(_, rest)| rest);

@@ -102,8 +102,7 @@ pub(super) fn value(configured: &Configured, option: &ConfigOption) -> Option<St
         let keys = value.split(',').filter(|key| !key.trim().is_empty());
         return Some(plural(keys.count() as u64, "key"));
     }
-    let stores = ConnectionStrings::parse(&value).ok()?;
-    Some(stores.to_string())
+    Some(ConnectionStrings::shown(&value))
 }
 
 fn write_processes(list: &ProcessList, out: &mut dyn Write) -> io::Result<()> {

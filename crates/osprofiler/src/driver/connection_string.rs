@@ -50,14 +50,21 @@ impl ConnectionString {
             } else {
                 "the connection string does not begin with a scheme"
             })
-            .with_help(
-                "write `scheme://...`, for example `sqlite:///var/lib/osprofiler/traces.db`",
-            ));
+            .with_help(scheme_help(text)));
         }
         let scheme = scheme.to_ascii_lowercase();
         let (rest, options) = split_options(rest, |name| registry::may_have(&scheme, name));
         let (userinfo, rest) = split_userinfo(rest);
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        if rest.contains("://") || path.contains(",/") {
+            return Err(usage(&format!(
+                "what follows `{scheme}://` looks like more than one store"
+            ))
+            .with_help(
+                "several stores are separated by commas, each with its scheme: \
+                 `sqlite:///srv/traces.db, otlp://collector:4318`; a path's own `:` is written `%3A`, its `,` `%2C`",
+            ));
+        }
         let decode = |part: &str, what: &str| {
             percent_decode_str(part)
                 .decode_utf8()
@@ -188,15 +195,15 @@ impl ConnectionString {
     /// The file a driver of files works on. A relative path is refused: it would depend on where a service was started.
     pub fn file_path(&self) -> Result<&Path> {
         let scheme = &self.scheme;
-        let example = format!("write three slashes: `{scheme}:///var/lib/osprofiler/traces`");
+        let help = || format!("write three slashes: `{}`", self.example_of_file());
         if !self.authority.is_empty() || self.user.is_some() || self.password.is_some() {
             return Err(usage(&format!(
                 "`{self}` names a host or a relative path, `{scheme}` needs an absolute path"
             ))
-            .with_help(example));
+            .with_help(help()));
         }
         if self.path.ends_with('/') || self.path.is_empty() {
-            return Err(usage(&format!("`{self}` names no file")).with_help(example));
+            return Err(usage(&format!("`{self}` names no file")).with_help(help()));
         }
         if self.path.contains('\0') {
             return Err(usage(&format!("`{self}` holds a NUL byte")));
@@ -207,6 +214,22 @@ impl ConnectionString {
             .len()
             .saturating_sub(self.path.trim_start_matches('/').len());
         Ok(Path::new(&self.path[slashes - 1..]))
+    }
+
+    /// A connection string with an absolute path, and the name of the file that was written, if one was.
+    fn example_of_file(&self) -> String {
+        let example =
+            registry::example(&self.scheme).unwrap_or("file:///var/lib/osprofiler/traces");
+        let example = example.split('?').next().unwrap_or(example);
+        let written = match (&self.user, &self.password) {
+            (None, None) => format!("{}{}", self.authority, self.path),
+            _ => String::new(),
+        };
+        let name = written.rsplit('/').next().unwrap_or_default();
+        match example.rsplit_once('/') {
+            Some((folder, _)) if !name.is_empty() => format!("{folder}/{name}"),
+            _ => example.to_owned(),
+        }
     }
 }
 
@@ -244,6 +267,25 @@ impl fmt::Debug for ConnectionString {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{self}`")
     }
+}
+
+/// What to write instead of a text without a scheme. It may be a secret, but for what can only be a path.
+fn scheme_help(text: &str) -> String {
+    if is_path(text) {
+        let scheme = match Path::new(text).extension() {
+            Some(extension) if extension == "jsonl" => "file",
+            _ => "sqlite",
+        };
+        return format!("did you mean `{scheme}://{text}`?");
+    }
+    "write `scheme://...`, for example `sqlite:///var/lib/osprofiler/traces.db`".to_owned()
+}
+
+/// Whether a text is an absolute path and cannot hold a password.
+pub(super) fn is_path(text: &str) -> bool {
+    text.starts_with('/')
+        && !text.starts_with("//")
+        && !text.contains(|c: char| "@:,;?".contains(c) || c.is_control())
 }
 
 fn usage(message: &str) -> Error {
@@ -364,195 +406,4 @@ fn looks_secret(name: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// `expected` is what `Display` shows, with the file after ` -> ` where there is one.
-    fn check(text: &str, expected: &str) {
-        let connection = ConnectionString::parse(text).unwrap();
-        let mut shown = connection.to_string();
-        if let Ok(path) = connection.file_path() {
-            shown = format!("{shown} -> {}", path.display());
-        }
-        assert_eq!(shown, expected, "{text}");
-        assert!(!format!("{connection:?}").contains("s3cret"), "{text}");
-        if let Err(error) = connection.file_path() {
-            assert!(!format!("{error:?}").contains("s3cret"), "{text}");
-        }
-    }
-
-    #[test]
-    fn parts_are_found_and_secrets_are_not_shown() {
-        for (text, expected) in [
-            (
-                "sqlite:///srv/trace.db",
-                "sqlite:///srv/trace.db -> /srv/trace.db",
-            ),
-            (
-                "sqlite:////srv/trace.db",
-                "sqlite:////srv/trace.db -> /srv/trace.db",
-            ),
-            (
-                "file:///a%20b@c.jsonl",
-                "file:///a b@c.jsonl -> /a b@c.jsonl",
-            ),
-            ("SQLite:///x?max_size=1GB", "sqlite:///x?max_size=1GB -> /x"),
-            ("messaging", "messaging://"),
-            ("redis://h", "redis://h"),
-            ("redis://:s3cret@h:6379/2", "redis://:***@h:6379/2"),
-            ("redis://:s3cret%40@h", "redis://:***@h"),
-            ("redis://u:@s3cret@h/1", "redis://u:***@h/1"),
-            ("redis://u:a/s3cret@h/1", "redis://u:***@h/1"),
-            ("redis://u:a?s3cret@h/1?db=2", "redis://u:***@h/1?db=2"),
-            ("redis://u:1?s3cret@h/1", "redis://u:***@h/1"),
-            ("redis://u:1?db=2&s3cret@h", "redis://u:***@h"),
-            ("redis://u:1/s3cret?db@h", "redis://u:***@h"),
-            ("redis://u:?s3cret@h", "redis://u:***@h"),
-            ("redis://u:99999?db=s3cret@h", "redis://u:***@h"),
-            ("redis://u:a@b?s3cret@h/1?db=2", "redis://u:***@h/1?db=2"),
-            ("redis://u:a@b:1?s3cret@h", "redis://u:***@h"),
-            ("redis://u:1#%&=,s3cret@h?db=2", "redis://u:***@h?db=2"),
-            (
-                "redis://h:1,[::1]:2?sentinel=m&sentinel_password=a?@s3cret&db=1",
-                "redis://h:1,[::1]:2?sentinel=m&sentinel_password=***&db=1",
-            ),
-            (
-                "unix://:s3cret@/run/redis?db=2",
-                "unix://:***@/run/redis?db=2",
-            ),
-            (
-                "mongodb://u:s3cret@a:1,b:2,[::1]:3/?replicaSet=r",
-                "mongodb://u:***@a:1,b:2,[::1]:3/?replicaSet=r",
-            ),
-            (
-                "redis://h?password=s3cret&db=1",
-                "redis://h?password=***&db=1",
-            ),
-            ("es://h?API_Key=s3cret", "es://h?API_Key=***"),
-            ("otlp://h?headers=a=s3cret", "otlp://h?headers=***"),
-            ("x://h:4318/x?mail=a@b", "x://h:4318/x?mail=a@b"),
-            (
-                "messaging://?transport_url=rabbit://u:1?s3cret@h/v&topic=t",
-                "messaging://?transport_url=rabbit://u:***@h/v&topic=t",
-            ),
-            (
-                "messaging://?transport_url=rabbit://u:1&s3cret@h",
-                "messaging://?transport_url=rabbit:***@h",
-            ),
-            (
-                "messaging://?transport_url=rabbit://u:s3cret@h:5672/v&topic=t",
-                "messaging://?transport_url=rabbit://u:***@h:5672/v&topic=t",
-            ),
-            (
-                "x://?a=rabbit%3A%2F%2Fu%3As3cret%40h1,u:s3cret@@h2&b=http://h:1/a:b",
-                "x://?a=rabbit://u:***@h2&b=http://h:1/a:b",
-            ),
-            (
-                "x://h?urls=http://a:1/b,amqp://:s3cret@c,amqp://u:d://s3cret@e",
-                "x://h?urls=http://a:1/b,amqp://:***@c,amqp://u:***@e",
-            ),
-        ] {
-            check(text, expected);
-        }
-    }
-
-    #[cfg(feature = "redis")]
-    #[test]
-    fn what_is_no_option_of_the_driver_is_the_passwords() {
-        for (text, expected) in [
-            ("redis://u:1?s3cret=@h/1?db=2", "redis://u:***@h/1?db=2"),
-            ("redis://u:1?db=2&s3cret=a@h", "redis://u:***@h"),
-            ("redis://h:1?DB=a@b", "redis://h:***@b"),
-            ("redis://h:1?db=a@b", "redis://h:1?db=a@b"),
-        ] {
-            check(text, expected);
-        }
-    }
-
-    #[test]
-    fn what_messages_must_not_show_is_named() {
-        for (text, expected) in [
-            ("redis://u:a@h?token=b&db=1", &["a", "b"][..]),
-            ("redis://u:1?b@h/1", &["1?b"]),
-            (
-                "x://h?urls=http://a:1/b,amqp://u:c@d,amqp://:e@f",
-                &["c", "e"],
-            ),
-        ] {
-            let connection = ConnectionString::parse(text).unwrap();
-            assert_eq!(connection.secrets().collect::<Vec<_>>(), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_password_comes_back_decoded() {
-        for (text, user, password) in [
-            ("redis://:p%40%2F@h", None, Some("p@/")),
-            ("redis://u@h", Some("u"), None),
-            ("redis://u:@h", Some("u"), Some("")),
-            ("redis://u:a:b@h", Some("u"), Some("a:b")),
-            ("redis://u:1?a@b/c@h/2?db=1", Some("u"), Some("1?a@b/c")),
-            ("redis://h:1?db=1", None, None),
-            ("redis://h:1", None, None),
-        ] {
-            let connection = ConnectionString::parse(text).unwrap();
-            assert_eq!(
-                (connection.user(), connection.password()),
-                (user, password),
-                "{text}"
-            );
-        }
-    }
-
-    #[test]
-    fn each_host_of_a_replica_set_is_found() {
-        let connection = ConnectionString::parse("mongodb://a:1,b,[::1]:3/x").unwrap();
-        assert_eq!(
-            connection.hosts().collect::<Vec<_>>(),
-            [("a", Some(1)), ("b", None), ("::1", Some(3))]
-        );
-    }
-
-    #[test]
-    fn the_last_of_two_equal_options_counts() {
-        let connection = ConnectionString::parse("x://h?a=1&b&a=%32").unwrap();
-        assert_eq!(connection.option("a"), Some("2"));
-        assert_eq!(connection.option("b"), Some(""));
-        assert_eq!(connection.option("c"), None);
-    }
-
-    #[test]
-    fn what_is_no_connection_string_is_refused_without_repeating_it() {
-        for text in [
-            "",
-            "  ",
-            "://s3cret",
-            "a b://s3cret",
-            "s3cret:s3cret",
-            "1x://s3cret",
-            "x://:%ff@s3cret",
-        ] {
-            let error = ConnectionString::parse(text).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Usage);
-            assert!(!format!("{error:?}").contains("s3cret"), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_path_must_be_absolute_and_name_a_file() {
-        for text in [
-            "sqlite://trace.db",
-            "sqlite://",
-            "sqlite:///",
-            "sqlite:///a/",
-            "sqlite://rel/a",
-            "file:///a%00b",
-        ] {
-            let error = ConnectionString::parse(text)
-                .unwrap()
-                .file_path()
-                .unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Usage, "{text}");
-        }
-    }
-}
+mod tests;

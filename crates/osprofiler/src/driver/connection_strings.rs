@@ -8,7 +8,7 @@
 use std::fmt;
 
 use super::ConnectionString;
-use super::connection_string::{are_hosts, is_scheme, is_word};
+use super::connection_string::{are_hosts, is_path, is_scheme, is_word};
 use crate::{Error, Result};
 
 /// One connection string or several, separated by commas. Shows no secrets.
@@ -66,6 +66,25 @@ impl ConnectionStrings {
         parts
     }
 
+    /// A text that is meant as one, as it may be shown: passwords are `***`, and of a part that is no connection string only its
+    /// scheme is told, or nothing.
+    ///
+    /// ```
+    /// # use osprofiler::driver::ConnectionStrings;
+    /// for (text, shown) in [
+    ///     ("redis://:s3cret@h, file:///x", "redis://:***@h, file:///x"),
+    ///     ("redis://:%ff@h", "redis://***"),
+    ///     ("s3cret:x", "(not shown)"),
+    ///     ("/srv/traces.db", "/srv/traces.db"),
+    /// ] {
+    ///     assert_eq!(ConnectionStrings::shown(text), shown);
+    /// }
+    /// ```
+    pub fn shown(text: &str) -> String {
+        let shown: Vec<String> = Self::split(text).into_iter().map(shown).collect();
+        shown.join(", ")
+    }
+
     /// The connection strings, in order; at least one.
     pub fn iter(&self) -> impl Iterator<Item = &ConnectionString> {
         self.each.iter()
@@ -99,6 +118,21 @@ impl fmt::Display for ConnectionStrings {
 impl fmt::Debug for ConnectionStrings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{self}`")
+    }
+}
+
+fn shown(part: &str) -> String {
+    if let Ok(connection) = ConnectionString::parse(part) {
+        return connection.to_string();
+    }
+    let scheme = part.trim_end_matches('/');
+    let is_scheme_alone = is_scheme(scheme.strip_suffix(':').unwrap_or(scheme));
+    if part.is_empty() || is_scheme_alone || is_path(part) {
+        return part.to_owned();
+    }
+    match part.split_once("://") {
+        Some((scheme, _)) if is_scheme(scheme) => format!("{scheme}://***"),
+        _ => "(not shown)".to_owned(),
     }
 }
 

@@ -139,6 +139,14 @@ pub(super) fn may_have(scheme: &str, name: &str) -> bool {
     }
 }
 
+/// A connection string of the driver for a scheme, to copy.
+pub(super) fn example(scheme: &str) -> Option<&'static str> {
+    match find(scheme).ok()?.availability {
+        Availability::Ready(implementation) => Some(implementation.example),
+        _ => None,
+    }
+}
+
 /// The driver for a scheme. An error lists the schemes there are.
 pub fn find(scheme: &str) -> Result<&'static Driver> {
     DRIVERS
