@@ -189,7 +189,15 @@ fn a_folder_that_is_not_there_is_told_and_costs_the_program_nothing() {
         assert!(end.status.success());
         let told = "100 trace notifications are lost";
         assert!(end.stderr.contains(told), "{store}: {}", end.stderr);
-        let told = format!("`{}` can keep nothing", missing.display());
+        // Once, and nobody is promised what will not be.
+        let missing = missing.display().to_string();
+        let told = format!("`{missing}` can keep nothing");
         assert!(end.stderr.contains(&told), "{store}: {}", end.stderr);
+        assert!(
+            end.stderr.contains(": it does not exist; make it"),
+            "{}",
+            end.stderr
+        );
+        assert_eq!(end.stderr.matches(&missing).count(), 1, "{}", end.stderr);
     }
 }

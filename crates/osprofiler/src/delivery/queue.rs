@@ -102,10 +102,8 @@ pub(super) struct Queue {
 
 impl Queue {
     pub(super) fn new(behind: Behind, limits: Limits) -> Self {
-        let spool = behind.spool.as_ref();
-        let spool = spool.map(|spool| (spool.folder().display().to_string(), spool.max_bytes()));
         Self {
-            standing: Standing::new(behind.name, spool, limits),
+            standing: Standing::new(behind.name, behind.spool.as_ref(), limits),
             open: behind.open,
             survives_fork: behind.survives_fork,
             tally: behind.tally,

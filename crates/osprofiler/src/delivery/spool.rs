@@ -60,6 +60,7 @@ pub(super) struct Spool {
     store: String,
     own: Option<Files>,
     adopted: Option<Files>,
+    refuses: bool,
 }
 
 /// What a file takes of a disk at least.
@@ -103,6 +104,7 @@ impl Spool {
             store: store.to_owned(),
             own: None,
             adopted: None,
+            refuses: false,
         }
     }
 
@@ -110,10 +112,16 @@ impl Spool {
     ///
     /// # Errors
     /// The system's, if not.
-    pub(super) fn probe(&self) -> io::Result<()> {
+    pub(super) fn probe(&mut self) -> io::Result<()> {
         let path = format!("{}.probe", self.new_stem());
-        owner::create(Path::new(&path))?;
-        fs::remove_file(path)
+        let made = owner::create(Path::new(&path));
+        self.refuses = made.is_err();
+        made.and_then(|_| fs::remove_file(path))
+    }
+
+    /// Whether files could not be made when that was [tried](Self::probe).
+    pub(super) fn refuses(&self) -> bool {
+        self.refuses
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -302,6 +310,16 @@ impl Spool {
         numbers.sort_unstable();
         Ok(numbers.into_iter().map(|number| (number, 0)).collect())
     }
+}
+
+/// Why the system makes no file in a folder, in words alone.
+pub(super) fn words(error: &io::Error) -> String {
+    if error.kind() == io::ErrorKind::NotFound {
+        return "it does not exist".to_owned();
+    }
+    let text = error.to_string();
+    let words = text.split(" (os error").next().unwrap_or(&text);
+    words.to_lowercase()
 }
 
 fn is_named(name: &str, end: &str) -> bool {

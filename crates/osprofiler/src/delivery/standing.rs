@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::calls::Failure;
 use super::limits::Limits;
 use super::messages::{Messages, Severity};
-use super::spool::Refusal;
+use super::spool::{self, Refusal, Spool};
 
 /// The least time between two warnings of a kind about one store.
 pub(super) const BETWEEN_WARNINGS: Duration = Duration::from_secs(60);
@@ -67,12 +67,19 @@ impl GivenUp {
     }
 }
 
+/// The folder that keeps what memory does not.
+struct Folder {
+    path: String,
+    max_bytes: u64,
+    /// It took nothing when it was tried last, which was said.
+    refuses: bool,
+}
+
 /// How things stand with one store.
 pub(super) struct Standing {
     /// The store as messages name it, without its password.
     store: String,
-    /// The folder that keeps what memory does not, and its bound in bytes, if there is one.
-    spool: Option<(String, u64)>,
+    folder: Option<Folder>,
     limits: Limits,
     next_try: Duration,
     wait: Duration,
@@ -95,10 +102,14 @@ pub(super) struct Standing {
 }
 
 impl Standing {
-    pub(super) fn new(store: String, spool: Option<(String, u64)>, limits: Limits) -> Self {
+    pub(super) fn new(store: String, spool: Option<&Spool>, limits: Limits) -> Self {
         Self {
             store,
-            spool,
+            folder: spool.map(|spool| Folder {
+                path: spool.folder().display().to_string(),
+                max_bytes: spool.max_bytes(),
+                refuses: spool.refuses(),
+            }),
             limits,
             next_try: Duration::ZERO,
             wait: limits.first_wait,
@@ -169,14 +180,18 @@ impl Standing {
                 let help = error
                     .help()
                     .map_or_else(String::new, |help| format!("; {help}"));
-                let consequence = match &self.spool {
+                let consequence = match &self.folder {
                     _ if !error.is_temporary() => {
                         "they are lost, the program is not affected".to_owned()
                     }
-                    None => "they wait in memory, the program is not affected".to_owned(),
-                    Some((folder, _)) => format!(
-                        "they wait in memory, then in `{folder}`, the program is not affected"
+                    Some(Folder {
+                        path,
+                        refuses: false,
+                        ..
+                    }) => format!(
+                        "they wait in memory, then in `{path}`, the program is not affected"
                     ),
+                    _ => "they wait in memory, the program is not affected".to_owned(),
                 };
                 format!(
                     "cannot store trace notifications in `{store}`: {error}; {consequence}{help}"
@@ -194,9 +209,11 @@ impl Standing {
 
     /// Memory is full, and what is oldest in it goes to a file.
     pub(super) fn spills(&mut self, now: Duration, messages: &Messages) {
-        let Some((folder, _)) = &self.spool else {
+        let Some(folder) = &mut self.folder else {
             return;
         };
+        folder.refuses = false;
+        let folder = &folder.path;
         if !self.warned_of_spilling.may(now) {
             return;
         }
@@ -224,15 +241,19 @@ impl Standing {
             self.store,
             size(self.limits.queue_bytes as u64),
         );
-        let text = match refusal.and_then(|refusal| self.why(refusal)) {
+        let why = refusal.and_then(|refusal| self.why(refusal));
+        let text = match why {
             None => format!("{memory}: the oldest are lost from now on"),
             Some(why) => format!("{memory}, and {why}: the oldest are lost from now on"),
         };
         messages.push(Severity::Warning, text);
     }
 
-    /// What waits as the process ends does not go into files.
+    /// What waits as the process ends does not go into files. That the folder takes nothing is said once.
     pub(super) fn kept_nothing(&mut self, now: Duration, refusal: &Refusal, messages: &Messages) {
+        if self.folder.as_ref().is_some_and(|folder| folder.refuses) {
+            return;
+        }
         if let Some(why) = self.why(refusal)
             && self.warned_of_loss.may(now)
         {
@@ -294,14 +315,21 @@ impl Standing {
         removed.into_iter().chain(evicted).min()
     }
 
-    fn why(&self, refusal: &Refusal) -> Option<String> {
-        let (folder, bytes) = self.spool.as_ref()?;
+    fn why(&mut self, refusal: &Refusal) -> Option<String> {
+        let folder = self.folder.as_mut()?;
+        let path = &folder.path;
         Some(match refusal {
             Refusal::Full => format!(
-                "the files in `{folder}` have {} (`spool_max_mib`)",
-                size(*bytes)
+                "the files in `{path}` have {} (`spool_max_mib`)",
+                size(folder.max_bytes)
             ),
-            Refusal::System(error) => format!("no file can be written in `{folder}`: {error}"),
+            Refusal::System(error) => {
+                folder.refuses = true;
+                format!(
+                    "no file can be written in `{path}`: {}",
+                    spool::words(error)
+                )
+            }
         })
     }
 
@@ -368,7 +396,7 @@ impl Standing {
         if !self.warned_of_loss.may(now) {
             return;
         }
-        let folder = self.spool.as_ref().map_or("", |(folder, _)| folder);
+        let folder = self.folder.as_ref().map_or("", |folder| &folder.path);
         let count = match count {
             0 => "an unknown number of".to_owned(),
             count => count.to_string(),

@@ -12,7 +12,7 @@ use super::pipeline::{Directory, Incoming, Pipeline, Route};
 use super::process::{self, Process, TABLE, TALLIES_BY_STORE, TALLY};
 use super::published::{Content, Numbers, Publisher};
 use super::queue::{Behind, Next, Outlet};
-use super::spool::Spool;
+use super::spool::{self, Spool};
 use super::standing::BETWEEN_WARNINGS;
 use super::table::Store;
 use super::{exit, fork, passage};
@@ -288,12 +288,13 @@ fn store(number: usize) -> Behind {
     let name = store.map(ToString::to_string).unwrap_or_default();
     let bounds = Bounds::get();
     let folder = bounds.spool_folder.as_deref();
-    let spool = folder.map(|folder| Spool::new(folder, bounds.spool_bytes, &name));
-    if let Some((folder, Err(error))) = folder.zip(spool.as_ref().map(Spool::probe)) {
+    let mut spool = folder.map(|folder| Spool::new(folder, bounds.spool_bytes, &name));
+    if let Some((folder, Err(error))) = folder.zip(spool.as_mut().map(Spool::probe)) {
         // At the time of an outage it is too late to hear of it.
         let folder = folder.display();
         let text = format!(
-            "`{folder}` can keep nothing that waits for `{name}`: {error}; make it a folder that this service's user may write"
+            "`{folder}` can keep nothing that waits for `{name}`: {}; make it a folder that this service's user may write",
+            spool::words(&error)
         );
         process::say(Severity::Warning, text);
     }
