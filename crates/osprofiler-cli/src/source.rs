@@ -10,11 +10,12 @@ use std::io::{self, BufReader, Cursor, Read};
 use std::path::Path;
 
 use osprofiler::driver::{ConnectionString, ReadSummary, Reader};
+use osprofiler::shown::shell_word;
 use osprofiler::wire::{BYTE_ORDER_MARK, Line, Lines};
 use osprofiler::{Id, LossReason, Notifications};
 use osprofiler_report::saved;
 
-use crate::printer::{plural, shell_word};
+use crate::printer::plural;
 use crate::store::StoreArguments;
 use crate::stores::{Answer, Stores};
 use crate::{Failure, Session};
@@ -297,7 +298,7 @@ fn cannot_show(path: &Path, why: &str) -> Failure {
 /// The option with which the file `path` is a store.
 fn store_option(scheme: &str, path: &Path) -> String {
     let shown = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let connection = shell_word(&format!("{scheme}://{}", shown.display()));
+    let connection = shell_word(format_args!("{scheme}://{}", shown.display()));
     format!("--connection-string {connection}")
 }
 
@@ -312,7 +313,7 @@ fn compressed(path: &Path) -> Failure {
     let unpack = if path == Path::new(STDIN) {
         "zcat".to_owned()
     } else {
-        format!("zcat {}", shell_word(&path.display().to_string()))
+        format!("zcat {}", shell_word(path.display()))
     };
     cannot_show(path, "it is compressed with gzip").with_help(format!(
         "unpack it on the way: `{unpack} | osprofiler trace show -`"
@@ -321,7 +322,7 @@ fn compressed(path: &Path) -> Failure {
 
 fn several_traces(path: &Path, first: Id<'_>) -> Failure {
     let store = store_option("file", path);
-    let first = shell_word(&first.to_string());
+    let first = shell_word(first);
     cannot_show(path, "it holds several traces")
         .with_help(format!(
             "say which: `osprofiler trace show {first} {store}`"

@@ -11,7 +11,6 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::process::geteuid;
 
 use super::{Finding, Level};
-use crate::printer::shell_word;
 use crate::status::reason;
 
 /// The most members of a group that are named.
@@ -43,7 +42,7 @@ impl Owned {
         let shown = path.display();
         if is_missing(path) {
             let text = format!("the folder `{shown}` does not exist");
-            let help = missing_folder_help(shell_word(&shown.to_string()));
+            let help = missing_folder_help(path);
             return Err(Finding::new(Level::Error, text).with_help(help));
         }
         if path.metadata().is_ok_and(|metadata| !metadata.is_dir()) {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use osprofiler::driver::ConnectionString;
 use osprofiler::driver::registry::{self, Capability};
+use osprofiler::shown::shell_word;
 use osprofiler::{
     Error, ErrorKind, Id, Loss, LossReason, Notification, Notifications, Timestamp, delivery,
     recorder,
@@ -16,7 +17,6 @@ use osprofiler::{
 
 use super::accounts::{Owned, is_missing, may_write};
 use super::{Finding, Level, bus};
-use crate::printer::shell_word;
 
 /// How long what was written is waited for, from a store that shows it late.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -141,8 +141,8 @@ impl Checked {
                 )
                 .with_help(format!(
                     "`chgrp {} {folder}` and `chmod 2770 {folder}`",
-                    found.group,
-                    folder = shell_word(&folder.display().to_string()),
+                    shell_word(&found.group),
+                    folder = shell_word(folder.display()),
                 )),
             );
         }
