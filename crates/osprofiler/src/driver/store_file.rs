@@ -146,11 +146,17 @@ pub(super) fn share_group(path: &Path, beside: &[std::path::PathBuf]) {
     }
 }
 
-/// What to do where `folder` is not there.
-pub fn missing_folder_help(folder: &Path) -> String {
+/// The mode of a store's folder: a group writes it, and what is made in it is that group's.
+pub const STORE_FOLDER_MODE: u32 = 0o2770;
+
+/// The mode of a folder in which each user keeps files of their own: the same, but nobody removes another's.
+pub const SPOOL_FOLDER_MODE: u32 = 0o3770;
+
+/// What to do where `folder` is not there, which is to have that mode.
+pub fn missing_folder_help(folder: &Path, mode: u32) -> String {
     let folder = shell_word(folder.display());
     format!(
-        "create it, writable for the services: `install -d -m 2770 -g osprofiler {folder}`, after `groupadd osprofiler` and, \
+        "create it, writable for the services: `install -d -m {mode:o} -g osprofiler {folder}`, after `groupadd osprofiler` and, \
          for each service's user, `usermod -aG osprofiler USER`"
     )
 }
@@ -163,7 +169,7 @@ pub(super) fn error(action: &str, path: &Path, error: io::Error) -> Error {
         Io::NotFound if !folder.exists() => (
             ErrorKind::Unavailable,
             format!("the folder `{}` does not exist", folder.display()),
-            Some(missing_folder_help(folder)),
+            Some(missing_folder_help(folder, STORE_FOLDER_MODE)),
         ),
         Io::NotFound => (
             ErrorKind::NotFound,
@@ -452,8 +458,8 @@ mod tests {
         let corrupt = corrupt("open", path, "it is damaged");
         for (help, expected) in [
             (
-                missing_folder_help(folder),
-                "`install -d -m 2770 -g osprofiler '/my dir;x'`",
+                missing_folder_help(folder, SPOOL_FOLDER_MODE),
+                "`install -d -m 3770 -g osprofiler '/my dir;x'`",
             ),
             (
                 corrupt.help().unwrap().to_owned(),
