@@ -31,9 +31,7 @@ pub(super) fn findings(configuration: &Configuration) -> Vec<Finding> {
         .iter()
         .filter_map(|file| file.fault.clone());
     let mut findings: Vec<Finding> = faults
-        .map(|fault| {
-            Finding::new(Level::Error, fault).with_help("the service does not start with it")
-        })
+        .map(|fault| Finding::new(Level::Error, fault.text).with_help(fault.help))
         .collect();
     for option in OPTIONS {
         findings.extend(of_option(configuration, option));
@@ -163,9 +161,7 @@ fn of_option(configuration: &Configuration, option: &'static ConfigOption) -> Ve
             let text = format!("{place}: {title} cannot be what it is: {fault}");
             Finding::new(Level::Error, text).with_help(match option.kind {
                 // To oslo.config it is a text like any other.
-                Kind::AbsolutePath => {
-                    format!("the default counts, `{}`", option.shown_default())
-                }
+                Kind::AbsolutePath => option.default_counts(),
                 _ => consequence(option),
             })
         })),
@@ -200,9 +196,9 @@ fn consequence(option: &ConfigOption) -> String {
         return "the service fails when it reads it".to_owned();
     }
     format!(
-        "the default counts, `{}`, and the service's log has a warning; a service that logs all its options at its start \
+        "{}, and the service's log has a warning; a service that logs all its options at its start \
          fails there (`log_options`, on by default)",
-        option.shown_default()
+        option.default_counts()
     )
 }
 
