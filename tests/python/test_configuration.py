@@ -62,7 +62,7 @@ def test_options_that_nobody_knows_are_told_in_a_debug_line(tmp_path):
         ("publish_counters", "maybe", "it has to be `True` or `False`; the default counts, `True`"),
         ("queue_max_mib", "64MiB", "it has to be a whole number from 1 to 65536; the default counts, `64`"),
         ("spool_max_mib", "0", "it has to be a whole number from 1 to 16777216; the default counts, `256`"),
-        ("spool_folder", "spool", "it has to be an absolute path; the default counts, `nothing`"),
+        ("spool_folder", "spool", "it has to be an absolute path; the default counts, which is empty"),
     ],
 )
 def test_a_value_that_is_none_is_told_once_and_the_default_counts(tmp_path, store, name, value, told):

@@ -78,7 +78,7 @@ def test_the_command_tells_what_becomes_of_a_value_that_is_none(tmp_path, monkey
     path.write_text(f"[profiler]\nconnection_string = file://{tmp_path}/traces\n{option.name} = maybe\n")
     told = doctor("--no-test-trace", "--config-file", path, code=int(option.name in CAN_BE_WRONG))
     default = _lenient.DEFAULTS.get(option.name)
-    counts = f"the default counts, `{'nothing' if default is None else default}`"
+    counts = f"the default counts, {'which is empty' if default is None else f'`{default}`'}"
     assert (counts in told) is (option.name in _lenient.DEFAULTS), told
     fails = "the service fails when it reads it" in told
     assert fails is (option.name in CAN_BE_WRONG - set(_lenient.DEFAULTS)), told

@@ -9,10 +9,12 @@ mod interpolation;
 mod options;
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use ini::Assignment;
+
+use crate::status::reason;
 
 pub(crate) use interpolation::Unresolved;
 pub(crate) use options::{BUS_OPTIONS, ConfigOption, Kind, OPTIONS, PROFILER, switched};
@@ -29,7 +31,21 @@ pub(crate) struct Configuration {
 pub(crate) struct ConfigFile {
     pub(crate) path: PathBuf,
     content: ini::Parsed,
-    pub(crate) fault: Option<String>,
+    pub(crate) fault: Option<Fault>,
+}
+
+/// Why a file says nothing, and what to do next.
+#[derive(Clone, Debug)]
+pub(crate) struct Fault {
+    pub(crate) text: String,
+    pub(crate) help: &'static str,
+}
+
+impl From<String> for Fault {
+    fn from(text: String) -> Self {
+        let help = "the service does not start with it";
+        Self { text, help }
+    }
 }
 
 /// Where something stands.
@@ -113,14 +129,16 @@ impl Configuration {
         switched(&value)
     }
 
-    /// Whether the files that could set an option otherwise were read: those after the one that sets it, or all.
+    /// Whether the files were read that could make an option something else: those after the one that sets it; all, where none does
+    /// or its value names other options, which any of them may set.
     pub(crate) fn is_known(&self, option: &ConfigOption) -> bool {
-        let setting = self.setting(option);
-        let sets_it = |file: &ConfigFile| {
-            setting
-                .as_ref()
-                .is_some_and(|setting| setting.place.path == file.path)
+        let Some(setting) = self.setting(option) else {
+            return self.is_whole();
         };
+        if interpolation::resolve(&setting.raw, option.group, &|_, _| None).is_err() {
+            return self.is_whole();
+        }
+        let sets_it = |file: &ConfigFile| setting.place.path == file.path;
         let mut later = self.files.iter().rev().take_while(|file| !sets_it(file));
         later.all(|file| file.fault.is_none())
     }
@@ -163,10 +181,7 @@ impl Configuration {
         Some(Ignored {
             what: option.title(),
             place: file.place(found),
-            why: format!(
-                "it is commented out, so the default counts, `{}`",
-                option.shown_default()
-            ),
+            why: format!("it is commented out, so {}", option.default_counts()),
         })
     }
 
@@ -224,20 +239,32 @@ impl ConfigFile {
     }
 }
 
-fn read(path: &Path) -> Result<ini::Parsed, String> {
+fn read(path: &Path) -> Result<ini::Parsed, Fault> {
     let shown = path.display();
-    let failed =
-        |error: std::io::Error| format!("cannot read `{shown}`: {}", crate::status::reason(&error));
+    let failed = |error: std::io::Error| {
+        let fault = Fault::from(format!("cannot read `{shown}`: {}", reason(&error)));
+        match error.kind() {
+            ErrorKind::NotFound => Fault {
+                help: "give each file that the service is started with; it does not start without one of them",
+                ..fault
+            },
+            ErrorKind::PermissionDenied => Fault {
+                help: "run this as root, or as the service's user",
+                ..fault
+            },
+            _ => fault,
+        }
+    };
     let mut text = Vec::new();
     let file = File::open(path).map_err(failed)?;
     file.take(MOST_BYTES + 1)
         .read_to_end(&mut text)
         .map_err(failed)?;
     if text.len() as u64 > MOST_BYTES {
-        return Err(format!("`{shown}` is longer than any configuration"));
+        return Err(format!("`{shown}` is longer than any configuration").into());
     }
     let text = String::from_utf8(text).map_err(|_| format!("`{shown}` is not UTF-8"))?;
-    ini::parse(&text).map_err(|fault| format!("{shown}:{}: {}", fault.line, fault.why))
+    ini::parse(&text).map_err(|fault| format!("{shown}:{}: {}", fault.line, fault.why).into())
 }
 
 /// Whether we look at everything in the section.
@@ -368,9 +395,11 @@ mod tests {
             (["", "[profiler]\nhmac_keys=a"], 0, true),
             (["[DEFAULT]", ""], 1, false),
             (["", "[DEFAULT]"], 0, false),
+            (["", "[profiler]\nhmac_keys=$keys\nkeys=a"], 0, false),
+            (["", "[profiler]\nhmac_keys=$$a"], 0, true),
         ] {
             let mut configuration = configuration(&texts);
-            configuration.files[unread].fault = Some("nobody may read it".to_owned());
+            configuration.files[unread].fault = Some("nobody may read it".to_owned().into());
             assert_eq!(configuration.is_known(option), expected, "{texts:?}");
         }
     }

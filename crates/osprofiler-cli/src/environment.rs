@@ -33,7 +33,7 @@ pub struct Environment {
 }
 
 /// Each variable that a command reads, and what it means: for the manual pages.
-pub const VARIABLES: [(&str, &str); 8] = [
+pub const VARIABLES: [(&str, &str); 9] = [
     (
         "OSPROFILER_CONNECTION_STRING",
         "the store, where `--connection-string` is not given",
@@ -48,7 +48,11 @@ pub const VARIABLES: [(&str, &str); 8] = [
     ),
     (
         "SSL_CERT_FILE",
-        "a file with the authorities to trust over TLS, in the place of the system's",
+        "a file with the authorities to trust over TLS, in the place of the system's; if it is missing, MongoDB and MySQL use those, and other stores trust nobody",
+    ),
+    (
+        "SSL_CERT_DIR",
+        "folders of such files, separated by colons, beside that file or in its place; not for MongoDB and MySQL",
     ),
     ("NO_COLOR", "no colour"),
     ("CLICOLOR_FORCE", "colour even in a pipe"),

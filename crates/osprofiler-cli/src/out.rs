@@ -9,7 +9,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use crate::printer::{Printer, shell_word};
+use osprofiler::shown::shell_word;
+
+use crate::printer::Printer;
 use crate::status::Failure;
 
 /// Why data was not written: the output failed, or what it was to be made of.
@@ -65,7 +67,7 @@ fn missing_folder(path: &Path, broken: &Broken) -> Option<Failure> {
         && !folder.exists();
     is_missing.then(|| {
         let (path, folder) = (path.display(), folder.display());
-        let word = shell_word(&folder.to_string());
+        let word = shell_word(&folder);
         Failure::failed(format!(
             "cannot write `{path}`: there is no folder `{folder}`"
         ))

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use clap::builder::StyledStr;
 use osprofiler::driver::ConnectionString;
-use osprofiler_report::steers_terminal;
+use osprofiler::shown::steers_terminal;
 
 use crate::environment::{Color, Environment};
 use crate::out::Broken;
@@ -217,15 +217,6 @@ pub(crate) fn visible(text: &str) -> String {
     escaped(text, steers_terminal)
 }
 
-/// `text` as a word of a command line that somebody may copy into a shell; nothing in it can act there.
-pub(crate) fn shell_word(text: &str) -> String {
-    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:@%+,".contains(letter);
-    if !text.is_empty() && text.chars().all(is_plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", visible(text).replace('\'', "'\\''"))
-}
-
 fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> String {
     let mut shown = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -292,19 +283,5 @@ mod tests {
             "warning: id `\\u{1b}[2J\\u{9b}1m` é\n"
         );
         assert_eq!(visible("a\nb\u{202e}"), "a\\nb\\u{202e}");
-    }
-
-    #[test]
-    fn a_word_to_be_copied_does_nothing_in_a_shell() {
-        for (text, expected) in [
-            ("/srv/traces-1.jsonl", "/srv/traces-1.jsonl"),
-            ("a b", "'a b'"),
-            ("x; reboot $(id) `id`", "'x; reboot $(id) `id`'"),
-            ("it's", "'it'\\''s'"),
-            ("a\nb", "'a\\nb'"),
-            ("", "''"),
-        ] {
-            assert_eq!(shell_word(text), expected);
-        }
     }
 }

@@ -10,11 +10,12 @@ use std::io::{self, BufReader, Cursor, Read};
 use std::path::Path;
 
 use osprofiler::driver::{ConnectionString, ReadSummary, Reader};
+use osprofiler::shown::shell_word;
 use osprofiler::wire::{BYTE_ORDER_MARK, Line, Lines};
 use osprofiler::{Id, LossReason, Notifications};
 use osprofiler_report::saved;
 
-use crate::printer::{plural, shell_word};
+use crate::printer::plural;
 use crate::store::StoreArguments;
 use crate::stores::{Answer, Stores};
 use crate::{Failure, Session};
@@ -67,11 +68,11 @@ impl Source {
                 Err(cannot_show(path, "it is a directory").with_help(SHOWABLE))
             }
             Ok(_) => {
-                store.refuse_beside(&format!("not with the file `{}`", path.display()))?;
+                store.refuse_beside(&format!("not with {}", named(path)))?;
                 Self::from_file(path)
             }
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                Err(Failure::file("read", path, &error))
+                Err(cannot_read(path, &error))
             }
             Err(_) if looks_like_file(path) => Err(cannot_show(path, "there is no such file")),
             Err(_) => {
@@ -133,7 +134,7 @@ impl Source {
     }
 
     fn from_file(path: &Path) -> Result<Self, Failure> {
-        let fails = |error: io::Error| Failure::file("read", path, &error);
+        let fails = |error: io::Error| cannot_read(path, &error);
         let mut file = File::open(path).map_err(fails)?;
         let mut head = Vec::new();
         (&mut file)
@@ -183,7 +184,7 @@ impl Source {
         let mut losses = Vec::new();
         while let Some(line) = lines
             .next_line()
-            .map_err(|error| Failure::file("read", path, &error))?
+            .map_err(|error| cannot_read(path, &error))?
         {
             match line {
                 Line::Notification(parsed) => {
@@ -285,34 +286,57 @@ fn looks_like_file(path: &Path) -> bool {
     matches!(extension, Some("json" | "jsonl" | "html")) || path.components().count() > 1
 }
 
-fn cannot_show(path: &Path, why: &str) -> Failure {
-    let shown = if path == Path::new(STDIN) {
+/// The file in a message.
+fn named(path: &Path) -> String {
+    if path == Path::new(STDIN) {
         "standard input".to_owned()
     } else {
         format!("`{}`", path.display())
-    };
-    Failure::failed(format!("cannot show {shown}: {why}"))
+    }
 }
 
-/// The option with which the file `path` is a store.
-fn store_option(scheme: &str, path: &Path) -> String {
-    let shown = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let connection = shell_word(&format!("{scheme}://{}", shown.display()));
-    format!("--connection-string {connection}")
+fn cannot_show(path: &Path, why: &str) -> Failure {
+    Failure::failed(format!("cannot show {}: {why}", named(path)))
+}
+
+fn cannot_read(path: &Path, error: &io::Error) -> Failure {
+    if path == Path::new(STDIN) {
+        Failure::io(format!("cannot read {}", named(path)), error)
+    } else {
+        Failure::file("read", path, error)
+    }
+}
+
+/// The failure for the file `path`, of which one trace has to be named; as a store it lets its reader do that.
+fn to_be_named(failure: Failure, id: &str, scheme: &str, path: &Path) -> Failure {
+    let found = std::fs::canonicalize(path).ok();
+    let (failure, store) = match found.filter(|found| found.is_file()) {
+        Some(found) => {
+            let connection = format!("{scheme}://{}", found.display());
+            (failure, shell_word(connection))
+        }
+        // A pipe is read once.
+        None => (
+            failure.with_help("write it to a file first: what was read of it is gone"),
+            format!("{scheme}:///PATH"),
+        ),
+    };
+    let store = format!("--connection-string {store}");
+    failure
+        .with_help(format!("say which: `osprofiler trace show {id} {store}`"))
+        .with_help(format!("list them: `osprofiler trace list {store}`"))
 }
 
 fn sqlite_store(path: &Path) -> Failure {
-    let store = store_option("sqlite", path);
-    cannot_show(path, "it is an SQLite file, which may hold many traces")
-        .with_help(format!("say which: `osprofiler trace show ID {store}`"))
-        .with_help(format!("list them: `osprofiler trace list {store}`"))
+    let failure = cannot_show(path, "it is an SQLite file, which may hold many traces");
+    to_be_named(failure, "ID", "sqlite", path)
 }
 
 fn compressed(path: &Path) -> Failure {
     let unpack = if path == Path::new(STDIN) {
         "zcat".to_owned()
     } else {
-        format!("zcat {}", shell_word(&path.display().to_string()))
+        format!("zcat {}", shell_word(path.display()))
     };
     cannot_show(path, "it is compressed with gzip").with_help(format!(
         "unpack it on the way: `{unpack} | osprofiler trace show -`"
@@ -320,13 +344,8 @@ fn compressed(path: &Path) -> Failure {
 }
 
 fn several_traces(path: &Path, first: Id<'_>) -> Failure {
-    let store = store_option("file", path);
-    let first = shell_word(&first.to_string());
-    cannot_show(path, "it holds several traces")
-        .with_help(format!(
-            "say which: `osprofiler trace show {first} {store}`"
-        ))
-        .with_help(format!("list them: `osprofiler trace list {store}`"))
+    let failure = cannot_show(path, "it holds several traces");
+    to_be_named(failure, &shell_word(first), "file", path)
 }
 
 /// The failure for a trace that no store knows, with what is likely.

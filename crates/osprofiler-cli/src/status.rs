@@ -7,9 +7,8 @@
 use std::fmt;
 use std::path::Path;
 
+use osprofiler::shown::shell_word;
 use osprofiler::{Error, ErrorKind};
-
-use crate::printer::shell_word;
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,9 +96,7 @@ impl Failure {
         };
         let there = [folder, path];
         let there = there.iter().filter(|path| path.symlink_metadata().is_ok());
-        let words: Vec<_> = there
-            .map(|path| shell_word(&path.display().to_string()))
-            .collect();
+        let words: Vec<_> = there.map(|path| shell_word(path.display())).collect();
         failure.with_help(format!("see who may: `ls -ld {}`", words.join(" ")))
     }
 

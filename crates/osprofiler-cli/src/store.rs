@@ -79,10 +79,8 @@ impl StoreArguments {
         for (name, option, value) in self.beside() {
             let lack = |connection| has_option(connection, name) == Some(false);
             if value.is_some() && connections.iter().all(lack) {
-                return Err(Self::out_of_place(
-                    option,
-                    &format!("not with `{connections}`"),
-                ));
+                let why = format!("not with `{connections}`");
+                return Err(self.lacks_bus(option, &why));
             }
         }
         Ok(connections.map(|connection| self.completed(connection.clone())))
@@ -90,19 +88,30 @@ impl StoreArguments {
 
     /// An error if something was said beside a connection string where none counts; `why` as in "... only, {why}".
     pub(crate) fn refuse_beside(&self, why: &str) -> Result<(), Failure> {
-        let given = self
-            .beside()
-            .into_iter()
-            .find(|(_, _, value)| value.is_some());
-        match given {
-            Some((_, option, _)) => Err(Self::out_of_place(option, why)),
-            None => Ok(()),
-        }
+        self.first_beside().map_or(Ok(()), |option| {
+            Err(out_of_place(option, why).with_help("leave it out"))
+        })
     }
 
-    fn out_of_place(option: &str, why: &str) -> Failure {
-        let message = format!("`{option}` goes with `messaging://` only, {why}");
-        Failure::usage(message).with_help("leave it out, or name the services' bus")
+    /// The same where one would count that is not given.
+    pub(crate) fn want_bus(&self, why: &str) -> Result<(), Failure> {
+        self.first_beside()
+            .map_or(Ok(()), |option| Err(self.lacks_bus(option, why)))
+    }
+
+    fn first_beside(&self) -> Option<&'static str> {
+        let mut beside = self.beside().into_iter();
+        beside.find_map(|(_, option, value)| value.map(|_| option))
+    }
+
+    fn lacks_bus(&self, option: &str, why: &str) -> Failure {
+        let url = match self.transport_url {
+            Some(_) => "",
+            None => " --transport-url URL",
+        };
+        out_of_place(option, why).with_help(format!(
+            "leave it out, or name the services' bus: `--connection-string messaging://{url}`"
+        ))
     }
 
     /// Whether the command line names a store.
@@ -140,6 +149,11 @@ impl StoreArguments {
         }
         connection
     }
+}
+
+/// The error for an option that counts for a bus only.
+fn out_of_place(option: &str, why: &str) -> Failure {
+    Failure::usage(format!("`{option}` goes with `messaging://` only, {why}"))
 }
 
 /// The one connection string that `text` is; the option `name` is what gives one.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the command does when its output goes away, is full, or is a file that somebody else reads.
+//! What the command does when its output goes away, is full, or is a file that somebody else reads, and where its
+//! input has no name.
 
 #![expect(
     clippy::unwrap_used,
@@ -7,6 +8,7 @@
 )]
 
 use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -104,6 +106,47 @@ fn a_pipe_is_a_file() {
         assert_eq!(said(&piped), (Some(0), String::new()), "{name}");
         assert_eq!(piped.stdout, whole.stdout, "{name}");
     }
+}
+
+#[test]
+fn standard_input_goes_by_that_name() {
+    let read = |arguments: &[&str], input: Stdio| {
+        let output = osprofiler(arguments).stdin(input).output().unwrap();
+        let (code, text) = said(&output);
+        (code, text.lines().next().unwrap_or_default().to_owned())
+    };
+    let beside = ["trace", "show", "-", "--transport-url", "rabbit://h"];
+    let refused = "error: `--transport-url` goes with `messaging://` only, not with standard input";
+    assert_eq!(read(&beside, Stdio::null()), (Some(2), refused.to_owned()));
+    // What is no file cannot be opened by its name.
+    let trace = include_str!("../../../fixtures/token-issue.jsonl");
+    let mut several = trace
+        .lines()
+        .next()
+        .unwrap()
+        .replace("base_id\": \"", "base_id\": \"x");
+    several += "\n";
+    several += trace;
+    let mut child = osprofiler(&["trace", "show", "-"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    // It need not read all of it.
+    let _broken_pipe = input.write_all(several.as_bytes());
+    drop(input);
+    let (_, text) = said(&child.wait_with_output().unwrap());
+    let first = "error: cannot show standard input: it holds several traces\nhelp: write it to a file first";
+    assert!(text.starts_with(first), "{text}");
+    assert!(text.contains("file:///PATH`"), "{text}");
+    let (socket, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+    let socket = std::os::fd::OwnedFd::from(socket);
+    let unread = "error: cannot read standard input: no such device or address";
+    assert_eq!(
+        read(&["trace", "show", "-"], socket.into()),
+        (Some(1), unread.to_owned())
+    );
 }
 
 #[test]

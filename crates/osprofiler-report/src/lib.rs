@@ -24,6 +24,6 @@ mod terminal;
 
 pub use renderer::{Color, RENDERERS, RenderOptions, Renderer};
 pub use report::{Point, PointId, Report};
-pub use terminal::{LEAST_WIDTH, steers_terminal};
+pub use terminal::LEAST_WIDTH;
 pub use totals::{NameTotal, ServiceTotal};
 pub use walk::{Step, Walk};

@@ -23,7 +23,6 @@ use std::collections::HashMap;
 use std::io;
 
 use duration::{duration, grouped, share};
-pub use line::steers_terminal;
 use line::{Line, Style, text_columns};
 
 use crate::renderer::RenderOptions;

@@ -68,6 +68,7 @@ mod id;
 mod notification;
 mod secret_hash;
 pub mod secrets;
+pub mod shown;
 mod timestamp;
 pub mod trace_context;
 pub mod wire;

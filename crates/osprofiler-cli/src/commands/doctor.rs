@@ -99,13 +99,13 @@ impl Doctor {
             }
             // A store that is named goes before the configuration's.
             Some(configured) if !self.store.is_given() => {
-                self.store.refuse_beside("not with `--config-file` alone")?;
+                self.store.want_bus("not with `--config-file` alone")?;
                 configured.stores.clone()
             }
             Some(_) => Some(self.store.named(session)?),
             None if self.store.is_given_or_set(session) => Some(self.store.named(session)?),
             None => {
-                self.store.refuse_beside("and no store is named")?;
+                self.store.want_bus("and no store is named")?;
                 None
             }
         };

@@ -129,11 +129,11 @@ impl ConfigOption {
         [self.name].into_iter().chain(self.older_name)
     }
 
-    /// Its default as people are told it.
-    pub(crate) fn shown_default(&self) -> &'static str {
+    /// That its default counts, in words.
+    pub(crate) fn default_counts(&self) -> String {
         match self.default {
-            "" => "nothing",
-            default => default,
+            "" => "the default counts, which is empty".to_owned(),
+            default => format!("the default counts, `{default}`"),
         }
     }
 

@@ -11,8 +11,10 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::process::geteuid;
 
 use super::{Finding, Level};
-use crate::printer::shell_word;
 use crate::status::reason;
+
+/// The bit of a folder's mode with which files are removed by their owners only.
+const STICKY: u32 = 0o1000;
 
 /// The most members of a group that are named.
 const MOST_MEMBERS: usize = 20;
@@ -38,12 +40,12 @@ impl Owned {
         })
     }
 
-    /// Of a folder that services write into, or why they cannot.
-    pub(super) fn folder(path: &Path) -> Result<Self, Finding> {
+    /// Of a folder that services write into, or why they cannot; one that is missing is to be made with `mode`.
+    pub(super) fn folder(path: &Path, mode: u32) -> Result<Self, Finding> {
         let shown = path.display();
         if is_missing(path) {
             let text = format!("the folder `{shown}` does not exist");
-            let help = missing_folder_help(shell_word(&shown.to_string()));
+            let help = missing_folder_help(path, mode);
             return Err(Finding::new(Level::Error, text).with_help(help));
         }
         if path.metadata().is_ok_and(|metadata| !metadata.is_dir()) {
@@ -107,6 +109,11 @@ impl Owned {
 
     pub(super) fn all_write(&self) -> bool {
         self.mode & 0o002 != 0
+    }
+
+    /// Whether who may write this folder may remove what others keep in it.
+    pub(super) fn lets_remove(&self) -> bool {
+        (self.group_writes() || self.all_write()) && self.mode & STICKY == 0
     }
 
     pub(super) fn all_read(&self) -> bool {

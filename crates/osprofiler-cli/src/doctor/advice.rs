@@ -4,6 +4,8 @@
 use std::path::Path;
 
 use osprofiler::delivery::{Spooled, spooled};
+use osprofiler::driver::SPOOL_FOLDER_MODE;
+use osprofiler::shown::shell_word;
 
 use super::accounts::Owned;
 use super::text::ago;
@@ -29,9 +31,7 @@ pub(super) fn findings(configuration: &Configuration) -> Vec<Finding> {
         .iter()
         .filter_map(|file| file.fault.clone());
     let mut findings: Vec<Finding> = faults
-        .map(|fault| {
-            Finding::new(Level::Error, fault).with_help("the service does not start with it")
-        })
+        .map(|fault| Finding::new(Level::Error, fault.text).with_help(fault.help))
         .collect();
     for option in OPTIONS {
         findings.extend(of_option(configuration, option));
@@ -76,7 +76,7 @@ pub(super) fn findings(configuration: &Configuration) -> Vec<Finding> {
 
 /// Who may write the folder for what waits, and what does.
 fn spool(folder: &Path, findings: &mut Vec<Finding>) {
-    let found = match Owned::folder(folder) {
+    let found = match Owned::folder(folder, SPOOL_FOLDER_MODE) {
         Ok(found) => found,
         Err(finding) => {
             findings.push(Finding {
@@ -89,6 +89,12 @@ fn spool(folder: &Path, findings: &mut Vec<Finding>) {
     let (title, writers) = (found.title(), found.writers());
     let text = format!("`spool_folder` belongs to {title}; it can be written by {writers}");
     findings.push(Finding::new(Level::Fine, text));
+    if found.lets_remove() {
+        let text =
+            "who may write `spool_folder` may remove what others keep there: it has no sticky bit";
+        let help = format!("set it: `chmod +t {}`", shell_word(folder.display()));
+        findings.push(Finding::new(Level::Warning, text).with_help(help));
+    }
     findings.push(match spooled(folder) {
         Ok(Spooled {
             files: 0,
@@ -155,9 +161,7 @@ fn of_option(configuration: &Configuration, option: &'static ConfigOption) -> Ve
             let text = format!("{place}: {title} cannot be what it is: {fault}");
             Finding::new(Level::Error, text).with_help(match option.kind {
                 // To oslo.config it is a text like any other.
-                Kind::AbsolutePath => {
-                    format!("the default counts, `{}`", option.shown_default())
-                }
+                Kind::AbsolutePath => option.default_counts(),
                 _ => consequence(option),
             })
         })),
@@ -192,9 +196,9 @@ fn consequence(option: &ConfigOption) -> String {
         return "the service fails when it reads it".to_owned();
     }
     format!(
-        "the default counts, `{}`, and the service's log has a warning; a service that logs all its options at its start \
+        "{}, and the service's log has a warning; a service that logs all its options at its start \
          fails there (`log_options`, on by default)",
-        option.shown_default()
+        option.default_counts()
     )
 }
 
@@ -258,5 +262,50 @@ fn keys(configuration: &Configuration, is_enabled: bool, findings: &mut Vec<Find
             Level::Fine,
             format!("`hmac_keys` holds {counted} of its own"),
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{Permissions, create_dir, set_permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_folder_for_what_waits_lets_nobody_remove_what_is_anothers() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("my dir;x");
+        let shown = folder.display();
+        let of_folder = |level| {
+            let mut findings = Vec::new();
+            spool(&folder, &mut findings);
+            findings.retain(|finding| finding.level == level);
+            findings
+        };
+        let [missing] = &of_folder(Level::Error)[..] else {
+            panic!("a missing folder is one error");
+        };
+        let help = missing.help.as_deref().unwrap();
+        let make = format!("`install -d -m 3770 -g osprofiler '{shown}'`");
+        assert!(help.contains(&make), "{help}");
+
+        create_dir(&folder).unwrap();
+        for (mode, expected) in [
+            (0o700, false),
+            (0o755, false),
+            (0o3770, false),
+            (0o1777, false),
+            (0o2770, true),
+            (0o702, true),
+        ] {
+            set_permissions(&folder, Permissions::from_mode(mode)).unwrap();
+            let warnings = of_folder(Level::Warning);
+            assert_eq!(!warnings.is_empty(), expected, "{mode:o}");
+            for warning in warnings {
+                let help = format!("set it: `chmod +t '{shown}'`");
+                assert_eq!(warning.help, Some(help));
+            }
+        }
     }
 }

@@ -197,7 +197,7 @@ fn escaped(value: &str) -> String {
             '\\' => escaped.push_str("\\\\"),
             '"' => escaped.push_str("\\\""),
             '\n' => escaped.push_str("\\n"),
-            letter if osprofiler_report::steers_terminal(letter) => escaped.push('?'),
+            letter if osprofiler::shown::steers_terminal(letter) => escaped.push('?'),
             letter => escaped.push(letter),
         }
     }

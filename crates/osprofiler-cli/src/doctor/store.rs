@@ -7,8 +7,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use osprofiler::driver::ConnectionString;
 use osprofiler::driver::registry::{self, Capability};
+use osprofiler::driver::{ConnectionString, STORE_FOLDER_MODE};
+use osprofiler::shown::shell_word;
 use osprofiler::{
     Error, ErrorKind, Id, Loss, LossReason, Notification, Notifications, Timestamp, delivery,
     recorder,
@@ -16,7 +17,6 @@ use osprofiler::{
 
 use super::accounts::{Owned, is_missing, may_write};
 use super::{Finding, Level, bus};
-use crate::printer::shell_word;
 
 /// How long what was written is waited for, from a store that shows it late.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -105,12 +105,12 @@ impl Checked {
     /// Says who may write a file that is there; else why it is not, or cannot be looked at.
     fn look_at_file(&mut self, path: &Path, scheme: &str) -> Result<(), Finding> {
         let folder = path.parent().unwrap_or(path);
-        let found = Owned::folder(folder)?;
+        let found = Owned::folder(folder, STORE_FOLDER_MODE)?;
         let (title, writers) = (found.title(), found.writers());
         self.fine(format!(
             "its folder belongs to {title}; it can be written by {writers}"
         ));
-        if found.all_write() && found.mode & 0o1000 == 0 {
+        if found.all_write() && found.lets_remove() {
             self.warn("everybody on this host can remove it: the folder lets all write");
         }
         if is_missing(path) {
@@ -140,9 +140,9 @@ impl Checked {
                     "its group cannot write it, since SQLite makes files beside it and the folder does not let that group do so",
                 )
                 .with_help(format!(
-                    "`chgrp {} {folder}` and `chmod 2770 {folder}`",
-                    found.group,
-                    folder = shell_word(&folder.display().to_string()),
+                    "`chgrp {} {folder}` and `chmod {STORE_FOLDER_MODE:o} {folder}`",
+                    shell_word(&found.group),
+                    folder = shell_word(folder.display()),
                 )),
             );
         }

@@ -9,7 +9,7 @@ use osprofiler::driver::ConnectionStrings;
 
 use super::accounts::user_name;
 use super::{Configured, Examination, Finding, Level};
-use crate::configuration::{ConfigOption, OPTIONS};
+use crate::configuration::{ConfigOption, OPTIONS, PROFILER};
 use crate::printer::{plural, visible};
 
 pub(super) fn write(found: &Examination, out: &mut dyn Write) -> io::Result<()> {
@@ -58,9 +58,9 @@ fn write_configuration(configured: &Configured, out: &mut dyn Write) -> io::Resu
     let mut rows = vec![["option", "from", "value"].map(str::to_owned)];
     for option in OPTIONS {
         let from = match configuration.setting(option) {
-            None if option.group != crate::configuration::PROFILER => continue,
-            None if configuration.is_whole() => "default".to_owned(),
-            None => "?".to_owned(),
+            // Without all of the files nobody knows whether it has its default.
+            None if option.group != PROFILER || !configuration.is_whole() => continue,
+            None => "default".to_owned(),
             Some(setting) if setting.overridden.is_empty() => setting.place.to_string(),
             Some(setting) => {
                 let over = setting.overridden.iter().map(ToString::to_string);
@@ -75,7 +75,9 @@ fn write_configuration(configured: &Configured, out: &mut dyn Write) -> io::Resu
         let value = value(configured, option).unwrap_or_else(|| "?".to_owned());
         rows.push([title, visible(&from), visible(&value)]);
     }
-    write_table(&rows, 2, out)?;
+    if rows.len() > 1 {
+        write_table(&rows, 2, out)?;
+    }
     for ignored in configuration.ignored() {
         let text = format!(
             "{}: {} is ignored: {}",

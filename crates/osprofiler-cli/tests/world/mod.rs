@@ -2,6 +2,7 @@
 //! The folder in which a transcript's commands run: recorded traces, stores that hold them, and files that are neither.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use osprofiler::driver::{ConnectionString, registry};
@@ -109,7 +110,9 @@ impl World {
         put("later.conf", LATER.as_bytes());
         let unsure = UNSURE.replace("[FOLDER]", path.to_str().unwrap());
         put("unsure.conf", unsure.as_bytes());
-        fs::create_dir(path.join("spool")).unwrap();
+        let spool = path.join("spool");
+        fs::create_dir(&spool).unwrap();
+        fs::set_permissions(&spool, fs::Permissions::from_mode(0o770)).unwrap();
         for number in 1..=2 {
             let name = format!("spool/osprofiler-1-1000000-{number:08}.spool");
             put(&name, b"osprofiler spool 1\nB\x15\0\0\0 and so on");

@@ -79,11 +79,11 @@ def _tell(name, value):
     _told.add(name)
     default = DEFAULTS[name]
     LOG.warning(
-        "`%s` in `[profiler]` cannot be %s: it has to be %s; the default counts, `%s`",
+        "`%s` in `[profiler]` cannot be %s: it has to be %s; the default counts, %s",
         name,
         value,
         _wanted(name),
-        "nothing" if default is None else default,
+        "which is empty" if default is None else f"`{default}`",
     )
 
 

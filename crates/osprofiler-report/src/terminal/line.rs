@@ -4,6 +4,7 @@
 //! Every text that reaches a terminal goes through [`Line::push`], which makes control characters and invisible ones
 //! inert: what a trace holds was written by others.
 
+use osprofiler::shown::steers_terminal;
 use unicode_width::UnicodeWidthChar;
 
 use crate::renderer::Color;
@@ -133,23 +134,6 @@ pub(super) fn text_columns(text: &str) -> usize {
     text.chars()
         .map(|character| inert(character).width().unwrap_or(0))
         .sum()
-}
-
-/// Whether a terminal would act on `character`, show nothing for it, or show its neighbours in another order.
-pub fn steers_terminal(character: char) -> bool {
-    character.is_control()
-        || matches!(
-            character,
-            '\u{ad}'
-                | '\u{61c}'
-                | '\u{180e}'
-                | '\u{200b}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{feff}'
-                | '\u{fff9}'..='\u{fffb}'
-                | '\u{e0000}'..='\u{e0fff}'
-        )
 }
 
 /// The character, or a visible one in its place if it [steers a terminal](steers_terminal).

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use super::registry::{Capability, Implementation};
 use super::store_file::{self, FileIdentity, Written};
 use super::{ConnectionString, ListFilter, ReadSummary, Reader, Stored, TraceSummary, Writer};
+use crate::shown::shell_word;
 use crate::wire::{self, BatchJson, Line, Lines};
 use crate::{Error, ErrorKind, Id, Loss, LossReason, Notifications, Result, Timestamp};
 
@@ -231,7 +232,7 @@ fn lock(file: &File, path: &Path) -> Result<()> {
                 )
                 .with_help(format!(
                     "see who: `lslocks`, or `fuser -v {}`",
-                    path.display()
+                    shell_word(path.display())
                 )));
             }
             Err(TryLockError::Error(error)) => {

@@ -65,7 +65,7 @@ pub use connection_string::ConnectionString;
 pub use connection_strings::ConnectionStrings;
 pub use options::parse_span;
 #[cfg(feature = "_store_file")]
-pub use store_file::{access_help, missing_folder_help};
+pub use store_file::{SPOOL_FOLDER_MODE, STORE_FOLDER_MODE, access_help, missing_folder_help};
 
 /// The writing half of a driver.
 ///

@@ -13,6 +13,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use crate::delivery::effective_user;
+use crate::shown::shell_word;
 use crate::{Error, ErrorKind, Id, Loss, LossReason, Notifications};
 
 /// Which file an open one is: device and inode, which a removed and replaced file does not share.
@@ -145,10 +146,17 @@ pub(super) fn share_group(path: &Path, beside: &[std::path::PathBuf]) {
     }
 }
 
-/// What to do where `folder` is not there, which is shown as given.
-pub fn missing_folder_help(folder: impl std::fmt::Display) -> String {
+/// The mode of a store's folder: a group writes it, and what is made in it is that group's.
+pub const STORE_FOLDER_MODE: u32 = 0o2770;
+
+/// The mode of a folder in which each user keeps files of their own: the same, but nobody removes another's.
+pub const SPOOL_FOLDER_MODE: u32 = 0o3770;
+
+/// What to do where `folder` is not there, which is to have that mode.
+pub fn missing_folder_help(folder: &Path, mode: u32) -> String {
+    let folder = shell_word(folder.display());
     format!(
-        "create it, writable for the services: `install -d -m 2770 -g osprofiler {folder}`, after `groupadd osprofiler` and, \
+        "create it, writable for the services: `install -d -m {mode:o} -g osprofiler {folder}`, after `groupadd osprofiler` and, \
          for each service's user, `usermod -aG osprofiler USER`"
     )
 }
@@ -161,7 +169,7 @@ pub(super) fn error(action: &str, path: &Path, error: io::Error) -> Error {
         Io::NotFound if !folder.exists() => (
             ErrorKind::Unavailable,
             format!("the folder `{}` does not exist", folder.display()),
-            Some(missing_folder_help(folder.display())),
+            Some(missing_folder_help(folder, STORE_FOLDER_MODE)),
         ),
         Io::NotFound => (
             ErrorKind::NotFound,
@@ -213,7 +221,9 @@ pub(super) fn corrupt(action: &str, path: &Path, why: &str) -> Error {
         format!("cannot {action} `{path}`: {why}"),
     )
     .with_help(format!(
-        "is it the right file? if it is, move it away and a new one is made: `mv {path} {path}.old`"
+        "is it the right file? if it is, move it away and a new one is made: `mv {} {}`",
+        shell_word(&path),
+        shell_word(format_args!("{path}.old"))
     ))
 }
 
@@ -296,6 +306,7 @@ fn subjects_help(subjects: &[Subject<'_>]) -> String {
 /// How `user` comes to share files of `groups`, of which `closed` keep even those out. Nobody is told to join root's group: that
 /// opens more than a store.
 fn way_in(groups: &[(u32, String)], closed: &[&Path], user: &str) -> String {
+    let user = shell_word(user);
     if groups.iter().any(|&(gid, _)| gid == 0) {
         return format!(
             "give the file and its folder a group that the services share: `groupadd osprofiler`, `usermod -aG osprofiler \
@@ -306,12 +317,12 @@ fn way_in(groups: &[(u32, String)], closed: &[&Path], user: &str) -> String {
     names.dedup();
     let mut way_in = format!(
         "join the group with `usermod -aG {} {user}`",
-        names.join(",")
+        shell_word(names.join(","))
     );
     if !closed.is_empty() {
         let closed: Vec<_> = closed
             .iter()
-            .map(|path| path.display().to_string())
+            .map(|path| shell_word(path.display()))
             .collect();
         let _infallible = write!(
             way_in,
@@ -442,6 +453,24 @@ mod tests {
     }
 
     #[test]
+    fn a_command_to_be_copied_takes_any_path_as_it_is() {
+        let (folder, path) = (Path::new("/my dir;x"), Path::new("/my dir;x/it's"));
+        let corrupt = corrupt("open", path, "it is damaged");
+        for (help, expected) in [
+            (
+                missing_folder_help(folder, SPOOL_FOLDER_MODE),
+                "`install -d -m 3770 -g osprofiler '/my dir;x'`",
+            ),
+            (
+                corrupt.help().unwrap().to_owned(),
+                "`mv '/my dir;x/it'\\''s' '/my dir;x/it'\\''s.old'`",
+            ),
+        ] {
+            assert!(help.contains(expected), "{help}");
+        }
+    }
+
+    #[test]
     fn nobody_is_told_to_join_the_group_of_root() {
         let shared = || (42, "shared".to_owned());
         let root = || (0, "root".to_owned());
@@ -460,8 +489,8 @@ mod tests {
             ),
             (
                 vec![shared(), (43, "other".to_owned())],
-                vec![closed, Path::new("/srv")],
-                "`usermod -aG shared,other glance`, and let it in with `chmod g+rwX /srv/x /srv`",
+                vec![closed, Path::new("/my dir;x")],
+                "`usermod -aG shared,other glance`, and let it in with `chmod g+rwX /srv/x '/my dir;x'`",
             ),
         ] {
             let help = way_in(&groups, &closed, "glance");

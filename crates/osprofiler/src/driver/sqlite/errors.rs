@@ -7,6 +7,7 @@ use std::path::Path;
 use rusqlite::{ErrorCode, ffi};
 
 use crate::driver::store_file::{self, corrupt};
+use crate::shown::shell_word;
 use crate::{Error, ErrorKind};
 
 /// The error for a call on the store at `path` that failed; `action` as in "cannot {action} `/srv/traces.db`: ...".
@@ -21,7 +22,10 @@ pub(super) fn sort(action: &str, path: &Path, error: rusqlite::Error) -> Error {
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => (
             ErrorKind::Unavailable,
             "other processes kept it locked".to_owned(),
-            format!("see who: `fuser -v {shown}`; or wait longer: `?busy_timeout=30`"),
+            format!(
+                "see who: `fuser -v {}`; or wait longer: `?busy_timeout=30`",
+                shell_word(&shown)
+            ),
         ),
         _ if is_full(&error) => {
             return store_file::error(action, path, io::ErrorKind::StorageFull.into());
@@ -86,6 +90,14 @@ fn refused(action: &str, path: &Path) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_keeps_a_store_locked_is_asked_by_its_path_as_it_is() {
+        let busy = rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_BUSY), None);
+        let error = sort("write", Path::new("/my dir;x"), busy);
+        let help = error.help().unwrap();
+        assert!(help.contains("`fuser -v '/my dir;x'`"), "{help}");
+    }
 
     #[test]
     fn a_full_disk_is_no_fault_of_the_hardware() {
