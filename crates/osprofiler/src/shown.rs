@@ -6,6 +6,11 @@
 use std::fmt::Display;
 
 /// Whether a terminal would act on `character`, show nothing for it, or show its neighbours in another order.
+///
+/// ```
+/// assert!("\u{1b}\n\u{202e}".chars().all(osprofiler::shown::steers_terminal));
+/// assert!(!"é ✗".chars().any(osprofiler::shown::steers_terminal));
+/// ```
 pub fn steers_terminal(character: char) -> bool {
     character.is_control()
         || matches!(
@@ -22,7 +27,12 @@ pub fn steers_terminal(character: char) -> bool {
         )
 }
 
-/// `text` as a word of a command line that somebody may copy into a shell; nothing in it can act there.
+/// `text` as a word of a command line that somebody may copy into a shell; nothing in it can act there. It
+/// stays as it is, or is quoted; what steers a terminal is escaped, and is then not the same word any more.
+///
+/// ```
+/// assert_eq!(osprofiler::shown::shell_word("/srv/my dir;x"), "'/srv/my dir;x'");
+/// ```
 pub fn shell_word(text: impl Display) -> String {
     let text = text.to_string();
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:@%+,".contains(letter);
