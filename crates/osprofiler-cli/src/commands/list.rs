@@ -66,6 +66,7 @@ impl Command for List {
             let told = format!("there are {what} in {}", stores.names());
             session.printer.note(&told);
         }
+        stores.tell_unasked(&mut session.printer);
         session.printer.skipped(skipped);
         Ok(Status::Done)
     }
