@@ -18,7 +18,7 @@ use crate::{Failure, Outcome, Session, Status, graphviz, out};
 
 /// Show where the time of one request went
 ///
-/// Without a format option, a tree for the terminal. What is missing or odd in the trace (lost notifications, skipped lines,
+/// Without a format option, a tree for the terminal, or what the name after `-o` ends with. What is missing or odd in the trace (lost notifications, skipped lines,
 /// cycles of parents) is said on stderr; the exit code is 0 all the same.
 #[derive(clap::Args)]
 pub(crate) struct Show {
@@ -35,6 +35,8 @@ pub(crate) struct Show {
     format: FormatArguments,
 
     /// Write to this file, as a whole or not at all, instead of stdout
+    ///
+    /// Without a format option, `.html`, `.json` and `.dot` at the end of its name are that format.
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
 
@@ -63,7 +65,7 @@ impl Command for Show {
     const PATH: &'static [&'static str] = &["trace", "show"];
 
     fn run(self, session: &mut Session<'_>) -> Outcome {
-        let renderer = self.format.renderer()?;
+        let renderer = self.format.renderer(self.out.as_deref())?;
         if self.local_libs {
             session
                 .printer
