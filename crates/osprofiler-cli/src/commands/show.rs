@@ -10,6 +10,7 @@ use osprofiler_report::{LEAST_WIDTH, RenderOptions, Report};
 
 use crate::environment::Color;
 use crate::format::FormatArguments;
+use crate::number::at_least;
 use crate::printer::plural;
 use crate::registry::Command;
 use crate::source::Source;
@@ -41,11 +42,11 @@ pub(crate) struct Show {
     out: Option<PathBuf>,
 
     /// Tree: show this many levels of points
-    #[arg(long, value_name = "LEVELS", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "LEVELS", value_parser = at_least(1_u32))]
     depth: Option<u32>,
 
     /// Tree: the width of a line, 40 or more [default: the terminal's; `COLUMNS` or 100 in a pipe]
-    #[arg(long, value_name = "COLUMNS", value_parser = clap::value_parser!(u16).range(i64::from(LEAST_WIDTH)..))]
+    #[arg(long, value_name = "COLUMNS", value_parser = at_least(LEAST_WIDTH))]
     width: Option<u16>,
 
     /// Tree: colour it
