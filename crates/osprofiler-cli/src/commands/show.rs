@@ -42,11 +42,11 @@ pub(crate) struct Show {
     out: Option<PathBuf>,
 
     /// Tree: show this many levels of points
-    #[arg(long, value_name = "LEVELS", value_parser = at_least(1_u32))]
+    #[arg(long, value_name = "LEVELS", allow_negative_numbers = true, value_parser = at_least(1_u32))]
     depth: Option<u32>,
 
     /// Tree: the width of a line, 40 or more [default: the terminal's; `COLUMNS` or 100 in a pipe]
-    #[arg(long, value_name = "COLUMNS", value_parser = at_least(LEAST_WIDTH))]
+    #[arg(long, value_name = "COLUMNS", allow_negative_numbers = true, value_parser = at_least(LEAST_WIDTH))]
     width: Option<u16>,
 
     /// Tree: colour it
