@@ -8,6 +8,7 @@
 
 mod environment;
 
+mod number;
 mod registry;
 
 mod commands;

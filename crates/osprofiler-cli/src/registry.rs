@@ -7,7 +7,7 @@
 
 use std::ffi::OsString;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches};
 
 use crate::commands::{completions, copy, doctor, export, list, man, prune, show};
@@ -72,6 +72,7 @@ pub fn command(environment: &Environment) -> clap::Command {
         .arg(
             Arg::new("version")
                 .short('v')
+                .visible_short_alias('V')
                 .long("version")
                 .action(ArgAction::Version)
                 .help("Print the version"),
@@ -132,7 +133,7 @@ pub(crate) fn dispatch(
     let command = with_help_command(command(session.environment));
     let matches = match command.try_get_matches_from(arguments) {
         Ok(matches) => matches,
-        Err(error) => return answer(&error, session),
+        Err(error) => return answer(error, session),
     };
     let (mut path, mut leaf) = (Vec::new(), &matches);
     while let Some((name, below)) = leaf.subcommand() {
@@ -146,13 +147,14 @@ pub(crate) fn dispatch(
 }
 
 /// What clap calls an error: help and version are data, the rest is a mistake and goes to stderr.
-fn answer(error: &clap::Error, session: &mut Session<'_>) -> Outcome {
+fn answer(mut error: clap::Error, session: &mut Session<'_>) -> Outcome {
     let is_version = error.kind() == ErrorKind::DisplayVersion;
     if is_version {
         session.printer.line(env!("CARGO_PKG_VERSION"))?;
         return Ok(Status::Done);
     }
     if error.use_stderr() {
+        name_group(&mut error);
         session.printer.styled_talk(&error.render());
         return Ok(Status::Usage);
     }
@@ -160,6 +162,22 @@ fn answer(error: &clap::Error, session: &mut Session<'_>) -> Outcome {
         .printer
         .styled_data(&error.render(), session.environment)?;
     Ok(Status::Done)
+}
+
+/// Names the whole command where its second word stands alone, as in `osprofiler list`.
+fn name_group(error: &mut clap::Error) {
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else {
+        return;
+    };
+    let named = |entry: &&Entry| entry.path.len() > 1 && entry.path.last() == Some(&word.as_str());
+    if let Some(entry) = COMMANDS.iter().find(named) {
+        let tip = format!("did you mean `osprofiler {}`?", entry.path.join(" "));
+        error.remove(ContextKind::SuggestedSubcommand);
+        error.insert(
+            ContextKind::Suggested,
+            ContextValue::StyledStrs(vec![tip.into()]),
+        );
+    }
 }
 
 #[cfg(test)]

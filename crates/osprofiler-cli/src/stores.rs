@@ -2,7 +2,8 @@
 //! Several stores that hold the same traces: a question goes to one after the other until one has the answer.
 //!
 //! In: a list of connection strings, as services have it. A store that is written only is passed over without a word, one that
-//! fails with a warning; it is a failure only if nobody answers. A single store is a list of one.
+//! fails with a warning; it is a failure only if nobody answers. Whoever asked for all that there is says which stores were not
+//! asked. A single store is a list of one.
 
 use osprofiler::driver::registry::{self, Capability};
 use osprofiler::driver::{ConnectionString, ConnectionStrings, Reader};
@@ -22,6 +23,8 @@ pub(crate) struct Stores {
     each: Vec<Store>,
     /// What those said that failed since the last [`tell`](Self::tell).
     failed: Vec<(ConnectionString, Failure)>,
+    /// Whose answer the last question got; those after it were not asked.
+    answered: Option<usize>,
 }
 
 /// What a store says.
@@ -48,6 +51,7 @@ impl Stores {
         let mut stores = Self {
             each: Vec::new(),
             failed: Vec::new(),
+            answered: None,
         };
         let mut write_only = None;
         for connection in connections.iter() {
@@ -76,6 +80,7 @@ impl Stores {
         Ok(Self {
             each: vec![Store { connection, reader }],
             failed: Vec::new(),
+            answered: None,
         })
     }
 
@@ -94,9 +99,13 @@ impl Stores {
         mut question: impl FnMut(&mut Store) -> Result<Answer<T>, Broken>,
     ) -> Result<T, Broken> {
         let mut nothing = None;
-        for store in &mut self.each {
+        self.answered = None;
+        for (index, store) in self.each.iter_mut().enumerate() {
             match question(store)? {
-                Answer::Here(answer) => return Ok(answer),
+                Answer::Here(answer) => {
+                    self.answered = Some(index);
+                    return Ok(answer);
+                }
                 Answer::Nothing(answer) => {
                     nothing.get_or_insert(answer);
                 }
@@ -118,6 +127,21 @@ impl Stores {
         }
     }
 
+    /// Says which stores may hold more of what was asked for, since another one answered before them.
+    pub(crate) fn tell_unasked(&self, printer: &mut Printer<'_>) {
+        let Some(answered) = self.answered else {
+            return;
+        };
+        let (asked, unasked) = self.each.split_at(answered + 1);
+        if let (Some(first), false) = (asked.last(), unasked.is_empty()) {
+            printer.note(&format!(
+                "not asked, since `{}` answered: {}; name one alone to ask it",
+                first.connection,
+                names(unasked)
+            ));
+        }
+    }
+
     /// The failure of a list none of whose stores can be opened: the first one's; the others are said.
     fn give_up(&mut self, printer: &mut Printer<'_>) -> Failure {
         let (_, first) = self.failed.remove(0);
@@ -132,10 +156,11 @@ impl Stores {
 
     /// The stores' names, for a message about all of them.
     pub(crate) fn names(&self) -> String {
-        let names = self
-            .each
-            .iter()
-            .map(|store| format!("`{}`", store.connection));
-        names.collect::<Vec<_>>().join(", ")
+        names(&self.each)
     }
+}
+
+fn names(stores: &[Store]) -> String {
+    let names = stores.iter().map(|store| format!("`{}`", store.connection));
+    names.collect::<Vec<_>>().join(", ")
 }

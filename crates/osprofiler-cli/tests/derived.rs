@@ -117,6 +117,22 @@ fn every_command_has_a_manual_page_that_names_its_options() {
 }
 
 #[test]
+fn the_synopsis_of_a_manual_page_names_values() {
+    for (command, expected) in [
+        ("", "<COMMAND>"),
+        ("trace show", "[OPTIONS] <TRACE>"),
+        ("trace copy", "[OPTIONS] --to <STORE> <ID|--all>"),
+    ] {
+        let words = command.split_whitespace();
+        let page = stdout_of(&std::iter::once("man").chain(words).collect::<Vec<_>>());
+        let (_, synopsis) = page.split_once("\n.SH SYNOPSIS\n").unwrap();
+        let line = synopsis.lines().next().unwrap().replace("\\-", "-");
+        let whole = format!("osprofiler {command}");
+        assert_eq!(line, format!("\\fB{}\\fR {expected}", whole.trim_end()));
+    }
+}
+
+#[test]
 fn a_manual_page_goes_by_its_own_name_too() {
     let page = stdout_of(&["man", "trace", "show"]);
     assert!(page.contains("trace show"), "{page}");

@@ -74,6 +74,9 @@ impl Command for Copy {
         let summary = transfer.summary();
         let source = copied.map_err(|failure| with_progress(failure, summary))?;
         self.say(&source, &to, summary, session)?;
+        if self.all {
+            stores.tell_unasked(&mut session.printer);
+        }
         outcome(&to, summary)
     }
 }

@@ -66,6 +66,7 @@ impl Command for Export {
             let notifications = plural(exported.count, "notification");
             let told = format!("exported {notifications} from `{}`", exported.from);
             session.printer.note(&told);
+            stores.tell_unasked(&mut session.printer);
             skipped = exported.skipped;
         }
         if skipped > 0 {

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `osprofiler trace list`: the traces of a store, oldest first, as a table or as JSON.
 //!
-//! The table needs the widest id before its first line, so ids and times are collected, 48 bytes a trace; JSON is
-//! written as the store yields it. No trace is read.
+//! The table needs the widest id before its first line, and a limit the last trace before the first that it lets through: for
+//! these, ids and times are collected, 48 bytes a trace. All as JSON is written as the store yields it. No trace is read.
 
+use std::collections::VecDeque;
+use std::fmt;
 use std::io::{self, Write};
 
 use osprofiler::driver::{ListFilter, TraceSummary};
 use osprofiler::wire::json;
 use osprofiler::{Id, Timestamp};
 
+use crate::number::at_least;
 use crate::printer::visible;
 use crate::registry::Command;
 use crate::store::StoreArguments;
@@ -18,7 +21,7 @@ use crate::{Failure, Outcome, Session, Status};
 
 /// List the traces of a store, oldest first
 ///
-/// A trace's time is its first notification's, with `--error-trace` its first error's.
+/// A trace's time, in UTC, is its first notification's, with `--error-trace` its first error's.
 #[derive(clap::Args)]
 pub(crate) struct List {
     #[command(flatten)]
@@ -36,6 +39,10 @@ pub(crate) struct List {
     )]
     error_trace: bool,
 
+    /// Only this many traces, the newest
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true, value_parser = at_least(1_usize))]
+    limit: Option<usize>,
+
     /// Write a JSON array of objects with `base_id` and `timestamp`, one a line
     #[arg(long)]
     json: bool,
@@ -52,9 +59,9 @@ impl Command for List {
             ListFilter::All
         };
         let listed = if self.json {
-            write_json(&mut stores, filter, session)
+            write_json(&mut stores, filter, self.limit, session)
         } else {
-            write_table(&mut stores, filter, session)
+            write_table(&mut stores, filter, self.limit, session)
         };
         stores.tell(&mut session.printer);
         let Listed { count, skipped } = listed?;
@@ -66,6 +73,7 @@ impl Command for List {
             let told = format!("there are {what} in {}", stores.names());
             session.printer.note(&told);
         }
+        stores.tell_unasked(&mut session.printer);
         session.printer.skipped(skipped);
         Ok(Status::Done)
     }
@@ -107,7 +115,15 @@ impl ListedId {
     fn new(id: Id<'_>) -> Self {
         match id.as_u128() {
             Some(number) => Self::Uuid(number),
-            None => Self::Text(visible(&id.to_string()).into()),
+            None => Self::Text(id.to_string().into()),
+        }
+    }
+
+    /// As it may stand in a table.
+    fn visible(self) -> Self {
+        match self {
+            Self::Uuid(number) => Self::Uuid(number),
+            Self::Text(text) => Self::Text(visible(&text).into()),
         }
     }
 
@@ -119,21 +135,54 @@ impl ListedId {
     }
 }
 
+impl fmt::Display for ListedId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Uuid(number) => fmt::Display::fmt(&Id::from_u128(*number), f),
+            Self::Text(text) => f.pad(text),
+        }
+    }
+}
+
+/// The last traces of those that were pushed, with their times; all of them without a limit.
+struct Newest {
+    limit: Option<usize>,
+    traces: VecDeque<(ListedId, Timestamp)>,
+}
+
+impl Newest {
+    fn of(limit: Option<usize>) -> Self {
+        let traces = VecDeque::new();
+        Self { limit, traces }
+    }
+
+    fn push(&mut self, trace: TraceSummary<'_>) {
+        if Some(self.traces.len()) == self.limit {
+            self.traces.pop_front();
+        }
+        self.traces
+            .push_back((ListedId::new(trace.base_id), trace.timestamp));
+    }
+}
+
 /// The table of the contract (`PrettyTable`'s, left-aligned).
 fn write_table(
     stores: &mut Stores,
     filter: ListFilter,
+    limit: Option<usize>,
     session: &mut Session<'_>,
 ) -> Outcome<Listed> {
-    let mut rows: Vec<(ListedId, Timestamp)> = Vec::new();
+    let mut rows = Vec::new();
     let listed = stores.ask(|store| {
-        rows.clear();
-        let skipped = store.reader.list(filter, &mut |trace| {
-            rows.push((ListedId::new(trace.base_id), trace.timestamp));
-        });
-        let count = rows.len();
+        let mut newest = Newest::of(limit);
+        let skipped = store.reader.list(filter, &mut |trace| newest.push(trace));
         Ok(match skipped {
-            Ok(skipped) => Listed { count, skipped }.into_answer(),
+            Ok(skipped) => {
+                let visible = |(id, timestamp): (ListedId, _)| (id.visible(), timestamp);
+                rows = newest.traces.into_iter().map(visible).collect();
+                let count = rows.len();
+                Listed { count, skipped }.into_answer()
+            }
             Err(error) => Answer::Failed(error.into()),
         })
     });
@@ -161,13 +210,7 @@ fn write_table(
         )?;
         writeln!(out, "{rule}")?;
         for (id, timestamp) in &rows {
-            match id {
-                ListedId::Uuid(number) => {
-                    write!(out, "| {:id_width$} ", Id::from_u128(*number))?;
-                }
-                ListedId::Text(text) => write!(out, "| {text:id_width$} ")?,
-            }
-            writeln!(out, "| {timestamp} |")?;
+            writeln!(out, "| {id:id_width$} | {timestamp} |")?;
         }
         writeln!(out, "{rule}")?;
         Ok(())
@@ -175,22 +218,36 @@ fn write_table(
     Ok(listed)
 }
 
-/// A JSON array, a trace a line, written while the store is read.
+/// A JSON array, a trace a line, written while the store is read, or after that if only the newest are wanted.
 fn write_json(
     stores: &mut Stores,
     filter: ListFilter,
+    limit: Option<usize>,
     session: &mut Session<'_>,
 ) -> Outcome<Listed> {
     let mut listed = Listed::default();
     session.printer.data(|out| {
         stores.ask(|store| {
+            let mut newest = Newest::of(limit);
             let mut written = Ok(());
-            let read = store.reader.list(filter, &mut |trace| {
+            let mut write = |id: &dyn fmt::Display, timestamp| {
                 if written.is_ok() {
-                    written = write_json_trace(out, trace, listed.count);
+                    written = write_json_trace(out, id, timestamp, listed.count);
                     listed.count += 1;
                 }
+            };
+            let read = store.reader.list(filter, &mut |trace| {
+                if limit.is_some() {
+                    newest.push(trace);
+                } else {
+                    write(&trace.base_id, trace.timestamp);
+                }
             });
+            if read.is_ok() {
+                for (id, timestamp) in &newest.traces {
+                    write(id, *timestamp);
+                }
+            }
             written?;
             match read {
                 Ok(skipped) => {
@@ -206,9 +263,14 @@ fn write_json(
     Ok(listed)
 }
 
-fn write_json_trace(out: &mut dyn Write, trace: TraceSummary<'_>, before: usize) -> io::Result<()> {
+fn write_json_trace(
+    out: &mut dyn Write,
+    id: &dyn fmt::Display,
+    timestamp: Timestamp,
+    before: usize,
+) -> io::Result<()> {
     let mut line = String::from(if before == 0 { "[\n" } else { ",\n" });
     line.push_str("  {\"base_id\": ");
-    json::push_text(&trace.base_id.to_string(), &mut line);
-    write!(out, "{line}, \"timestamp\": \"{}\"}}", trace.timestamp)
+    json::push_text(&id.to_string(), &mut line);
+    write!(out, "{line}, \"timestamp\": \"{timestamp}\"}}")
 }

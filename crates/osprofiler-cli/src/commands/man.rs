@@ -89,7 +89,11 @@ fn find_page<'a>(root: &'a clap::Command, name: &str) -> Option<&'a clap::Comman
 
 fn page(command: &clap::Command) -> Vec<u8> {
     let mut page = Vec::new();
-    let rendered = clap_mangen::Man::new(command.clone())
+    let mut command = command.clone();
+    // As help has it: a synopsis made from the options names none of their values.
+    let usage = command.render_usage().to_string();
+    let usage = usage.trim_start_matches("Usage: ").to_owned();
+    let rendered = clap_mangen::Man::new(command.override_usage(usage))
         .source(concat!("osprofiler ", env!("CARGO_PKG_VERSION")))
         .render(&mut page)
         .and_then(|()| exit_status().to_writer(&mut page))

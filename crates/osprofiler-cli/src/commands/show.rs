@@ -10,6 +10,7 @@ use osprofiler_report::{LEAST_WIDTH, RenderOptions, Report};
 
 use crate::environment::Color;
 use crate::format::FormatArguments;
+use crate::number::at_least;
 use crate::printer::plural;
 use crate::registry::Command;
 use crate::source::Source;
@@ -18,7 +19,7 @@ use crate::{Failure, Outcome, Session, Status, graphviz, out};
 
 /// Show where the time of one request went
 ///
-/// Without a format option, a tree for the terminal. What is missing or odd in the trace (lost notifications, skipped lines,
+/// Without a format option, a tree for the terminal, or what the name after `-o` ends with. What is missing or odd in the trace (lost notifications, skipped lines,
 /// cycles of parents) is said on stderr; the exit code is 0 all the same.
 #[derive(clap::Args)]
 pub(crate) struct Show {
@@ -35,15 +36,17 @@ pub(crate) struct Show {
     format: FormatArguments,
 
     /// Write to this file, as a whole or not at all, instead of stdout
+    ///
+    /// Without a format option, `.html`, `.json` and `.dot` at the end of its name are that format.
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
 
     /// Tree: show this many levels of points
-    #[arg(long, value_name = "LEVELS", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "LEVELS", allow_negative_numbers = true, value_parser = at_least(1_u32))]
     depth: Option<u32>,
 
     /// Tree: the width of a line, 40 or more [default: the terminal's; `COLUMNS` or 100 in a pipe]
-    #[arg(long, value_name = "COLUMNS", value_parser = clap::value_parser!(u16).range(i64::from(LEAST_WIDTH)..))]
+    #[arg(long, value_name = "COLUMNS", allow_negative_numbers = true, value_parser = at_least(LEAST_WIDTH))]
     width: Option<u16>,
 
     /// Tree: colour it
@@ -63,7 +66,7 @@ impl Command for Show {
     const PATH: &'static [&'static str] = &["trace", "show"];
 
     fn run(self, session: &mut Session<'_>) -> Outcome {
-        let renderer = self.format.renderer()?;
+        let renderer = self.format.renderer(self.out.as_deref())?;
         if self.local_libs {
             session
                 .printer
