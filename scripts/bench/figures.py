@@ -56,6 +56,24 @@ class Limit:
         return f"  {self.name:<46} {self.value:10.1f} {self.unit:<3} (wanted: {self.at_most:.0f} {self.unit}) {verdict}"
 
 
+@dataclass(frozen=True)
+class Bound:
+    """A ratio of two things, the most that was wanted of it, and how far two equal things lay apart beside it."""
+
+    name: str
+    value: float
+    at_most: float
+    apart: float
+
+    def line(self) -> str:
+        """Return the ratio as a line of the table."""
+        good = self.value <= self.at_most
+        verdict = paint("as wanted", "32") if good else paint("more than wanted", "31")
+        if 1 + self.apart > self.at_most:
+            verdict = paint(f"tells nothing: the control lies {self.apart:.3f} from 1", "33")
+        return f"  {self.name:<46} {self.value:10.3f}   (wanted: at most {self.at_most:.3f}) {verdict}"
+
+
 def measure(program: Path, name: str, runs: int, command: Sequence[str | Path], log: Path) -> Figure:
     """Run a command so many times."""
     taken = json.loads(capture([program, str(runs), *command], log).data)

@@ -29,6 +29,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.figures import Bound
 from demo import cloud, scenario
 from demo.accounts import LOG_IN
 from demo.client import Client, trace_headers
@@ -38,7 +39,7 @@ from house.ending import alone, framed
 from house.environments import Environment
 from house.failure import Failure
 from house.places import TARGET
-from house.progress import heading, paint, say, step
+from house.progress import heading, say, step
 from servers.redis import Redis
 
 PAIRS = 40
@@ -222,9 +223,10 @@ def _print(name: str, every: list[Series], counts: list[int]) -> None:
         say(f"  {series.name:<46} {' '.join(f'{seconds * 1e3:10.1f}' for seconds in series.plain_by_start())}")
     ours, theirs = every
     say("")
-    say(_verdict("ours, profiled : plain, paired", _ratios(ours.seconds[PLAIN], ours.seconds[PROFILED])[1], AT_MOST))
-    plain = _ratios(_unprofiled(theirs), _unprofiled(ours))[1]
-    say(_verdict("plain, ours : upstream's, paired", plain, 1 + max(_apart(every), _starts_apart(every))))
+    profiled = _ratios(ours.seconds[PLAIN], ours.seconds[PROFILED])[1]
+    say(Bound("ours, profiled : plain, paired", profiled, AT_MOST, _apart([ours])).line())
+    plain, apart = _ratios(_unprofiled(theirs), _unprofiled(ours))[1], max(_apart(every), _starts_apart(every))
+    say(Bound("plain, ours : upstream's, paired", plain, 1 + apart, apart).line())
 
 
 def _print_ratios(title: str, every: list[Series], takens: list[dict[str, list[float]]], counts: list[int]) -> None:
@@ -252,11 +254,6 @@ def _starts_apart(every: list[Series]) -> float:
     """Return how far the plain requests of one start of a cloud lay at most from the median of its starts."""
     starts = [series.plain_by_start() for series in every]
     return max(abs(seconds / statistics.median(each) - 1) for each in starts for seconds in each)
-
-
-def _verdict(name: str, ratio: float, at_most: float) -> str:
-    verdict = paint("as wanted", "32") if ratio <= at_most else paint("more than wanted", "31")
-    return f"  {name:<46} {ratio:10.3f}   (wanted: at most {at_most:.3f}) {verdict}"
 
 
 def wanted() -> int:

@@ -9,7 +9,7 @@
     python FILE   is written to FILE, which a later `sh` block has to name
     pycon         an interactive session: each answer is as shown
     ini FILE...   is parsed with the real options (or paste, for a filter), and added to the files, if there are any
-    rust          is part of an example of the crate's documentation, which `cargo test` runs
+    rust          is a whole example of the crate's documentation, which `cargo test` runs
 
 In `sh`, the word `ID` stands for the trace whose id was printed last. Any other kind is a fault.
 """
@@ -134,10 +134,10 @@ class Follower:
 
     def _rust(self, block: Block) -> None:
         documentation = (CLONE / "crates" / "osprofiler" / "src" / "lib.rs").read_text()
-        example = [line.removeprefix("//! ").strip() for line in documentation.splitlines()]
-        wanted = [line.strip() for line in block.text.splitlines()]
-        places = range(len(example) - len(wanted) + 1)
-        assert any(example[at : at + len(wanted)] == wanted for at in places), "no example of the crate holds this"
+        lines = [line.removeprefix("//!").removeprefix(" ") for line in documentation.splitlines()]
+        # What `# ` begins, the documentation does not show.
+        shown = "".join(f"{line}\n" for line in lines if not line.startswith("# "))
+        assert f"```\n{block.text}```\n" in shown, "it is no whole example of the crate"
 
 
 def _matches(shown: str, output: str) -> bool:

@@ -16,7 +16,6 @@ GOOD = {
     "an interactive session": "```pycon\n>>> 1 + 1\n2\n```\n",
     "options": "```ini made.conf\n[profiler]\nenabled = True\n```\n```sh\ngrep enabled made.conf\n```\n",
     "a filter": "```ini\n[filter:osprofiler]\npaste.filter_factory = osprofiler.web:WsgiMiddleware.factory\n```\n",
-    "an example of the crate": '```rust\nlet _query = point!("db", {"db": {"statement": "SELECT 1"}});\n```\n',
     "an id": "```sh\nosprofiler --version >/dev/null; echo 7e06548b-f0a0-40e9-8bba-edf75d94e926\n```\n```sh\necho ID\n"
     "```\n```text\n7e06548b-f0a0-40e9-8bba-edf75d94e926\n```\n",
 }
@@ -39,7 +38,11 @@ BAD = {
     "an unknown option": ("```ini\n[profiler]\nenable = True\n```\n", "`[profiler] enable`"),
     "a value of another type": ("```ini\n[profiler]\nenabled = perhaps\n```\n", "`[profiler] enabled`"),
     "another service's section": ("```ini\n[database]\nconnection = x\n```\n", "`[database] connection`"),
-    "Rust that is nobody's example": ("```rust\nlet a = 1;\n```\n", "no example of the crate holds this"),
+    "Rust that is nobody's example": ("```rust\nlet a = 1;\n```\n", "it is no whole example of the crate"),
+    "a part of an example": (
+        '```rust\n        let _query = point!("db", {"db": {"statement": "SELECT 1"}});\n```\n',
+        "it is no whole example of the crate",
+    ),
 }
 
 

@@ -168,6 +168,7 @@ impl Program {
     }
 
     fn wait(mut self) -> End {
+        let deadline = Instant::now() + LONGEST_WAIT;
         // The input stays open: a program that ends only because its input does is not what is tried.
         let mut pipe = self.child.stderr.take().unwrap();
         let (sender, receiver) = mpsc::channel();
@@ -178,9 +179,21 @@ impl Program {
         });
         let stderr = receiver.recv_timeout(LONGEST_WAIT);
         let stderr = self.in_time(stderr, "no end");
-        End {
-            status: self.child.wait().unwrap(),
-            stderr,
+        let status = self.status_by(deadline);
+        let status = self.in_time(status, "no end but that of its stderr");
+        End { status, stderr }
+    }
+
+    /// How it ended, if it has by then.
+    fn status_by(&mut self, deadline: Instant) -> Result<ExitStatus, RecvTimeoutError> {
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return Ok(status);
+            }
+            if Instant::now() >= deadline {
+                return Err(RecvTimeoutError::Timeout);
+            }
+            std::thread::yield_now();
         }
     }
 

@@ -75,13 +75,15 @@ def test_a_value_that_is_none_is_told_once_and_the_default_counts(tmp_path, stor
 
 # What a service takes for a configuration that is no oslo.config.
 OTHER = """
-    import json, logging, sys
+    import ast, logging, sys
     from osprofiler import _native, notifier, profiler
+    sys.stdout.reconfigure(errors="backslashreplace")
     logging.basicConfig(format="%(message)s", stream=sys.stdout)
     class Attributes(dict):
         __getattr__ = dict.__getitem__
-    conf = Attributes(profiler=Attributes(json.loads(sys.argv[2])))
-    notifier.set(notifier.create(sys.argv[1], project="p", service="s", host="h", conf=conf))
+    conf = Attributes(profiler=Attributes(ast.literal_eval(sys.argv[2])))
+    for service in ("one", "two"):
+        notifier.set(notifier.create(sys.argv[1], project="p", service=service, host="h", conf=conf))
     profiler.init("key")
     with profiler.Trace("x"):
         pass
@@ -99,6 +101,8 @@ OTHER = """
         ({"spool_folder": "/", "queue_max_mib": "64"}, 2, "`queue_max_mib` in `[profiler]` cannot be `64`"),
         ({"spool_folder": "/", "spool_max_mib": -1}, 2, "`spool_max_mib` in `[profiler]` cannot be `-1`"),
         ({"spool_folder": 5}, 0, "`spool_folder` in `[profiler]` cannot be `5`"),
+        ({"spool_folder": b"/spool"}, 0, "`spool_folder` in `[profiler]` cannot be `b'/spool'`"),
+        ({"spool_folder": "/\ud800"}, 0, "`spool_folder` in `[profiler]` cannot be `/\\ud800`"),
     ],
 )
 def test_another_object_gives_what_options_it_has(tmp_path, options, spooled, told):
@@ -108,7 +112,7 @@ def test_another_object_gives_what_options_it_has(tmp_path, options, spooled, to
     else:
         # What goes into no files waits for the store.
         (tmp_path / "store").mkdir()
-    ended = run_python(OTHER, f"file://{tmp_path}/store/trace", json.dumps(options))
+    ended = run_python(OTHER, f"file://{tmp_path}/store/trace", ascii(options))
     assert ended.returncode == 0, ended.stderr
     lines = ended.stdout.splitlines()
     assert lines[-1] == str(spooled)

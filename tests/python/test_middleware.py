@@ -115,6 +115,16 @@ def test_unknown_options_are_told_in_one_debug_line(caplog):
     ]
 
 
+def test_an_option_that_is_nearly_one_is_warned_of(caplog):
+    caplog.set_level(logging.DEBUG, "osprofiler")
+    web.WsgiMiddleware(application, hmac_key="key", enable=True, other=1)
+    assert [(record.levelname, record.message) for record in caplog.records] == [
+        ("WARNING", "`enable` of the profiler's middleware is ignored: did you mean `enabled`?"),
+        ("WARNING", "`hmac_key` of the profiler's middleware is ignored: did you mean `hmac_keys`?"),
+        ("DEBUG", "unknown options of the profiler's middleware are ignored: `other`"),
+    ]
+
+
 @pytest.mark.parametrize("keys", [None, "", [], ["", None, 7, object()], "other"])
 def test_keys_that_sign_nothing_serve_untraced(collected, keys):
     assert get(web.WsgiMiddleware(application, keys, enabled=True), signed("B")).text == "served"

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::driver::{ConnectionString, ConnectionStrings};
@@ -41,7 +42,7 @@ pub struct Config {
     /// Whether outgoing HTTP requests are points of their own.
     pub trace_requests: bool,
     /// The keys that trace headers may be signed with. The first signs what this service sends of traces that begin in it; others go on
-    /// with the key they came with.
+    /// with the key they came with. A service that joins traces by the default one, which everybody knows, is warned.
     pub hmac_keys: HmacKeys,
     /// Whether what infos carry under the names of secrets is masked, for the whole process; see [`secrets`]. Ours, not upstream's.
     pub mask_secrets: bool,
@@ -76,6 +77,9 @@ pub struct Config {
     pub publish_counters: bool,
 }
 
+/// What [`Config::hmac_keys`] is where nobody has set it.
+const DEFAULT_KEY: &str = "SECRET_KEY";
+
 /// What [`Config::socket_timeout`] is where nobody has set it.
 const UPSTREAMS_TIMEOUT: Duration = Duration::from_millis(100);
 
@@ -88,7 +92,7 @@ impl Default for Config {
             enabled: false,
             trace_sqlalchemy: false,
             trace_requests: false,
-            hmac_keys: HmacKeys::parse("SECRET_KEY"),
+            hmac_keys: HmacKeys::parse(DEFAULT_KEY),
             mask_secrets: true,
             connection_string: ConnectionStrings::parse("messaging://")
                 .unwrap_or_else(|_| unreachable!("a scheme alone is a connection string")),
@@ -185,6 +189,19 @@ impl HmacKeys {
     /// The key that signs, for [`headers::pack`](crate::headers::pack).
     pub fn signing_key(&self) -> Option<&str> {
         self.0.first().map(String::as_str)
+    }
+
+    /// Says, once a process, if requests are traced whose headers anybody can sign. For whoever joins their traces.
+    pub(crate) fn warn_of_default(&self) {
+        static TOLD: AtomicBool = AtomicBool::new(false);
+        if self.0.iter().any(|key| key == DEFAULT_KEY) && !TOLD.swap(true, Ordering::Relaxed) {
+            let text = format!(
+                "`hmac_keys` has the default `{DEFAULT_KEY}`, which everybody knows: whoever reaches the service can have requests traced; set a key of your own"
+            );
+            delivery::say(delivery::Severity::Warning, text);
+            // Nobody may ever leave a trace here, which is where messages are logged else.
+            delivery::log_waiting_messages();
+        }
     }
 }
 

@@ -30,7 +30,8 @@ pub enum ErrorKind {
 
 /// A failure, with what it was about and what to do next.
 ///
-/// Displays as one line, lower case, without a final period: ``cannot open `/srv/traces.db`: permission denied``.
+/// Displays as one line, lower case, without a final period: ``cannot open `/srv/traces.db`: permission denied``. `Debug` has the cause
+/// and the help on lines below it, so that a `main` may return it.
 /// One word wide, so that a `Result` on a warm path stays in registers.
 pub struct Error(Box<Inner>);
 
@@ -111,20 +112,39 @@ impl fmt::Display for Error {
     }
 }
 
+/// What a `main` that returns the error prints: what failed, and on lines of their own what caused it and what to do next.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Error")
-            .field("kind", &self.0.kind)
-            .field("temporary", &self.0.temporary)
-            .field("message", &self.0.message)
-            .field("help", &self.0.help)
-            .field("source", &self.0.source)
-            .finish()
+        write!(f, "{self}")?;
+        if let Some(source) = &self.0.source {
+            write!(f, "\ncause: {source}")?;
+        }
+        if let Some(help) = &self.0.help {
+            write!(f, "\nhelp: {help}")?;
+        }
+        Ok(())
     }
 }
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.0.source.as_deref().map(|source| source as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_main_that_returns_it_tells_all_of_it() {
+        let error = || Error::new(ErrorKind::Unavailable, "cannot read `s`: it is down");
+        assert_eq!(format!("{:?}", error()), "cannot read `s`: it is down");
+        let whole = error().with_source("refused").with_help("is it started?");
+        assert_eq!(whole.to_string(), "cannot read `s`: it is down");
+        assert_eq!(
+            format!("{whole:?}"),
+            "cannot read `s`: it is down\ncause: refused\nhelp: is it started?"
+        );
     }
 }

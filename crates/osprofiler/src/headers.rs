@@ -52,7 +52,7 @@ impl SignedHeaders {
 /// use osprofiler::point;
 /// use osprofiler::recorder::{Context, Origin};
 ///
-/// let keys = HmacKeys::parse("SECRET_KEY");
+/// let keys = HmacKeys::parse("SECRET");
 /// let origin = Origin::register(Some("shop"), Some("api"), "host-1").unwrap();
 ///
 /// // A service that begins a trace, and calls another.
@@ -83,15 +83,23 @@ pub struct Caller<'k> {
 impl<'k> Caller<'k> {
     /// Who the headers of a request name. `origin` is what [`init`](crate::init) gave, `header` gives the value of a header by its name,
     /// in whatever case. `None` unless both are there and valid, and one of `keys` signed them: the request is then served untraced, or
-    /// begins a trace ([`Context::new_trace`]). `None` as well without an origin: tracing is off. Costs what [`unpack`] does, and a few
-    /// copies.
+    /// begins a trace ([`Context::new_trace`]). `None` as well without an origin: tracing is off. Headers that are there and name nobody are
+    /// told in a debug line, and that `keys` has the default one in a message, once a process. Costs what [`unpack`] does, and a few copies.
     pub fn from_headers<'h>(
         origin: impl Into<Option<Origin>>,
         keys: &'k HmacKeys,
         header: impl Fn(&str) -> Option<&'h [u8]>,
     ) -> Option<Self> {
         let origin = origin.into()?;
-        let read = unpack(header(TRACE_INFO)?, header(TRACE_HMAC)?, keys.as_slice())?;
+        keys.warn_of_default();
+        let (info, hmac) = (header(TRACE_INFO)?, header(TRACE_HMAC)?);
+        let Some(read) = unpack(info, hmac, keys.as_slice()) else {
+            log::debug!(
+                target: "osprofiler",
+                "a request is not traced: its trace headers are malformed, or signed with none of `hmac_keys`"
+            );
+            return None;
+        };
         let base_id = given_id(read.base_id.as_deref()).unwrap_or_else(|| Id::from_u128(new_id()));
         let parent_id = given_id(read.parent_id.as_deref()).unwrap_or(base_id);
         Some(Self {

@@ -8,29 +8,46 @@
 //! The modules stand in the order of that flow; below them are the values that all stages speak.
 //!
 //! ```
-//! use osprofiler::headers::Caller;
-//! use osprofiler::recorder::Context;
-//! use osprofiler::{Config, delivery, driver::ConnectionStrings, point};
-//! # let folder = tempfile::tempdir()?;
-//! # let store = format!("file://{}", folder.path().join("traces.jsonl").display());
-//! # use osprofiler::{Id, headers::{TRACE_INFO, pack}};
-//! # let (base_id, parent_id) = (Id::from_u128(1), Id::from_u128(2));
-//! # let signed = pack(base_id, parent_id, b"SECRET_KEY");
-//! # let mut headers = std::collections::HashMap::from(signed.pairs());
-//! # let mut calls = Vec::new();
-//! # let mut call = |name, value: &str| calls.push((name, value.to_owned()));
-//! // Once, when the service starts. `None` means that tracing is off.
-//! let config = Config {
-//!     enabled: true,
-//!     project: Some("shop".to_owned()),
-//!     service: Some("api".to_owned()),
-//!     connection_string: ConnectionStrings::parse(&store)?, // sqlite:///var/lib/osprofiler/traces.db
-//!     ..Config::default()
-//! };
-//! let origin = osprofiler::init(&config)?;
+//! use std::collections::HashMap;
 //!
-//! // For each request: join the caller's trace, if its headers name one and are signed with one of our keys. Else nothing is traced.
-//! {
+//! use osprofiler::config::HmacKeys;
+//! use osprofiler::driver::ConnectionStrings;
+//! use osprofiler::headers::Caller;
+//! use osprofiler::recorder::{Context, Origin};
+//! use osprofiler::{Config, point};
+//!
+//! fn main() -> Result<(), osprofiler::Error> {
+//!     let store = "sqlite:///var/tmp/traces.db";
+//! # // A file of its own: others may run this test, too.
+//! #   let folder = tempfile::tempdir().expect("a folder of its own");
+//! #   let store = &format!("sqlite://{}", folder.path().join("traces.db").display());
+//!     // Once, when the service starts. `None` means that tracing is off.
+//!     let config = Config {
+//!         enabled: true,
+//!         project: Some("shop".to_owned()),
+//!         service: Some("api".to_owned()),
+//!         hmac_keys: HmacKeys::parse("SECRET"),
+//!         connection_string: ConnectionStrings::parse(store)?,
+//!         ..Config::default()
+//!     };
+//!     let origin = osprofiler::init(&config)?;
+//!
+//!     // What somebody sends who begins a trace. In a service the headers come with each request.
+//!     let trace = origin.map_or(Context::none(), Context::new_trace);
+//!     let signed = trace.signed_headers("SECRET");
+//!     let headers = signed.iter().flat_map(|signed| signed.pairs()).collect();
+//!     serve(&config, origin, &headers);
+//!     if let Some(id) = trace.base_id() {
+//!         println!("osprofiler trace show {id}");
+//!     }
+//! #   let counters = osprofiler::delivery::flush(std::time::Duration::from_secs(60));
+//! #   assert_eq!((counters.recorded(), counters.stored()), (6, 6));
+//!     // The end of the process waits for the store by itself.
+//!     Ok(())
+//! }
+//!
+//! fn serve(config: &Config, origin: Option<Origin>, headers: &HashMap<&str, &str>) {
+//!     // Join the caller's trace, if the headers name one and are signed with one of our keys. Else nothing is traced.
 //!     let header = |name: &str| headers.get(name).map(|value| value.as_bytes());
 //!     let caller = Caller::from_headers(origin, &config.hmac_keys, header).unwrap_or_default();
 //!     let _trace = caller.context.attach();
@@ -41,18 +58,13 @@
 //!     let _call = point!("http", {"http": {"method": "GET", "url": "http://stock/"}});
 //!     // The service that is called joins in turn.
 //!     if let Some(signed) = Context::capture().signed_headers(caller.key) {
-//!         for (name, value) in signed.pairs() {
-//!             call(name, value);
-//!         }
+//!         call("http://stock/", signed.pairs());
 //!     }
 //! }
-//! # assert!(calls[0].0 == TRACE_INFO && calls[0].1 != headers[TRACE_INFO]);
 //!
-//! // The end of the process waits for the store by itself; whoever wants to know earlier asks.
-//! let counters = delivery::flush(std::time::Duration::from_secs(5));
-//! assert_eq!((counters.recorded(), counters.lost()), (counters.stored(), 0));
-//! # assert_eq!(counters.stored(), 6);
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! fn call(url: &str, headers: [(&str, &str); 2]) {
+//!     println!("GET {url} {headers:?}");
+//! }
 //! ```
 
 pub mod recorder;

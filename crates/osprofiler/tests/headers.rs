@@ -13,6 +13,27 @@ use osprofiler::{Id, Kind, point};
 
 static ALONE: Mutex<()> = Mutex::new(());
 
+/// What the program's logger was given.
+static LOGGED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+struct Logger;
+
+impl log::Log for Logger {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        let line = format!("{} {}", record.level(), record.args());
+        LOGGED
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(line);
+    }
+
+    fn flush(&self) {}
+}
+
 type Headers = HashMap<&'static str, Vec<u8>>;
 
 fn origin(service: &str) -> Origin {
@@ -128,6 +149,33 @@ fn headers_that_are_not_valid_join_nothing() {
     let off = Caller::from_headers(None, &keys, |_| panic!("tracing is off"));
     assert!(off.is_none());
     assert_eq!(Sweeper::new().sweep(&mut |_| {}).events, 0);
+}
+
+#[test]
+fn the_default_key_and_refused_headers_are_told() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    log::set_logger(&Logger).expect("no other test sets one");
+    log::set_max_level(log::LevelFilter::Debug);
+    let ids = [1, 2].map(Id::from_u128);
+    let signed = pack(ids[0], ids[1], b"wrong");
+    let refused = headers(signed.info, signed.hmac);
+    for (request, keys) in [
+        (&Headers::new(), "key"),
+        (&Headers::new(), "key, SECRET_KEY"),
+        (&Headers::new(), "SECRET_KEY"),
+        (&refused, "key"),
+    ] {
+        assert!(join(request, &HmacKeys::parse(keys)).is_none(), "{keys}");
+    }
+    log::set_max_level(log::LevelFilter::Off);
+    let logged = std::mem::take(&mut *LOGGED.lock().unwrap_or_else(PoisonError::into_inner));
+    let [warning, debug] = &logged[..] else {
+        panic!("two lines, not {logged:?}");
+    };
+    let told = "WARN `hmac_keys` has the default `SECRET_KEY`, which everybody knows: ";
+    assert!(warning.starts_with(told), "{warning}");
+    let told = "DEBUG a request is not traced: its trace headers are malformed, or ";
+    assert!(debug.starts_with(told), "{debug}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ each option which of the two it does.
 """
 
 import logging
-import os.path
+import os
 
 from osprofiler import _advice, _native
 
@@ -66,8 +66,11 @@ def _counts(name, value):
         if name in BOUNDS:
             least, most = BOUNDS[name]
             return isinstance(value, int) and least <= value <= most
-        # A relative one would depend on where the service was started.
-        return name != "spool_folder" or not value or os.path.isabs(value)
+        if name != "spool_folder" or not value:
+            return True
+        path = os.fspath(value)
+        # A relative one would depend on where the service was started; what cannot be encoded names no file.
+        return isinstance(path, str) and os.path.isabs(os.fsencode(path))
     except Exception:
         return False
 

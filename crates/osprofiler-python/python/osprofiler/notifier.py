@@ -150,10 +150,7 @@ def _heed(conf):
     if all(values[name] is None for name in names):
         return
     queue_mib, folder, spool_mib = (_lenient.DEFAULTS[name] if values[name] is None else values[name] for name in names)
-    try:
-        _native.set_bounds(queue_mib, folder or None, spool_mib)
-    except Exception as error:
-        LOG.warning("`%s`, `%s` and `%s` in `[profiler]` have no effect: %s", *names, _native.safe_str(error))
+    _native.set_bounds(queue_mib, folder or None, spool_mib)
 
 
 def _are_same(one, other):

@@ -30,6 +30,9 @@ TRACEPARENT = "traceparent"
 _ENABLED = None
 _HMAC_KEYS = None
 
+# What the middleware takes beside the application.
+_OPTIONS = ("hmac_keys", "enabled")
+
 _ON = ("1", "on", "t", "true", "y", "yes")
 _OFF = ("0", "f", "false", "n", "no", "none", "off")
 _PATH_SAFE = "/~!$&'()*+,;=:@"
@@ -107,6 +110,22 @@ def _said(enabled):
     return None
 
 
+def _tell_unknown(names):
+    """Tell which options of a middleware nobody knows: in a warning where one that there is was meant."""
+    # Only here: a service whose options are known need not load it.
+    import difflib
+
+    others = []
+    for name in names:
+        meant = difflib.get_close_matches(name, _OPTIONS, 1)
+        if meant:
+            LOG.warning("`%s` of the profiler's middleware is ignored: did you mean `%s`?", name, meant[0])
+        else:
+            others.append(f"`{name}`")
+    if others:
+        LOG.debug("unknown options of the profiler's middleware are ignored: %s", ", ".join(others))
+
+
 class _Middleware:
     """What WSGI and ASGI have in common: whether it is on, its keys, and which headers it follows."""
 
@@ -146,7 +165,8 @@ class WsgiMiddleware(_Middleware):
     :param enabled: whether it is on, as long as neither ``enable`` nor ``disable`` was called; a str, as paste hands
         it over, is read as a word: one for no turns the middleware off for good, and one for neither yes nor no is
         ignored, which is told in a warning
-    :param kwargs: further options are ignored, which is told in a debug line
+    :param kwargs: further options are ignored, which is told in a debug line, and in a warning for each whose name is
+        nearly that of one above
     :raises TypeError: for ``hmac_keys`` of another type
 
     >>> def application(environ, start_response):
@@ -160,10 +180,7 @@ class WsgiMiddleware(_Middleware):
         self.application = application
         self.name = "wsgi"
         if kwargs:
-            LOG.debug(
-                "unknown options of the profiler's middleware are ignored: %s",
-                ", ".join(f"`{name}`" for name in sorted(kwargs)),
-            )
+            _tell_unknown(sorted(kwargs))
 
     @classmethod
     def factory(cls, global_conf, **local_conf):
