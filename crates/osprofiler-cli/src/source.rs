@@ -312,7 +312,7 @@ fn to_be_named(failure: Failure, id: &str, scheme: &str, path: &Path) -> Failure
     let found = std::fs::canonicalize(path).ok();
     let (failure, store) = match found.filter(|found| found.is_file()) {
         Some(found) => {
-            let connection = format!("{scheme}://{}", found.display());
+            let connection = ConnectionString::of_file(scheme, &found);
             (failure, shell_word(connection))
         }
         // A pipe is read once.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `osprofiler trace list`: the traces of a store, oldest first, as a table or as JSON.
 //!
-//! The table needs the widest id before its first line, and a limit the last trace before the first that it lets through: for
+//! The table needs the widest id before its first line, and with a limit nobody knows the first to be shown before the last has come: for
 //! these, ids and times are collected, 48 bytes a trace. All as JSON is written as the store yields it. No trace is read.
 
 use std::collections::VecDeque;

@@ -19,8 +19,8 @@ use crate::{Failure, Outcome, Session, Status, graphviz, out};
 
 /// Show where the time of one request went
 ///
-/// Without a format option, a tree for the terminal, or what the name after `-o` ends with. What is missing or odd in the trace (lost notifications, skipped lines,
-/// cycles of parents) is said on stderr; the exit code is 0 all the same.
+/// Without a format option, a tree for the terminal, or what the name after `-o` ends with. What is missing or odd in the trace
+/// (lost notifications, skipped lines, cycles of parents) is said on stderr; the exit code is 0 all the same.
 #[derive(clap::Args)]
 pub(crate) struct Show {
     /// The trace's id, a file of notifications (`.jsonl`), or a saved report (`.json`)
@@ -37,7 +37,7 @@ pub(crate) struct Show {
 
     /// Write to this file, as a whole or not at all, instead of stdout
     ///
-    /// Without a format option, `.html`, `.json` and `.dot` at the end of its name are that format.
+    /// Without a format option, and without one of the tree's, `.html`, `.json` and `.dot` at the end of its name are that format.
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
 
@@ -66,7 +66,9 @@ impl Command for Show {
     const PATH: &'static [&'static str] = &["trace", "show"];
 
     fn run(self, session: &mut Session<'_>) -> Outcome {
-        let renderer = self.format.renderer(self.out.as_deref())?;
+        let wants_tree = self.depth.is_some() || self.width.is_some();
+        let named = self.out.as_deref().filter(|_| !wants_tree);
+        let renderer = self.format.renderer(named)?;
         if self.local_libs {
             session
                 .printer

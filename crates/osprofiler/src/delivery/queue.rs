@@ -246,7 +246,7 @@ impl Queue {
         self.seal();
         loop {
             match self.backlog.spill([outlet.tally, self.tally]) {
-                Ok(true) => {}
+                Ok(true) => self.standing.keeps(),
                 Ok(false) => return None,
                 Err(refusal) => {
                     self.stay_within_memory(outlet);
@@ -483,6 +483,7 @@ impl Queue {
         while self.backlog.memory_bytes() > self.limits.queue_bytes {
             let refusal = match self.backlog.spill([outlet.tally, self.tally]) {
                 Ok(true) => {
+                    self.standing.keeps();
                     self.standing.spills(self.now, outlet.messages);
                     continue;
                 }

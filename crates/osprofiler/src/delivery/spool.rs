@@ -319,7 +319,9 @@ pub(super) fn words(error: &io::Error) -> String {
     }
     let text = error.to_string();
     let words = text.split(" (os error").next().unwrap_or(&text);
-    words.to_lowercase()
+    let mut letters = words.chars();
+    let first = letters.next().map(|first| first.to_ascii_lowercase());
+    first.into_iter().chain(letters).collect()
 }
 
 fn is_named(name: &str, end: &str) -> bool {

@@ -71,7 +71,7 @@ impl GivenUp {
 struct Folder {
     path: String,
     max_bytes: u64,
-    /// It took nothing when it was tried last, which was said.
+    /// It took nothing since that was said.
     refuses: bool,
 }
 
@@ -209,11 +209,9 @@ impl Standing {
 
     /// Memory is full, and what is oldest in it goes to a file.
     pub(super) fn spills(&mut self, now: Duration, messages: &Messages) {
-        let Some(folder) = &mut self.folder else {
+        let Some(Folder { path: folder, .. }) = &self.folder else {
             return;
         };
-        folder.refuses = false;
-        let folder = &folder.path;
         if !self.warned_of_spilling.may(now) {
             return;
         }
@@ -251,14 +249,21 @@ impl Standing {
 
     /// What waits as the process ends does not go into files. That the folder takes nothing is said once.
     pub(super) fn kept_nothing(&mut self, now: Duration, refusal: &Refusal, messages: &Messages) {
-        if self.folder.as_ref().is_some_and(|folder| folder.refuses) {
+        let Some(folder) = &self.folder else { return };
+        let is_known = matches!(refusal, Refusal::System(_)) && folder.refuses;
+        if is_known || !self.warned_of_loss.may(now) {
             return;
         }
-        if let Some(why) = self.why(refusal)
-            && self.warned_of_loss.may(now)
-        {
+        if let Some(why) = self.why(refusal) {
             let text = format!("what waits for `{}` is not kept: {why}", self.store);
             messages.push(Severity::Warning, text);
+        }
+    }
+
+    /// The folder has taken what it was given last.
+    pub(super) fn keeps(&mut self) {
+        if let Some(folder) = &mut self.folder {
+            folder.refuses = false;
         }
     }
 

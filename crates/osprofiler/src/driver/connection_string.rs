@@ -9,7 +9,7 @@ use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 
-use percent_encoding::percent_decode_str;
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
 use super::registry;
 use crate::{Error, ErrorKind, Result};
@@ -53,17 +53,13 @@ impl ConnectionString {
             .with_help(scheme_help(text)));
         }
         let scheme = scheme.to_ascii_lowercase();
+        refuse_schemes_within(&scheme, rest)?;
         let (rest, options) = split_options(rest, |name| registry::may_have(&scheme, name));
         let (userinfo, rest) = split_userinfo(rest);
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-        if rest.contains("://") || path.contains(",/") {
-            return Err(usage(&format!(
-                "what follows `{scheme}://` looks like more than one store"
-            ))
-            .with_help(
-                "several stores are separated by commas, each with its scheme: \
-                 `sqlite:///srv/traces.db, otlp://collector:4318`; a path's own `:` is written `%3A`, its `,` `%2C`",
-            ));
+        let begins_another = [",/", ";/", " /"].iter().any(|begin| path.contains(begin));
+        if rest.contains("://") || begins_another {
+            return Err(several_stores(&scheme));
         }
         let decode = |part: &str, what: &str| {
             percent_decode_str(part)
@@ -101,6 +97,36 @@ impl ConnectionString {
             options,
             scheme,
         })
+    }
+
+    /// The text of a connection string for a file, to be read again by [`parse`](Self::parse): what means something else there is written
+    /// `%XX`.
+    ///
+    /// ```
+    /// # use osprofiler::driver::ConnectionString;
+    /// let text = ConnectionString::of_file("file", "/srv/100%,/x.jsonl".as_ref());
+    /// assert_eq!(text, "file:///srv/100%25%2C/x.jsonl");
+    /// ```
+    pub fn of_file(scheme: &str, path: &Path) -> String {
+        const MEANS_ELSE: &AsciiSet = &CONTROLS
+            .add(b'%')
+            .add(b'?')
+            .add(b',')
+            .add(b';')
+            .add(b':')
+            .add(b' ');
+        let path = path.display().to_string();
+        let letters = path.chars().map(|letter| {
+            let mut bytes = [0; 4];
+            let letter = &*letter.encode_utf8(&mut bytes);
+            // Letters of other languages stay readable.
+            if letter.is_ascii() {
+                utf8_percent_encode(letter, MEANS_ELSE).to_string()
+            } else {
+                letter.to_owned()
+            }
+        });
+        format!("{scheme}://{}", letters.collect::<String>())
     }
 
     /// The scheme, lower-case; the registry finds the driver by it.
@@ -269,23 +295,64 @@ impl fmt::Debug for ConnectionString {
     }
 }
 
+/// An error if the scheme of a store, or of HTTP, stands before the rest, or in it behind what people separate stores with: a comma alone
+/// does that. Looked for before the password is known, which has such a thing within it less often than it is one.
+fn refuse_schemes_within(scheme: &str, rest: &str) -> Result<()> {
+    for (at, _) in rest.match_indices("://") {
+        let before = &rest[..at];
+        let begin = before
+            .rfind(|c: char| !c.is_ascii_alphanumeric() && !"+-._".contains(c))
+            .map_or(0, |separator| separator + 1);
+        let inner = before[begin..].to_ascii_lowercase();
+        let is_http = inner == "http" || inner == "https";
+        if !is_http && registry::find(&inner).is_err() {
+            continue;
+        }
+        if begin == 0 {
+            return Err(
+                usage(&format!("`{scheme}://` is followed by another scheme")).with_help(format!(
+                    "leave one of them out: `{scheme}://...` or `{inner}://...`"
+                )),
+            );
+        }
+        if before[..begin].ends_with([';', ' ', '\t', '\n']) {
+            return Err(several_stores(scheme));
+        }
+    }
+    Ok(())
+}
+
+fn several_stores(scheme: &str) -> Error {
+    usage(&format!(
+        "what follows `{scheme}://` looks like more than one store"
+    ))
+    .with_help(
+        "several stores are separated by commas, each with its scheme: `sqlite:///srv/traces.db, otlp://collector:4318`; \
+         a path's own `:` is written `%3A`, its `,` `%2C`",
+    )
+}
+
 /// What to write instead of a text without a scheme. It may be a secret, but for what can only be a path.
 fn scheme_help(text: &str) -> String {
     if is_path(text) {
-        let scheme = match Path::new(text).extension() {
+        let path = Path::new(text);
+        let scheme = match path.extension() {
             Some(extension) if extension == "jsonl" => "file",
             _ => "sqlite",
         };
-        return format!("did you mean `{scheme}://{text}`?");
+        return format!(
+            "did you mean `{}`?",
+            ConnectionString::of_file(scheme, path)
+        );
     }
     "write `scheme://...`, for example `sqlite:///var/lib/osprofiler/traces.db`".to_owned()
 }
 
-/// Whether a text is an absolute path and cannot hold a password.
+/// Whether a text is an absolute path, and has nothing behind which a password would stand.
 pub(super) fn is_path(text: &str) -> bool {
     text.starts_with('/')
         && !text.starts_with("//")
-        && !text.contains(|c: char| "@:,;?".contains(c) || c.is_control())
+        && !text.contains(|c: char| "@:,;?=&%".contains(c) || c.is_control())
 }
 
 fn usage(message: &str) -> Error {

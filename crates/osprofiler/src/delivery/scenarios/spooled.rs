@@ -119,6 +119,47 @@ fn what_memory_does_not_hold_is_in_files_and_stored_in_order_when_the_store_is_b
     assert!(files(folder.path(), "").is_empty());
 }
 
+/// What is said while the folder is missing, after it was made, and of one that is full as the process ends.
+#[test]
+fn files_are_promised_where_there_can_be_some() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("spool");
+    let place = folder.clone();
+    let mut scene = Scene::with(1, LIMITS, move |_| {
+        let mut spool = Spool::new(&place, 8 << 10, "test:0");
+        let _refused = spool.probe();
+        Some(spool)
+    });
+    scene.outage(Mood::IsDown);
+    scene.record(1, "B", 5);
+    scene.step();
+    let texts = scene.texts();
+    assert!(
+        texts[0].contains("they wait in memory, the program"),
+        "{texts:?}"
+    );
+    std::fs::create_dir(&folder).unwrap();
+    scene.pass(100_000);
+    assert_eq!(scene.balance(), [0, 5, 0, 0]);
+    scene.outage(Mood::Takes);
+    scene.pass(100_000);
+    scene.outage(Mood::IsDown);
+    scene.record(1, "B", 5);
+    scene.pass(100_000);
+    let texts = scene.texts();
+    let promise = format!("then in `{}`", folder.display());
+    assert!(
+        texts.iter().any(|text| text.contains(&promise)),
+        "{texts:?}"
+    );
+    scene.record(1, "B", 300);
+    scene.pass(100_000);
+    scene.keep();
+    let texts = scene.texts();
+    let full = "is not kept: the files in";
+    assert!(texts.iter().any(|text| text.contains(full)), "{texts:?}");
+}
+
 #[test]
 fn before_a_store_that_failed_is_tried_again_everything_is_in_files() {
     let folder = tempfile::tempdir().unwrap();

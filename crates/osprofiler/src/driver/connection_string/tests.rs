@@ -194,14 +194,44 @@ fn several_stores_are_not_one_path() {
         "sqlite:///a.db;file:///b.jsonl",
         "sqlite:///a.db file:///b.jsonl",
         "sqlite:///a.db,/b.db",
+        "sqlite:///a.db /b.db",
+        "sqlite:///a.db;/b.db",
         "redis://h;otlp://c",
         "redis://u:s3cret@h otlp://c",
+        "redis://h;redis://:s3cret@h",
+        "redis://:s3cret@h; redis://:s3cret@h",
+        "otlp://c\nredis://:s3cret@h",
     ] {
         let error = ConnectionString::parse(text).unwrap_err();
         assert!(error.to_string().contains("more than one store"), "{text}");
         assert!(error.help().unwrap().contains("by commas"), "{text}");
+        assert!(!format!("{error:?}").contains("s3cret"), "{text}");
     }
+    check("redis://u:;x://s3cret@h", "redis://u:***@h");
     check("sqlite:///a%2C/b%3A//c", "sqlite:///a,/b://c -> /a,/b://c");
+}
+
+#[test]
+fn a_scheme_behind_a_scheme_is_no_user() {
+    for text in [
+        "otlp://http://c:4318",
+        "elasticsearch://https://u:s3cret@h:9200",
+        "redis://Redis://:s3cret@h",
+    ] {
+        let error = ConnectionString::parse(text).unwrap_err();
+        assert!(error.to_string().ends_with("another scheme"), "{error:?}");
+        assert!(!format!("{error:?}").contains("s3cret"), "{text}");
+    }
+    check("redis://u://s3cret@h", "redis://u:***@h");
+}
+
+#[test]
+fn a_file_is_found_by_what_is_written_of_it() {
+    for path in ["/srv/x.db", "/a b;c,/d?e%41/f://g", "/é\t/x"] {
+        let text = ConnectionString::of_file("sqlite", Path::new(path));
+        let connection = ConnectionString::parse(&text).unwrap();
+        assert_eq!(connection.file_path().unwrap(), Path::new(path), "{text}");
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::path::Path;
 
-use crate::driver::store_file;
+use crate::driver::{ConnectionString, store_file};
 use crate::wire::{BYTE_ORDER_MARK, Line, Lines, json};
 use crate::{Error, ErrorKind, Result};
 
@@ -51,10 +51,10 @@ fn check(file: &File, path: &Path, action: &str, most_bytes: u64) -> Result<()> 
     match Owner::of(file, most_bytes).map_err(|error| store_file::error(action, path, error))? {
         Owner::We => Ok(()),
         Owner::Sqlite => {
-            let path = path.display();
-            let message = format!("cannot {action} `{path}`: it is an SQLite file");
+            let message = format!("cannot {action} `{}`: it is an SQLite file", path.display());
+            let store = ConnectionString::of_file("sqlite", path);
             Err(Error::new(ErrorKind::Corrupt, message)
-                .with_help(format!("is it an SQLite store? write `sqlite://{path}`")))
+                .with_help(format!("is it an SQLite store? write `{store}`")))
         }
         Owner::Another => {
             let why = "it is another program's file, it does not begin with a notification";
