@@ -299,27 +299,31 @@ impl fmt::Debug for ConnectionString {
 /// does that. Looked for before the password is known, which has such a thing within it less often than it is one.
 fn refuse_schemes_within(scheme: &str, rest: &str) -> Result<()> {
     for (at, _) in rest.match_indices("://") {
-        let before = &rest[..at];
-        let begin = before
-            .rfind(|c: char| !c.is_ascii_alphanumeric() && !"+-._".contains(c))
-            .map_or(0, |separator| separator + 1);
-        let inner = before[begin..].to_ascii_lowercase();
+        let before = before_scheme(&rest[..at]);
+        let inner = rest[before.len()..at].to_ascii_lowercase();
         let is_http = inner == "http" || inner == "https";
         if !is_http && registry::find(&inner).is_err() {
             continue;
         }
-        if begin == 0 {
+        if before.is_empty() {
             return Err(
                 usage(&format!("`{scheme}://` is followed by another scheme")).with_help(format!(
                     "leave one of them out: `{scheme}://...` or `{inner}://...`"
                 )),
             );
         }
-        if before[..begin].ends_with([';', ' ', '\t', '\n']) {
+        if before.ends_with([';', ' ', '\t', '\n']) {
             return Err(several_stores(scheme));
         }
     }
     Ok(())
+}
+
+/// What stands before a scheme, of a text that ends with one.
+fn before_scheme(text: &str) -> &str {
+    text.trim_end_matches(|character: char| {
+        character.is_ascii_alphanumeric() || "+-._".contains(character)
+    })
 }
 
 fn several_stores(scheme: &str) -> Error {
@@ -418,9 +422,7 @@ pub(super) fn are_hosts(text: &str) -> bool {
 /// first `:` and the last `@`. Of several hosts with a password each, what is between them is hidden, too.
 fn passwords(value: &str) -> Vec<Range<usize>> {
     let is_begin = |&(at, _): &(usize, &str)| {
-        let before = value[..at].trim_end_matches(|character: char| {
-            character.is_ascii_alphanumeric() || "+-._".contains(character)
-        });
+        let before = before_scheme(&value[..at]);
         // Otherwise it stands in a password.
         before.len() < at && !before.ends_with([':', '@'])
     };

@@ -223,6 +223,8 @@ fn a_scheme_behind_a_scheme_is_no_user() {
         assert!(!format!("{error:?}").contains("s3cret"), "{text}");
     }
     check("redis://u://s3cret@h", "redis://u:***@h");
+    // The end of a letter is not its next byte.
+    check("redis://u:pé://s3cret@h", "redis://u:***@h");
 }
 
 #[test]
