@@ -7,6 +7,7 @@ A row of `USES` is one argument of one function, with the traced code around or 
 
 import asyncio
 import contextlib
+import subprocess
 import sys
 
 import pytest
@@ -305,3 +306,30 @@ def test_no_argument_changes_what_traced_code_does(notifying, use, odd, is_traci
     finally:
         profiler.clean()
     assert work.ran == 1
+
+
+NAMED_TOO_LONG = """
+import logging
+from osprofiler import notifier, profiler
+
+logging.basicConfig(format="%(levelname)s %(message)s")
+recorded = []
+notifier.set(lambda info: recorded.append(info))
+for base_id, parent_id in (("x" * 255, None), ("x" * 256, None), ("B", "x" * 256)):
+    profiler.init("key", base_id, parent_id)
+    with profiler.Trace("work"):
+        pass
+    profiler.clean()
+assert {info["base_id"] for info in recorded} == {"x" * 255}, recorded
+"""
+
+
+def test_a_trace_whose_id_is_too_long_is_told_once():
+    """In a process of its own: what is told once was perhaps told in this one."""
+    ended = subprocess.run(
+        [sys.executable, "-c", NAMED_TOO_LONG], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    told = [line for line in ended.stderr.splitlines() if "longer than 255 bytes" in line]
+    assert len(told) == 1, ended.stderr
+    assert told[0].startswith("WARNING nothing of a trace is recorded"), told

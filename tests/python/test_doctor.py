@@ -97,8 +97,8 @@ def test_the_folder_for_what_waits_is_looked_at(tmp_path):
     writers = "root" if folder.owner() == "root" else f"root, {folder.owner()}"
     for named, code, expected in (
         (folder, 0, f"ok       `spool_folder` belongs to {owner} (mode 0700); it can be written by {writers}"),
-        (tmp_path / "missing", 1, f"error    `spool_folder`: the folder `{tmp_path}/missing` does not exist"),
-        (file, 1, f"error    `spool_folder`: `{file}` is no folder"),
+        (tmp_path / "missing", 1, f"error    {path}:3: `spool_folder`: the folder `{tmp_path}/missing` does not exist"),
+        (file, 1, f"error    {path}:3: `spool_folder`: `{file}` is no folder"),
         ("", 0, None),
     ):
         path.write_text(f"[profiler]\nconnection_string = file://{tmp_path}/traces\nspool_folder = {named}\n")
@@ -107,6 +107,53 @@ def test_the_folder_for_what_waits_is_looked_at(tmp_path):
         nothing = "ok       `spool_folder` holds no file that waits"
         wanted = [expected, nothing] if named == folder else [expected]
         assert found == ([] if expected is None else wanted), told
+
+
+@pytest.mark.parametrize(
+    ("lines", "code", "expected"),
+    [
+        (
+            ["hmac_keys = s3cret-s3cret", "connection_string = file://{folder}/traces  # mine"],
+            0,
+            "warning  {path}:4: what follows a blank and `#` or `;` belongs to the value of `connection_string`",
+        ),
+        (
+            ["connection_string = file://{folder}/a#b"],
+            0,
+            None,
+        ),
+        (
+            ["connection_string = file://{folder}/traces,"],
+            0,
+            "store file://{folder}/traces",
+        ),
+        (
+            ["connection_string = {folder}/traces"],
+            1,
+            "error    {path}:3: `connection_string`: the connection string does not begin with a scheme",
+        ),
+        (
+            ["connection_string = file://{folder}/traces, nowhere://x"],
+            1,
+            "error    {path}:3: `connection_string`: one of the stores gets nothing: no driver for the scheme `nowhere`",
+        ),
+        (
+            [],
+            1,
+            "note     `connection_string` is not set: the default counts, `messaging://`",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_connection_string_is_told_with_its_place(tmp_path, lines, code, expected):
+    path = tmp_path / "service.conf"
+    text = "\n".join(["[profiler]", "enabled = True", *lines]).format(folder=tmp_path)
+    path.write_text(text)
+    told = [line.strip() for line in doctor("--no-test-trace", "--config-file", path, code=code).splitlines()]
+    if expected is None:
+        assert not [line for line in told if "what follows a blank" in line], told
+    else:
+        expected = expected.format(folder=tmp_path, path=path)
+        assert [line for line in told if line.startswith(expected)], told
 
 
 @pytest.fixture

@@ -104,6 +104,14 @@ impl Configuration {
         })
     }
 
+    /// How an option is named where its value is at fault: `service.conf:6: \`spool_folder\``; without a place where no file sets it.
+    pub(crate) fn title_with_place(&self, option: &ConfigOption) -> String {
+        match self.setting(option) {
+            Some(setting) => format!("{}: {}", setting.place, option.title()),
+            None => option.title(),
+        }
+    }
+
     /// An option's value, or its default; `Err` if it names what is not known here.
     pub(crate) fn value(&self, option: &ConfigOption) -> Result<String, Unresolved> {
         let setting = self.setting(option);

@@ -38,6 +38,8 @@ static NOTIFIER: GilCell<*mut ffi::PyObject> = GilCell::new(ptr::null_mut());
 static REFUSED: Dropped = Dropped::new();
 /// Points that were not opened because their trace had been over for too long.
 static LATE: Dropped = Dropped::new();
+/// Traces of which nothing is recorded, for an id that cannot be one.
+static WITHOUT_ID: Dropped = Dropped::new();
 
 /// Makes `notifier` the current one: `origin` is where its store's records come from, `off` says that it does nothing.
 #[pyfunction]
@@ -327,6 +329,18 @@ pub(crate) fn count_late(py: Python<'_>) {
         "a point was not recorded, because its trace has been over for more than 60 seconds; further ones are dropped silently"
             .to_owned()
     });
+}
+
+#[cold]
+pub(crate) fn count_without_id(py: Python<'_>) -> PyResult<()> {
+    WITHOUT_ID.count(py, || {
+        format!(
+            "nothing of a trace is recorded, because `base_id` or `parent_id` is longer than {} bytes, or no text; further \
+             such traces are dropped silently",
+            Id::MAX_BYTES
+        )
+    });
+    log_messages(py)
 }
 
 /// Logs what delivery has to say through Python's `logging`. An atomic load when there is nothing. Returns an error only for what is

@@ -28,7 +28,8 @@ const GRACE_SECONDS: u64 = 60;
 /// One trace as this process takes part in it: its key, its ids, its open points. ``init`` makes it and ``get`` returns it.
 ///
 /// :param hmac_key: the key that signs the headers of calls out of the trace, a str; ``None`` signs none
-/// :param base_id: the trace's id, a str of 1 to 255 bytes; by default a new UUID
+/// :param base_id: the trace's id, a str of 1 to 255 bytes; by default a new UUID. Of a trace with a longer one nothing is recorded,
+///     and a warning says so, once a process
 /// :param parent_id: the id of the point that this process's outermost ones are below; by default the trace's id
 ///
 /// >>> from osprofiler import profiler
@@ -83,6 +84,9 @@ impl Profiler {
         };
         let parent = given(parent_id)?.unwrap_or_else(|| base.clone());
         let ids = point_id(&base)?.zip(point_id(&parent)?);
+        if ids.is_none() {
+            notifier::count_without_id(py)?;
+        }
         Ok(Self {
             hmac_key: Mutex::new(hmac_key),
             base: base.unbind(),

@@ -23,6 +23,8 @@ class OpenSearch {
             settings.put("network.host", "127.0.0.1");
             settings.put("transport.port", "0");
             settings.put("discovery.type", "single-node");
+            // By default the breaker counts garbage that is not collected yet, and refuses requests of a heap as small as this one.
+            settings.put("indices.breaker.total.use_real_memory", false);
             // Every check has stores of its own.
             settings.put("cluster.max_shards_per_node", 10000);
             // The machine's disk may be as full as it likes.

@@ -50,7 +50,8 @@ impl Owned {
         }
         if path.metadata().is_ok_and(|metadata| !metadata.is_dir()) {
             let text = format!("`{shown}` is no folder");
-            return Err(Finding::new(Level::Error, text));
+            let help = "name a folder that the services may write";
+            return Err(Finding::new(Level::Error, text).with_help(help));
         }
         Self::at(path)
     }

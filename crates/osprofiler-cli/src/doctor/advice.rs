@@ -68,19 +68,22 @@ pub(super) fn findings(configuration: &Configuration) -> Vec<Finding> {
         ));
     }
     let folder = configuration.value_or_default(PROFILER, "spool_folder");
-    if !folder.is_empty() {
-        spool(Path::new(&folder), &mut findings);
+    if let Some(option) = ConfigOption::find(PROFILER, "spool_folder")
+        && !folder.is_empty()
+    {
+        let title = configuration.title_with_place(option);
+        spool(Path::new(&folder), &title, &mut findings);
     }
     findings
 }
 
-/// Who may write the folder for what waits, and what does.
-fn spool(folder: &Path, findings: &mut Vec<Finding>) {
+/// Who may write the folder for what waits, and what does; `title` is the option's, with its place.
+fn spool(folder: &Path, title: &str, findings: &mut Vec<Finding>) {
     let found = match Owned::folder(folder, SPOOL_FOLDER_MODE) {
         Ok(found) => found,
         Err(finding) => {
             findings.push(Finding {
-                text: format!("`spool_folder`: {}", finding.text),
+                text: format!("{title}: {}", finding.text),
                 ..finding
             });
             return;
@@ -156,6 +159,13 @@ fn of_option(configuration: &Configuration, option: &'static ConfigOption) -> Ve
         let help = format!("write `{}`", option.name);
         findings.push(Finding::new(Level::Warning, text).with_help(help));
     }
+    if has_comment(&setting.raw) {
+        let text =
+            format!("{place}: what follows a blank and `#` or `;` belongs to the value of {title}");
+        findings.push(Finding::new(Level::Warning, text).with_help(
+            "write a comment on a line of its own: to oslo.config there is none behind a value",
+        ));
+    }
     match configuration.value(option) {
         Ok(value) => findings.extend(option.kind.fault(&value).map(|fault| {
             let text = format!("{place}: {title} cannot be what it is: {fault}");
@@ -188,6 +198,13 @@ fn of_option(configuration: &Configuration, option: &'static ConfigOption) -> Ve
         }
     }
     findings
+}
+
+/// Whether somebody may have meant the end of a value as a comment.
+fn has_comment(value: &str) -> bool {
+    let begins_comment = |text: &str| text.starts_with(['#', ';']);
+    let mut blanks = value.match_indices([' ', '\t']);
+    blanks.any(|(at, blank)| begins_comment(&value[at + blank.len()..]))
 }
 
 /// What becomes of a service that reads a value which is none.
@@ -279,7 +296,7 @@ mod tests {
         let shown = folder.display();
         let of_folder = |level| {
             let mut findings = Vec::new();
-            spool(&folder, &mut findings);
+            spool(&folder, "`spool_folder`", &mut findings);
             findings.retain(|finding| finding.level == level);
             findings
         };

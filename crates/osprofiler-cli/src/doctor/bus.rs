@@ -41,17 +41,24 @@ pub(super) fn stores(
     }
     // Why it has no value is said already.
     let text = configuration.value(option).ok()?;
+    let title = configuration.title_with_place(option);
+    if configuration.setting(option).is_none() {
+        let text = format!("{title} is not set: {}", option.default_counts());
+        findings.push(Finding::new(Level::Note, text));
+    }
     let parsed = match ConnectionStrings::parse(&text) {
         Ok(parsed) => parsed,
         Err(error) => {
-            findings.push(error.into());
+            let finding = Finding::from(error);
+            let text = format!("{title}: {}", finding.text);
+            findings.push(Finding { text, ..finding });
             return None;
         }
     };
     for why in parsed.refused() {
         findings.push(Finding::new(
             Level::Error,
-            format!("one of the stores gets nothing: {why}"),
+            format!("{title}: one of the stores gets nothing: {why}"),
         ));
     }
     let value = |name| configuration.value_or_default(PROFILER, name);

@@ -3,7 +3,7 @@
 //!
 //! One text in, its percent-decoded parts out. The rest is a list of hosts (`a:1,b:2`), a path, or both; what they mean
 //! is the driver's affair. `Debug`, `Display` and every error leave out the password and the options that look secret,
-//! also where a password holds an unescaped `@`, `:`, `/`, `?` or `&`: when in doubt a part belongs to the password.
+//! also where a password holds an unescaped `@`, `:`, `/`, `?` or `&`: when in doubt a part belongs to the password, but for a store's scheme behind `;` or a blank, which is refused.
 
 use std::fmt;
 use std::ops::Range;
@@ -12,6 +12,7 @@ use std::path::Path;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
 use super::registry;
+use crate::shown::steers_terminal;
 use crate::{Error, ErrorKind, Result};
 
 /// A connection string, parsed. Shows `***` for the password and for options that look secret.
@@ -99,8 +100,8 @@ impl ConnectionString {
         })
     }
 
-    /// The text of a connection string for a file, to be read again by [`parse`](Self::parse): what means something else there is written
-    /// `%XX`.
+    /// The text of a connection string for a file by its absolute path in UTF-8, to be read again by [`parse`](Self::parse): what means
+    /// something else there, and what would steer a terminal, is written `%XX`.
     ///
     /// ```
     /// # use osprofiler::driver::ConnectionString;
@@ -117,13 +118,12 @@ impl ConnectionString {
             .add(b' ');
         let path = path.display().to_string();
         let letters = path.chars().map(|letter| {
-            let mut bytes = [0; 4];
-            let letter = &*letter.encode_utf8(&mut bytes);
-            // Letters of other languages stay readable.
-            if letter.is_ascii() {
-                utf8_percent_encode(letter, MEANS_ELSE).to_string()
+            let text = letter.to_string();
+            // Those of other languages stay readable.
+            if letter.is_ascii() || letter.is_whitespace() || steers_terminal(letter) {
+                utf8_percent_encode(&text, MEANS_ELSE).to_string()
             } else {
-                letter.to_owned()
+                text
             }
         });
         format!("{scheme}://{}", letters.collect::<String>())
@@ -295,28 +295,31 @@ impl fmt::Debug for ConnectionString {
     }
 }
 
-/// An error if the scheme of a store, or of HTTP, stands before the rest, or in it behind what people separate stores with: a comma alone
-/// does that. Looked for before the password is known, which has such a thing within it less often than it is one.
+/// An error if another scheme stands before the rest, or a store's in it behind `;` or a blank; a comma is the affair of who splits lists.
+/// Looked for before the password is known: one with such a thing in it is rarer than a list that is written so.
 fn refuse_schemes_within(scheme: &str, rest: &str) -> Result<()> {
     for (at, _) in rest.match_indices("://") {
         let before = before_scheme(&rest[..at]);
         let inner = rest[before.len()..at].to_ascii_lowercase();
-        let is_http = inner == "http" || inner == "https";
-        if !is_http && registry::find(&inner).is_err() {
-            continue;
+        let is_store = registry::has(&inner);
+        if before.is_empty() && (is_store || inner == "http" || inner == "https") {
+            return Err(two_schemes(scheme, &inner));
         }
-        if before.is_empty() {
-            return Err(
-                usage(&format!("`{scheme}://` is followed by another scheme")).with_help(format!(
-                    "leave one of them out: `{scheme}://...` or `{inner}://...`"
-                )),
-            );
-        }
-        if before.ends_with([';', ' ', '\t', '\n']) {
+        if is_store && before.ends_with([';', ' ', '\t', '\n']) {
             return Err(several_stores(scheme));
         }
     }
     Ok(())
+}
+
+fn two_schemes(scheme: &str, inner: &str) -> Error {
+    let with_tls = format!("{scheme}s");
+    let help = match inner {
+        "https" if registry::has(&with_tls) => format!("write `{with_tls}://...`"),
+        "http" | "https" => format!("leave out `{inner}://`: `{scheme}://...`"),
+        _ => format!("leave one of them out: `{scheme}://...` or `{inner}://...`"),
+    };
+    usage(&format!("`{scheme}://` is followed by another scheme")).with_help(help)
 }
 
 /// What stands before a scheme, of a text that ends with one.
@@ -332,13 +335,14 @@ fn several_stores(scheme: &str) -> Error {
     ))
     .with_help(
         "several stores are separated by commas, each with its scheme: `sqlite:///srv/traces.db, otlp://collector:4318`; \
-         a path's own `:` is written `%3A`, its `,` `%2C`",
+         within a path or a password write `:` as `%3A`, `,` as `%2C`, `;` as `%3B`, a blank as `%20`",
     )
 }
 
 /// What to write instead of a text without a scheme. It may be a secret, but for what can only be a path.
 fn scheme_help(text: &str) -> String {
-    if is_path(text) {
+    // Two paths with a blank between them are no name.
+    if is_path(text) && !text.contains(" /") {
         let path = Path::new(text);
         let scheme = match path.extension() {
             Some(extension) if extension == "jsonl" => "file",

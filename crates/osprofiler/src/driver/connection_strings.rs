@@ -50,7 +50,7 @@ impl ConnectionStrings {
     }
 
     /// The parts of `text`, each to be parsed by itself; one if it is no list. A comma belongs to the part before it unless
-    /// `scheme://` follows, and as long as that part can only be the beginning of a password.
+    /// `scheme://` or nothing follows, and as long as that part can only be the beginning of a password.
     pub fn split(text: &str) -> Vec<&str> {
         let mut parts = Vec::new();
         let mut begin = 0;
@@ -62,7 +62,10 @@ impl ConnectionStrings {
                 begin = comma + 1;
             }
         }
-        parts.push(text[begin..].trim());
+        let last = text[begin..].trim();
+        // A list may end as it goes on.
+        let before = last.strip_suffix(',').filter(|before| is_whole(before, ""));
+        parts.push(before.unwrap_or(last).trim());
         parts
     }
 
@@ -196,6 +199,9 @@ mod tests {
             &["redis://h:1?a=b", "otlp://u:1?p@c"],
         );
         check("redis://h, b c://x", &["redis://h, b c://x"]);
+        check("file:///a, otlp://c , ", &["file:///a", "otlp://c"]);
+        check("redis://h:6379/1,", &["redis://h:6379/1"]);
+        check(",", &[""]);
     }
 
     #[test]
@@ -209,6 +215,7 @@ mod tests {
             "redis://u:1?a,ss://w@h",
             "redis://u:1?a=b&c,ss://w@h",
             "mongodb://u:p1,b,ss://w@h",
+            "redis://:pa,",
         ] {
             check(text, &[text]);
         }

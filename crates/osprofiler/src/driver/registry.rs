@@ -130,10 +130,7 @@ pub const DRIVERS: &[Driver] = &[
 
 /// Whether an option of connection strings with that scheme may have that name. What no driver of this build knows may have any.
 pub(super) fn may_have(scheme: &str, name: &str) -> bool {
-    let driver = DRIVERS
-        .iter()
-        .find(|driver| driver.schemes.contains(&scheme));
-    match driver.map(|driver| &driver.availability) {
+    match with_scheme(scheme).map(|driver| &driver.availability) {
         Some(Availability::Ready(implementation)) => implementation.has_option(name),
         _ => is_word(name),
     }
@@ -141,7 +138,7 @@ pub(super) fn may_have(scheme: &str, name: &str) -> bool {
 
 /// A connection string of the driver for a scheme, to copy.
 pub(super) fn example(scheme: &str) -> Option<&'static str> {
-    match find(scheme).ok()?.availability {
+    match with_scheme(scheme)?.availability {
         Availability::Ready(implementation) => Some(implementation.example),
         _ => None,
     }
@@ -149,21 +146,30 @@ pub(super) fn example(scheme: &str) -> Option<&'static str> {
 
 /// The driver for a scheme. An error lists the schemes there are.
 pub fn find(scheme: &str) -> Result<&'static Driver> {
-    DRIVERS
-        .iter()
-        .find(|driver| driver.schemes.contains(&scheme))
-        .ok_or_else(|| {
-            let ready = ready_drivers().flat_map(|driver| driver.schemes.iter().copied());
-            let ready: Vec<&str> = ready.collect();
-            let message = format!("no driver for the scheme `{scheme}://`");
-            let help = match nearest(scheme, &ready) {
-                Some(meant) => format!(
+    with_scheme(scheme).ok_or_else(|| {
+        let ready = ready_drivers().flat_map(|driver| driver.schemes.iter().copied());
+        let ready: Vec<&str> = ready.collect();
+        let message = format!("no driver for the scheme `{scheme}://`");
+        let help = match nearest(scheme, &ready) {
+            Some(meant) => {
+                format!(
                     "did you mean `{meant}://`? `osprofiler trace list --help` lists the stores"
-                ),
-                None => format!("use one of {}", list(&ready)),
-            };
-            Error::new(ErrorKind::Usage, message).with_help(help)
-        })
+                )
+            }
+            None => format!("use one of {}", list(&ready)),
+        };
+        Error::new(ErrorKind::Usage, message).with_help(help)
+    })
+}
+
+/// Whether there is a driver for a scheme, be it in this build or not.
+pub(super) fn has(scheme: &str) -> bool {
+    with_scheme(scheme).is_some()
+}
+
+fn with_scheme(scheme: &str) -> Option<&'static Driver> {
+    let mut drivers = DRIVERS.iter();
+    drivers.find(|driver| driver.schemes.contains(&scheme))
 }
 
 /// The one of `names`, of schemes or options, that somebody meant who wrote `written`: the first that it begins, or one of which at

@@ -221,7 +221,7 @@ pub(super) fn corrupt(action: &str, path: &Path, why: &str) -> Error {
         format!("cannot {action} `{path}`: {why}"),
     )
     .with_help(format!(
-        "is it the right file? if it is, move it away and a new one is made: `mv {} {}`",
+        "is it the right file? if it is, move it away, and whoever writes there next makes a new one: `mv {} {}`",
         shell_word(&path),
         shell_word(format_args!("{path}.old"))
     ))

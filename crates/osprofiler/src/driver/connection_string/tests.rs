@@ -177,11 +177,21 @@ fn what_is_no_connection_string_is_refused_without_repeating_it() {
     }
 }
 
+const NO_PATH: &str = "write `scheme://...`, for example `sqlite:///var/lib/osprofiler/traces.db`";
+
 #[test]
 fn a_path_without_a_scheme_is_told_the_one_to_write() {
     for (text, expected) in [
         ("/srv/t.db", "did you mean `sqlite:///srv/t.db`?"),
         ("/srv/t.jsonl", "did you mean `file:///srv/t.jsonl`?"),
+        (
+            "/srv/new folder/t.db",
+            "did you mean `sqlite:///srv/new%20folder/t.db`?",
+        ),
+        ("/a.db /b.db", NO_PATH),
+        ("/a=1", NO_PATH),
+        ("/a&1", NO_PATH),
+        ("/a%1", NO_PATH),
     ] {
         let error = ConnectionString::parse(text).unwrap_err();
         assert_eq!(error.help(), Some(expected));
@@ -208,17 +218,33 @@ fn several_stores_are_not_one_path() {
         assert!(!format!("{error:?}").contains("s3cret"), "{text}");
     }
     check("redis://u:;x://s3cret@h", "redis://u:***@h");
+    check("redis://u:s3cret; http://x@h", "redis://u:***@h");
+    check(
+        "otlp://c?headers=referer=see http://x",
+        "otlp://c?headers=***",
+    );
     check("sqlite:///a%2C/b%3A//c", "sqlite:///a,/b://c -> /a,/b://c");
 }
 
 #[test]
 fn a_scheme_behind_a_scheme_is_no_user() {
-    for text in [
-        "otlp://http://c:4318",
-        "elasticsearch://https://u:s3cret@h:9200",
-        "redis://Redis://:s3cret@h",
+    for (text, help) in [
+        ("otlp://http://c:4318", "leave out `http://`: `otlp://...`"),
+        (
+            "elasticsearch://https://u:s3cret@h:9200",
+            "write `elasticsearchs://...`",
+        ),
+        (
+            "mongodb://https://h",
+            "leave out `https://`: `mongodb://...`",
+        ),
+        (
+            "redis://Redis://:s3cret@h",
+            "leave one of them out: `redis://...` or `redis://...`",
+        ),
     ] {
         let error = ConnectionString::parse(text).unwrap_err();
+        assert_eq!(error.help(), Some(help), "{text}");
         assert!(error.to_string().ends_with("another scheme"), "{error:?}");
         assert!(!format!("{error:?}").contains("s3cret"), "{text}");
     }
@@ -229,7 +255,12 @@ fn a_scheme_behind_a_scheme_is_no_user() {
 
 #[test]
 fn a_file_is_found_by_what_is_written_of_it() {
-    for path in ["/srv/x.db", "/a b;c,/d?e%41/f://g", "/é\t/x"] {
+    for path in [
+        "/srv/x.db",
+        "/a b;c,/d?e%41/f://g",
+        "/é\t/x",
+        "/srv/x\u{3000}",
+    ] {
         let text = ConnectionString::of_file("sqlite", Path::new(path));
         let connection = ConnectionString::parse(&text).unwrap();
         assert_eq!(connection.file_path().unwrap(), Path::new(path), "{text}");

@@ -40,6 +40,7 @@ const CHECK_BLOCKS: &str = "see which blocks it has: `GET osprofiler-notificatio
 const CHECK_AUTO_CREATE: &str =
     "allow it, `action.auto_create_index`, or make the index beforehand";
 const MAKE_ROOM: &str = "make room, or remove old traces: `?ttl=7d`, `osprofiler trace prune`";
+const WAIT: &str = "try again in a while, services do so by themselves; see what it lacks: `GET _nodes/stats/breaker,thread_pool`";
 const SEE_LOG: &str = "see the server's log";
 
 impl Sorted {
@@ -252,7 +253,7 @@ pub(super) fn of_refusal(status: u16, refusal: &Refusal) -> Sorted {
         429 => Sorted::temporary(
             ErrorKind::Unavailable,
             format!("the server is overloaded ({words})"),
-            "batches wait until it is not",
+            WAIT,
         ),
         500.. => Sorted::temporary(
             ErrorKind::Unavailable,

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What SQLite's errors mean: of which kind, whether they pass, what to do about them.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 use rusqlite::{ErrorCode, ffi};
 
+use crate::driver::ConnectionString;
 use crate::driver::store_file::{self, corrupt};
 use crate::shown::shell_word;
 use crate::{Error, ErrorKind};
@@ -34,7 +36,7 @@ pub(super) fn sort(action: &str, path: &Path, error: rusqlite::Error) -> Error {
             return refused(action, path).with_source(error);
         }
         ErrorCode::NotADatabase => {
-            return corrupt(action, path, "it is no SQLite database").with_source(error);
+            return no_database(action, path).with_source(error);
         }
         ErrorCode::DatabaseCorrupt => {
             return corrupt(action, path, "it is damaged").with_source(error);
@@ -60,6 +62,18 @@ pub(super) fn sort(action: &str, path: &Path, error: rusqlite::Error) -> Error {
     } else {
         sorted.with_help(help)
     }
+}
+
+/// The file at `path` is none of SQLite's; if it begins as JSON lines do, it may be a store of another driver.
+fn no_database(action: &str, path: &Path) -> Error {
+    let error = corrupt(action, path, "it is no SQLite database");
+    let mut first = [0];
+    let begun = File::open(path).and_then(|mut file| file.read_exact(&mut first));
+    if begun.is_ok() && first == *b"{" {
+        let store = ConnectionString::of_file("file", path);
+        return error.with_help(format!("is it a store of JSON lines? write `{store}`"));
+    }
+    error
 }
 
 /// Whether there is no room left. The shared memory beside a store that nobody has open is made anew even to read it; where there is
@@ -97,6 +111,24 @@ mod tests {
         let error = sort("write", Path::new("/my dir;x"), busy);
         let help = error.help().unwrap();
         assert!(help.contains("`fuser -v '/my dir;x'`"), "{help}");
+    }
+
+    #[test]
+    fn a_file_of_json_lines_is_told_with_its_driver() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a,b.jsonl");
+        let shown = path.display().to_string();
+        for (content, expected) in [
+            (&b"{\"base_id\": 1}\n"[..], shown.replace(',', "%2C")),
+            (b"2026-11-28 a log", format!("`mv {shown} {shown}.old`")),
+            (b"", format!("`mv {shown} {shown}.old`")),
+        ] {
+            std::fs::write(&path, content).unwrap();
+            let error = rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_NOTADB), None);
+            let error = sort("write", &path, error);
+            let help = error.help().unwrap();
+            assert!(help.contains(&expected), "{help}");
+        }
     }
 
     #[test]
