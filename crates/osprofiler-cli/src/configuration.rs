@@ -104,7 +104,7 @@ impl Configuration {
         })
     }
 
-    /// How an option is named where its value is at fault: `service.conf:6: \`spool_folder\``; without a place where no file sets it.
+    /// How an option is named where its value is at fault: by file, line and name, or by its name alone where no file sets it.
     pub(crate) fn title_with_place(&self, option: &ConfigOption) -> String {
         match self.setting(option) {
             Some(setting) => format!("{}: {}", setting.place, option.title()),
