@@ -15,7 +15,7 @@ use super::frame;
 use super::incoming::Message;
 use super::{Settings, queue};
 use crate::driver::{ListFilter, ReadSummary, Reader, Stored, TraceSummary};
-use crate::{Error, ErrorKind, Id, Loss, Notifications, Result, Timestamp, wire};
+use crate::{Error, ErrorKind, Id, Loss, Notification, Notifications, Result, Timestamp, wire};
 
 /// So many messages are asked for at a time on a channel, without waiting for each answer.
 const ASKED_AT_ONCE: usize = 32;
@@ -108,14 +108,13 @@ impl MessagingReader {
             match content {
                 Content::Notification(id, parsed) => {
                     let notification = parsed.as_notification();
-                    if is_wanted(Some(notification.base_id)) && !found.was_before(id) {
-                        found.notifications.push(&notification);
-                        found.places.push(place);
+                    if is_wanted(Some(notification.base_id)) {
+                        found.take(id, &notification, place);
                     }
                 }
                 Content::Loss(id, of, loss) => {
                     let trace = of.as_deref().and_then(|text| Id::parse(text).ok());
-                    if is_wanted(trace) && !found.was_before(id) {
+                    if is_wanted(trace) && found.is_new_loss(id) {
                         losses.push((of, loss));
                     }
                 }
@@ -285,13 +284,29 @@ fn too_many(queue: &str, messages: u64) -> Error {
 struct Found {
     notifications: Notifications,
     places: Vec<u64>,
-    seen: HashSet<u128>,
+    /// Which of them a message of that id holds.
+    indexes: HashMap<u128, usize>,
+    losses: HashSet<u128>,
 }
 
 impl Found {
-    /// Whether a message of that id was there before: it was sent again. One without an id was not.
-    fn was_before(&mut self, id: Option<u128>) -> bool {
-        id.is_some_and(|id| !self.seen.insert(id))
+    /// Takes a notification, and says whether it is a new one. A message that was sent again has the id of the first, and may come out
+    /// before it: the notification stays where it was sent first.
+    fn take(&mut self, id: Option<u128>, notification: &Notification<'_>, place: u64) -> bool {
+        let index = self.places.len();
+        let of_id = id.map_or(index, |id| *self.indexes.entry(id).or_insert(index));
+        if let Some(before) = self.places.get_mut(of_id) {
+            *before = place.min(*before);
+            return false;
+        }
+        self.notifications.push(notification);
+        self.places.push(place);
+        true
+    }
+
+    /// Whether no loss came in a message of that id before. One without an id was not sent again.
+    fn is_new_loss(&mut self, id: Option<u128>) -> bool {
+        id.is_none_or(|id| self.losses.insert(id))
     }
 
     /// In the order in which they were sent.
@@ -311,15 +326,10 @@ impl Reader for MessagingReader {
             ControlFlow::Continue(match content {
                 Content::Notification(id, parsed) => {
                     let notification = parsed.as_notification();
-                    let is_wanted = notification.base_id == base_id && !found.was_before(id);
-                    if is_wanted {
-                        found.notifications.push(&notification);
-                        found.places.push(place);
-                    }
-                    is_wanted
+                    notification.base_id == base_id && found.take(id, &notification, place)
                 }
                 Content::Loss(id, of, loss) => {
-                    let is_wanted = of.as_deref() == Some(&*text) && !found.was_before(id);
+                    let is_wanted = of.as_deref() == Some(&*text) && found.is_new_loss(id);
                     if is_wanted {
                         summary.add_loss(loss);
                     }
@@ -370,5 +380,40 @@ impl Reader for MessagingReader {
 
     fn take_warning(&mut self) -> Option<String> {
         self.warning.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_sent_again_stays_where_it_was_sent_first() {
+        let of = |micros: i64| {
+            format!(
+                r#"{{"name": "x-start", "base_id": "B", "trace_id": "p", "parent_id": "B", "timestamp": "1970-01-01T00:00:00.00000{micros}", "info": {{}}}}"#
+            )
+        };
+        let mut found = Found::default();
+        // Several channels: the second copy of 1 comes before the first, and that behind what follows it.
+        for (id, micros, place, is_new) in [
+            (Some(1), 1, 11, true),
+            (Some(2), 2, 2, true),
+            (Some(1), 1, 1, false),
+            (Some(2), 2, 12, false),
+            (None, 3, 3, true),
+            (None, 3, 3, true),
+        ] {
+            let line = of(micros);
+            let parsed = wire::parse(line.as_bytes()).unwrap();
+            assert_eq!(found.take(id, &parsed.as_notification(), place), is_new);
+        }
+        assert!(found.is_new_loss(Some(1)) && !found.is_new_loss(Some(1)));
+        let micros: Vec<_> = found
+            .sorted()
+            .iter()
+            .map(|notification| notification.timestamp.as_micros())
+            .collect();
+        assert_eq!(micros, [1, 2, 3, 3]);
     }
 }
