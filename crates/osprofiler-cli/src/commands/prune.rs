@@ -82,7 +82,13 @@ impl Command for Prune {
                 removal.since = Some((reader, since));
                 traces
             }
-            None => named(&self.ids, &connection, session)?,
+            None => named(&self.ids, &connection, session).map_err(|failure| {
+                if self.ids.len() > 1 && !self.dry_run {
+                    failure.with_help("nothing was removed, of the others neither")
+                } else {
+                    failure
+                }
+            })?,
         };
         let asks = !self.dry_run && !self.yes && session.environment.is_attended();
         if self.dry_run || asks {

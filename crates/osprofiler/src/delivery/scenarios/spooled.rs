@@ -160,6 +160,30 @@ fn files_are_promised_where_there_can_be_some() {
     assert!(texts.iter().any(|text| text.contains(full)), "{texts:?}");
 }
 
+/// That it took nothing before, for another reason, does not say it.
+#[test]
+fn a_folder_that_comes_back_full_is_told_as_the_process_ends() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("spool");
+    let place = folder.clone();
+    let mut scene = Scene::with(1, LIMITS, move |_| {
+        let mut spool = Spool::new(&place, 8 << 10, "test:0");
+        let _refused = spool.probe();
+        Some(spool)
+    });
+    scene.outage(Mood::IsDown);
+    scene.record(1, "B", 5);
+    scene.step();
+    std::fs::create_dir(&folder).unwrap();
+    let others = folder.join("osprofiler-1-1-00000001.spool");
+    std::fs::write(others, vec![0; 8 << 10]).unwrap();
+    scene.pass(100_000);
+    scene.keep();
+    let texts = scene.texts();
+    let full = "is not kept: the files in";
+    assert!(texts.iter().any(|text| text.contains(full)), "{texts:?}");
+}
+
 #[test]
 fn before_a_store_that_failed_is_tried_again_everything_is_in_files() {
     let folder = tempfile::tempdir().unwrap();
