@@ -310,10 +310,12 @@ def test_no_argument_changes_what_traced_code_does(notifying, use, odd, is_traci
 
 NAMED_TOO_LONG = """
 import logging
-from osprofiler import notifier, profiler
+from osprofiler import _native, notifier, profiler
 
 logging.basicConfig(format="%(levelname)s %(message)s")
 recorded = []
+profiler.init("key", "x" * 256)
+profiler.clean()
 notifier.set(lambda info: recorded.append(info))
 for base_id, parent_id in (("x" * 255, None), ("x" * 256, None), ("B", "x" * 256)):
     profiler.init("key", base_id, parent_id)
@@ -321,6 +323,7 @@ for base_id, parent_id in (("x" * 255, None), ("x" * 256, None), ("B", "x" * 256
         pass
     profiler.clean()
 assert {info["base_id"] for info in recorded} == {"x" * 255}, recorded
+assert _native.counters()["traces_without_id"] == 2, _native.counters()
 """
 
 

@@ -115,17 +115,27 @@ def test_the_folder_for_what_waits_is_looked_at(tmp_path):
         (
             ["hmac_keys = s3cret-s3cret", "connection_string = file://{folder}/traces  # mine"],
             0,
-            "warning  {path}:4: what follows a blank and `#` or `;` belongs to the value of `connection_string`",
+            "warning  {path}:4: a `#` or `;` behind a blank begins no comment: it belongs to the value of `connection_string`",
         ),
         (
-            ["connection_string = file://{folder}/a#b"],
+            ["connection_string = file://{folder}/traces,", "  # mine", "  otlp://c"],
+            1,
+            "warning  {path}:3: a `#` or `;` behind a blank begins no comment: it belongs to the value of `connection_string`",
+        ),
+        (
+            ["hmac_keys = # mine", "connection_string = file://{folder}/traces"],
+            0,
+            "warning  {path}:3: a `#` or `;` behind a blank begins no comment: it belongs to the value of `hmac_keys`",
+        ),
+        (
+            ["hmac_keys = #s3cret#s3cret", "connection_string = file://{folder}/a#b"],
             0,
             None,
         ),
         (
-            ["connection_string = file://{folder}/traces,"],
+            ["connection_string = file://{folder}/traces,,otlp://c,"],
             0,
-            "store file://{folder}/traces",
+            "store file://{folder}/traces\n",
         ),
         (
             ["connection_string = {folder}/traces"],
@@ -148,9 +158,10 @@ def test_what_is_wrong_with_a_connection_string_is_told_with_its_place(tmp_path,
     path = tmp_path / "service.conf"
     text = "\n".join(["[profiler]", "enabled = True", *lines]).format(folder=tmp_path)
     path.write_text(text)
-    told = [line.strip() for line in doctor("--no-test-trace", "--config-file", path, code=code).splitlines()]
+    told = doctor("--no-test-trace", "--config-file", path, code=code).splitlines(keepends=True)
+    told = [line.lstrip() for line in told]
     if expected is None:
-        assert not [line for line in told if "what follows a blank" in line], told
+        assert not [line for line in told if "begins no comment" in line], told
     else:
         expected = expected.format(folder=tmp_path, path=path)
         assert [line for line in told if line.startswith(expected)], told

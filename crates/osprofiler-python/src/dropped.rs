@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Notifications that go nowhere before any store is asked: counted by process, and told once.
+//! Notifications, points and traces that go nowhere before any store is asked: counted by process, and told once.
 //!
 //! In comes each one, out goes a message of delivery's at the first. What a forked child inherits is its parent's: it counts, and
 //! tells, anew.

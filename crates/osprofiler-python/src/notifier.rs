@@ -333,9 +333,12 @@ pub(crate) fn count_late(py: Python<'_>) {
 
 #[cold]
 pub(crate) fn count_without_id(py: Python<'_>) -> PyResult<()> {
+    if matches!(ROUTE.get(py), Route::Off) {
+        return Ok(());
+    }
     WITHOUT_ID.count(py, || {
         format!(
-            "nothing of a trace is recorded, because `base_id` or `parent_id` is longer than {} bytes, or no text; further \
+            "nothing of a trace is recorded, because `base_id` or `parent_id` is empty, longer than {} bytes, or no text; further \
              such traces are dropped silently",
             Id::MAX_BYTES
         )
@@ -442,5 +445,6 @@ fn as_dict<'py>(py: Python<'py>, counters: &delivery::Counters) -> PyResult<Boun
     dict.set_item("waiting", counters.waiting())?;
     dict.set_item("refused_by_notifier", REFUSED.number(py))?;
     dict.set_item("late", LATE.number(py))?;
+    dict.set_item("traces_without_id", WITHOUT_ID.number(py))?;
     Ok(dict)
 }

@@ -352,8 +352,8 @@ impl Profiler {
 /// for each request. Costs less than a microsecond.
 ///
 /// :param hmac_key: the key that signs the headers of calls out of the trace, a str; ``None`` signs none
-/// :param base_id: the trace's id, a str of 1 to 255 bytes; by default a new UUID. Of a trace with a longer one nothing is
-///     recorded, and a warning says so, once a process
+/// :param base_id: the trace's id, a str of 1 to 255 bytes; by default a new UUID. With a longer one, or a longer
+///     ``parent_id``, nothing is recorded, and a warning says so, once a process
 /// :param parent_id: the id of the point that the next ones are below; by default the trace's id
 /// :returns: the context's profiler. With a point open in it, or without ``base_id``, one that is there stays; one that a
 ///     finished request has left is replaced, also in a task or a carried function that was begun in that request

@@ -37,7 +37,7 @@ pub(crate) struct Show {
 
     /// Write to this file, as a whole or not at all, instead of stdout
     ///
-    /// Without a format option, `--depth` and `--width`, `.html`, `.json` and `.dot` at the end of its name are that format.
+    /// `.html`, `.json` and `.dot` at the end of its name are that format, unless a format option, `--depth` or `--width` is given.
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
 

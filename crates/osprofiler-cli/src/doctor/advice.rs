@@ -160,11 +160,13 @@ fn of_option(configuration: &Configuration, option: &'static ConfigOption) -> Ve
         findings.push(Finding::new(Level::Warning, text).with_help(help));
     }
     if has_comment(&setting.raw) {
-        let text =
-            format!("{place}: what follows a blank and `#` or `;` belongs to the value of {title}");
-        findings.push(Finding::new(Level::Warning, text).with_help(
-            "write a comment on a line of its own: to oslo.config there is none behind a value",
-        ));
+        let text = format!(
+            "{place}: a `#` or `;` behind a blank begins no comment: it belongs to the value of {title}"
+        );
+        findings.push(
+            Finding::new(Level::Warning, text)
+                .with_help("write a comment on a line of its own that begins with it"),
+        );
     }
     match configuration.value(option) {
         Ok(value) => findings.extend(option.kind.fault(&value).map(|fault| {
@@ -200,11 +202,12 @@ fn of_option(configuration: &Configuration, option: &'static ConfigOption) -> Ve
     findings
 }
 
-/// Whether somebody may have meant the end of a value as a comment.
+/// Whether somebody may have meant a value, or what follows a blank or begins a line in it, as a comment.
 fn has_comment(value: &str) -> bool {
     let begins_comment = |text: &str| text.starts_with(['#', ';']);
-    let mut blanks = value.match_indices([' ', '\t']);
-    blanks.any(|(at, blank)| begins_comment(&value[at + blank.len()..]))
+    let mut blanks = value.match_indices([' ', '\t', '\n']);
+    let is_comment = begins_comment(value) && value[1..].starts_with([' ', '\t']);
+    is_comment || blanks.any(|(at, blank)| begins_comment(&value[at + blank.len()..]))
 }
 
 /// What becomes of a service that reads a value which is none.

@@ -3,7 +3,7 @@
 //!
 //! One text in, its percent-decoded parts out. The rest is a list of hosts (`a:1,b:2`), a path, or both; what they mean
 //! is the driver's affair. `Debug`, `Display` and every error leave out the password and the options that look secret,
-//! also where a password holds an unescaped `@`, `:`, `/`, `?` or `&`: when in doubt a part belongs to the password, but for a store's scheme behind `;` or a blank, which is refused.
+//! also where a password holds an unescaped `@`, `:`, `/`, `?` or `&`: when in doubt a part belongs to the password, but for a store's scheme behind `;` or a blank, which is refused, in an option, too.
 
 use std::fmt;
 use std::ops::Range;
@@ -295,7 +295,7 @@ impl fmt::Debug for ConnectionString {
     }
 }
 
-/// An error if another scheme stands before the rest, or a store's in it behind `;` or a blank; a comma is the affair of who splits lists.
+/// An error if another scheme stands before the rest, a store's or HTTP's, or a store's in it behind `;` or a blank; a comma is the affair of who splits lists.
 /// Looked for before the password is known: one with such a thing in it is rarer than a list that is written so.
 fn refuse_schemes_within(scheme: &str, rest: &str) -> Result<()> {
     for (at, _) in rest.match_indices("://") {
@@ -316,7 +316,11 @@ fn two_schemes(scheme: &str, inner: &str) -> Error {
     let with_tls = format!("{scheme}s");
     let help = match inner {
         "https" if registry::has(&with_tls) => format!("write `{with_tls}://...`"),
-        "http" | "https" => format!("leave out `{inner}://`: `{scheme}://...`"),
+        "https" => format!(
+            "leave out `https://`: `{scheme}://...`; how its TLS is switched on is an option's affair"
+        ),
+        "http" => format!("leave out `http://`: `{scheme}://...`"),
+        _ if inner == scheme => format!("write it once: `{scheme}://...`"),
         _ => format!("leave one of them out: `{scheme}://...` or `{inner}://...`"),
     };
     usage(&format!("`{scheme}://` is followed by another scheme")).with_help(help)
@@ -335,7 +339,7 @@ fn several_stores(scheme: &str) -> Error {
     ))
     .with_help(
         "several stores are separated by commas, each with its scheme: `sqlite:///srv/traces.db, otlp://collector:4318`; \
-         within a path or a password write `:` as `%3A`, `,` as `%2C`, `;` as `%3B`, a blank as `%20`",
+         within a path, a password or an option write `:` as `%3A`, `,` as `%2C`, `;` as `%3B`, a blank as `%20`",
     )
 }
 
@@ -360,7 +364,7 @@ fn scheme_help(text: &str) -> String {
 pub(super) fn is_path(text: &str) -> bool {
     text.starts_with('/')
         && !text.starts_with("//")
-        && !text.contains(|c: char| "@:,;?=&%".contains(c) || c.is_control())
+        && !text.contains(|c: char| "@:,;?=&%#".contains(c) || c.is_control())
 }
 
 fn usage(message: &str) -> Error {

@@ -50,7 +50,7 @@ impl ConnectionStrings {
     }
 
     /// The parts of `text`, each to be parsed by itself; one if it is no list. A comma belongs to the part before it unless
-    /// `scheme://` or nothing follows, and as long as that part can only be the beginning of a password.
+    /// `scheme://`, another comma or nothing follows, and as long as that part can only be the beginning of a password.
     pub fn split(text: &str) -> Vec<&str> {
         let mut parts = Vec::new();
         let mut begin = 0;
@@ -58,14 +58,11 @@ impl ConnectionStrings {
             if begins_with_scheme(text[comma + 1..].trim_start())
                 && is_whole(&text[begin..comma], &text[comma..])
             {
-                parts.push(text[begin..comma].trim());
+                parts.push(without_last_comma(&text[begin..comma]));
                 begin = comma + 1;
             }
         }
-        let last = text[begin..].trim();
-        // A list may end as it goes on.
-        let before = last.strip_suffix(',').filter(|before| is_whole(before, ""));
-        parts.push(before.unwrap_or(last).trim());
+        parts.push(without_last_comma(&text[begin..]));
         parts
     }
 
@@ -144,6 +141,15 @@ fn begins_with_scheme(text: &str) -> bool {
         .is_some_and(|(scheme, _)| is_scheme(scheme))
 }
 
+/// A part without the commas behind which nothing stands: a list may end as it goes on.
+fn without_last_comma(part: &str) -> &str {
+    let mut part = part.trim();
+    while let Some(before) = part.strip_suffix(',').filter(|before| is_whole(before, "")) {
+        part = before.trim_end();
+    }
+    part
+}
+
 /// Whether a connection string may end before `after`. `redis://:pa` may not: what stands where a port would be is none, so it
 /// is a password that goes on behind the comma. Nor may `redis://u:1?pa` if an `@` follows, for `pa` is no option.
 fn is_whole(text: &str, after: &str) -> bool {
@@ -201,6 +207,7 @@ mod tests {
         check("redis://h, b c://x", &["redis://h, b c://x"]);
         check("file:///a, otlp://c , ", &["file:///a", "otlp://c"]);
         check("redis://h:6379/1,", &["redis://h:6379/1"]);
+        check("file:///a, ,otlp://c,,", &["file:///a", "otlp://c"]);
         check(",", &[""]);
     }
 

@@ -192,6 +192,7 @@ fn a_path_without_a_scheme_is_told_the_one_to_write() {
         ("/a=1", NO_PATH),
         ("/a&1", NO_PATH),
         ("/a%1", NO_PATH),
+        ("/a.db # s3cret", NO_PATH),
     ] {
         let error = ConnectionString::parse(text).unwrap_err();
         assert_eq!(error.help(), Some(expected));
@@ -236,11 +237,12 @@ fn a_scheme_behind_a_scheme_is_no_user() {
         ),
         (
             "mongodb://https://h",
-            "leave out `https://`: `mongodb://...`",
+            "leave out `https://`: `mongodb://...`; how its TLS is switched on is an option's affair",
         ),
+        ("redis://Redis://:s3cret@h", "write it once: `redis://...`"),
         (
-            "redis://Redis://:s3cret@h",
-            "leave one of them out: `redis://...` or `redis://...`",
+            "redis://mongodb://:s3cret@h",
+            "leave one of them out: `redis://...` or `mongodb://...`",
         ),
     ] {
         let error = ConnectionString::parse(text).unwrap_err();

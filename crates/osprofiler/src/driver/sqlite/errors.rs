@@ -117,17 +117,16 @@ mod tests {
     fn a_file_of_json_lines_is_told_with_its_driver() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a,b.jsonl");
-        let shown = path.display().to_string();
         for (content, expected) in [
-            (&b"{\"base_id\": 1}\n"[..], shown.replace(',', "%2C")),
-            (b"2026-11-28 a log", format!("`mv {shown} {shown}.old`")),
-            (b"", format!("`mv {shown} {shown}.old`")),
+            (&b"{\"base_id\": 1}\n"[..], "/a%2Cb.jsonl`"),
+            (b"2026-11-28 a log", "/a,b.jsonl.old"),
+            (b"", "/a,b.jsonl.old"),
         ] {
             std::fs::write(&path, content).unwrap();
             let error = rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_NOTADB), None);
             let error = sort("write", &path, error);
             let help = error.help().unwrap();
-            assert!(help.contains(&expected), "{help}");
+            assert!(help.contains(expected), "{help}");
         }
     }
 
