@@ -115,17 +115,17 @@ def test_the_folder_for_what_waits_is_looked_at(tmp_path):
         (
             ["hmac_keys = s3cret-s3cret", "connection_string = file://{folder}/traces  # mine"],
             0,
-            "warning  {path}:4: a `#` or `;` behind a blank begins no comment: it belongs to the value of `connection_string`",
+            "warning  {path}:4: a `#` or `;` behind a blank begins no comment: it belongs to the value",
         ),
         (
             ["connection_string = file://{folder}/traces,", "  # mine", "  otlp://c"],
             1,
-            "warning  {path}:3: a `#` or `;` behind a blank begins no comment: it belongs to the value of `connection_string`",
+            "warning  {path}:3: a `#` or `;` behind a blank begins no comment: it belongs to the value",
         ),
         (
             ["hmac_keys = # mine", "connection_string = file://{folder}/traces"],
             0,
-            "warning  {path}:3: a `#` or `;` behind a blank begins no comment: it belongs to the value of `hmac_keys`",
+            "warning  {path}:3: a `#` or `;` behind a blank begins no comment: it belongs to the value",
         ),
         (
             ["hmac_keys = #s3cret#s3cret", "connection_string = file://{folder}/a#b"],
