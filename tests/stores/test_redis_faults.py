@@ -282,7 +282,8 @@ def test_too_few_replicas_have_a_batch(server, database, command, tmp_path):
         service.record(ID, 50)
         service.await_said("only 0 of 1 replicas have it")
         assert service.flush(0)["waiting"] == 100
-        assert database.llen(LIST) == 100
+        # The batch in hand, which is a part of them if it was taken while they were recorded.
+        assert 0 < database.llen(LIST) <= 100
         with Redis(tmp_path, "--replicaof", "127.0.0.1", server.port):
             assert service.flush()["stored"] == 100
         assert database.llen(LIST) == 100
@@ -292,13 +293,14 @@ def test_too_few_replicas_have_a_batch(server, database, command, tmp_path):
 
         def is_given():
             assert service.flush(1)["waiting"] == 20
-            return database.llen(LIST) == 20
+            return database.llen(LIST) > 0
 
         wait_until(is_given, "the batch", SECONDS)
         database.flushall()
         wait_until(is_given, "the batch anew", SECONDS)
         with Redis(tmp_path / "another", "--replicaof", "127.0.0.1", server.port):
             assert service.flush()["stored"] == 120
+        assert database.llen(LIST) == 20
     assert count(command, server.url) == 20
 
 
