@@ -3,7 +3,8 @@
 //!
 //! One text in, its percent-decoded parts out. The rest is a list of hosts (`a:1,b:2`), a path, or both; what they mean
 //! is the driver's affair. `Debug`, `Display` and every error leave out the password and the options that look secret,
-//! also where a password holds an unescaped `@`, `:`, `/`, `?` or `&`: when in doubt a part belongs to the password, but for a store's scheme behind `;` or a blank, which is refused, in an option, too.
+//! also where a password holds an unescaped `@`, `:`, `/`, `?` or `&`: when in doubt a part belongs to the password, but for a
+//! store's scheme behind `;` or a blank, which is refused, in an option, too.
 
 use std::fmt;
 use std::ops::Range;

@@ -119,12 +119,9 @@ fn what_memory_does_not_hold_is_in_files_and_stored_in_order_when_the_store_is_b
     assert!(files(folder.path(), "").is_empty());
 }
 
-/// What is said while the folder is missing, after it was made, and of one that is full as the process ends.
-#[test]
-fn files_are_promised_where_there_can_be_some() {
-    let parent = tempfile::tempdir().unwrap();
-    let folder = parent.path().join("spool");
-    let place = folder.clone();
+/// A store that is down when the first is recorded, and a folder for 8 KiB that is not there yet.
+fn down_without(folder: &Path) -> Scene {
+    let place = folder.to_owned();
     let mut scene = Scene::with(1, LIMITS, move |_| {
         let mut spool = Spool::new(&place, 8 << 10, "test:0");
         let _refused = spool.probe();
@@ -133,6 +130,15 @@ fn files_are_promised_where_there_can_be_some() {
     scene.outage(Mood::IsDown);
     scene.record(1, "B", 5);
     scene.step();
+    scene
+}
+
+/// What is said while the folder is missing, after it was made, and of one that is full as the process ends.
+#[test]
+fn files_are_promised_where_there_can_be_some() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("spool");
+    let mut scene = down_without(&folder);
     let texts = scene.texts();
     assert!(
         texts[0].contains("they wait in memory, the program"),
@@ -165,15 +171,7 @@ fn files_are_promised_where_there_can_be_some() {
 fn a_folder_that_comes_back_full_is_told_as_the_process_ends() {
     let parent = tempfile::tempdir().unwrap();
     let folder = parent.path().join("spool");
-    let place = folder.clone();
-    let mut scene = Scene::with(1, LIMITS, move |_| {
-        let mut spool = Spool::new(&place, 8 << 10, "test:0");
-        let _refused = spool.probe();
-        Some(spool)
-    });
-    scene.outage(Mood::IsDown);
-    scene.record(1, "B", 5);
-    scene.step();
+    let mut scene = down_without(&folder);
     std::fs::create_dir(&folder).unwrap();
     let others = folder.join("osprofiler-1-1-00000001.spool");
     std::fs::write(others, vec![0; 8 << 10]).unwrap();
