@@ -190,7 +190,8 @@ impl Worker {
         self.calibration.update();
         self.swept = passage::since(self.begin);
         let mut found = false;
-        let (pipeline, calibration, outlet) = (&mut self.pipeline, &self.calibration, self.outlet);
+        let (pipeline, calibration) = (&mut self.pipeline, &mut self.calibration);
+        let outlet = self.outlet;
         let in_hand = &mut self.in_hand;
         self.sweeper.sweep(&mut |event| {
             found = true;
