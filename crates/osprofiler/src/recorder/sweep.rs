@@ -182,8 +182,7 @@ impl Standing {
     /// Begins to take chunks away from threads that have not recorded for a second.
     fn revoke_idle(&mut self, pool: &Pool, now: u64) {
         if self.ticks_a_second == 0 {
-            let calibration = clock::Calibration::new();
-            self.ticks_a_second = (1e9 / calibration.duration_ns(1_000_000) as f64 * 1e6) as u64;
+            self.ticks_a_second = clock::ticks_a_second();
         }
         let second = self.ticks_a_second;
         let is_idle = |cursor: &Cursor| {
