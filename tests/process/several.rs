@@ -73,6 +73,7 @@ fn a_store_that_is_down_at_exit_costs_the_other_nothing() {
     let mut program = Program::start(&stores.join(","));
     program.ask("exit-deadline 3000");
     program.ask("record 50");
+    program.await_numbers(|numbers| numbers.stored == 100);
     let end = program.end("return");
     assert!(end.status.success());
     let told = format!(
@@ -92,6 +93,7 @@ fn what_the_end_gives_up_is_the_loss_of_the_store_that_did_not_take_it() {
     let mut program = Program::start(&stores.join(","));
     program.ask("exit-deadline 3000");
     program.ask("record 50");
+    program.await_numbers(|numbers| numbers.stored == 100);
     check(&program.numbers("end"), 200, 100, 0);
     for (place, stored) in [(0, 0), (1, 100)] {
         let numbers = program.numbers(&format!("counters-of {place}"));

@@ -112,8 +112,13 @@ THREAD_POOL = """
 PROCESS_POOL = """
     import multiprocessing
 
+    def work_and_flush(worker):
+        work(worker)
+        # The four end at once, and may wait longer for one file's lock than an end does.
+        _native.flush(60)
+
     with multiprocessing.get_context("fork").Pool(4) as pool:
-        pool.map(work, range(workers))
+        pool.map(work_and_flush, range(workers))
         pool.close()
         pool.join()
 """

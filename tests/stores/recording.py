@@ -44,10 +44,11 @@ for line in sys.stdin:
         _native.log_messages()
         print("null", flush=True)
     elif word == "fork":
-        # A child of this very process, with the parent's connection open; it ends as programs end.
+        # A child of this very process, with the parent's connection open; it waits longer than an end does.
         base_id, count = arguments
         if os.fork() == 0:
             record(base_id, count, 0)
+            _native.flush(120)
             sys.exit()
         _, status = os.wait()
         print(status, flush=True)

@@ -199,6 +199,7 @@ def test_two_services_and_a_fork_make_one_trace(server, base_id):
         if os.fork() == 0:
             profiler.clean()
             record("child")
+            _native.flush(30)
             sys.exit()
         assert os.wait()[1] == 0
         profiler.stop()

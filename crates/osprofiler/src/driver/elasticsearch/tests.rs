@@ -111,7 +111,7 @@ fn a_removal_that_is_late_moves_no_later_call_to_another_server() {
     let busy = TcpListener::bind("127.0.0.1:0").unwrap();
     let other = Scripted::new(vec![answer("{}")]);
     let servers = format!("{},{}", busy.local_addr().unwrap(), other.address);
-    let text = format!("elasticsearch://{servers}/?socket_timeout=0.1");
+    let text = format!("elasticsearch://{servers}/?socket_timeout=0.9");
     let settings = Settings::of(&ConnectionString::parse(&text).unwrap()).unwrap();
     let mut client = Client::new(settings);
     let mut ask = |call| client.ask_for(call, Ask::Get, "/", &[]);
@@ -126,7 +126,7 @@ fn a_server_that_refuses_does_not_stay_the_first_because_another_was_late_in_a_r
     // The system connects, nobody answers.
     let busy = TcpListener::bind("127.0.0.1:0").unwrap();
     let servers = format!("127.0.0.1:1,{}", busy.local_addr().unwrap());
-    let text = format!("elasticsearch://{servers}/?socket_timeout=0.1");
+    let text = format!("elasticsearch://{servers}/?socket_timeout=0.9");
     let settings = Settings::of(&ConnectionString::parse(&text).unwrap()).unwrap();
     let mut client = Client::new(settings);
     let mut ask = || client.ask_for(&TIDY, Ask::Get, "/", &[]).err().unwrap();

@@ -67,7 +67,7 @@ fn push(batch: &mut Notifications, trace: u128) {
 }
 
 fn write(port: u16, options: &str) -> Result<()> {
-    let text = format!("redis://:s3cret@127.0.0.1:{port}?socket_timeout=0.3{options}");
+    let text = format!("redis://:s3cret@127.0.0.1:{port}?socket_timeout=3{options}");
     RedisWriter::new(settings(&text)).write(&batch())
 }
 
