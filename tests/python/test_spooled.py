@@ -93,7 +93,7 @@ def test_what_a_program_leaves_is_sent_by_the_next_however_short_it_lives(tmp_pa
         (tmp_path / "store").mkdir()
         # What others left may take a busy machine more time than an end has for it; then the next one has it.
         programs = 0
-        while programs == 0 or programs < 3 and list(spool.iterdir()):
+        while programs == 0 or (programs < 3 and list(spool.iterdir())):
             assert run_python(PROGRAM, conf).returncode == 0
             programs += 1
         assert list(spool.iterdir()) == []
